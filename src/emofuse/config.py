@@ -1,0 +1,204 @@
+"""The recipe of a run: typed, read from TOML, changed with `--set key=value`. Unknown keys are errors."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from emofuse.errors import EmofuseError
+from emofuse.files import hash_of
+
+Fusion = Literal["audio_only", "text_only", "late", "single_stage", "single_stage_additive", "multistage"]
+Operator = Literal["shift", "scale", "film", "gate", "concat"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SplitConfig(_Section):
+    """How the rows of one corpus are parted into train, dev and test."""
+
+    rule: Literal["given", "k_fold", "leave_one_speaker_out", "hold_out", "official"] = "hold_out"
+    folds: str | None = Field(None, description="given: name of a shipped fold file, or path of a JSON file of keys")
+    k: int = Field(5, ge=2, description="k_fold: number of speaker-disjoint folds")
+    fold: int = Field(0, ge=0, description="which fold is the test part")
+    dev_share: float = Field(0.15, gt=0, lt=1, description="hold_out: share of speakers for development")
+    test_share: float = Field(0.15, ge=0, lt=1, description="hold_out: share of speakers for test")
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _given_names_folds(self) -> SplitConfig:
+        if (self.rule == "given") != (self.folds is not None):
+            raise ValueError('rule = "given" goes with `folds` (a shipped name or a JSON file), and only that rule does')
+        return self
+
+
+class CorpusConfig(_Section):
+    """One corpus: its reader, where it lies, its split."""
+
+    reader: str = Field(description="ravdess, nemo, meld, emobank, toy, or table (CSV or Parquet)")
+    root: str = Field(description="folder or table, absolute or relative to the data folder (--data or EMOFUSE_DATA)")
+    split: SplitConfig = SplitConfig()
+
+
+class ComposedConfig(_Section):
+    """Composed pairs: a real clip beside a real sentence that was not spoken in it. Synthetic."""
+
+    audio: list[str] = Field(description="corpora (by reader name) that give the clips")
+    text: list[str] = Field(description="corpora (by reader name) that give the sentences")
+    train_pairs: int = Field(4000, ge=1)
+    dev_pairs: int = Field(1000, ge=0)
+    seed: int = 0
+
+
+class LabelsConfig(_Section):
+    """Which categories the head has."""
+
+    column: Literal["emotion", "original_emotion"] = "emotion"
+    names: list[str] = ["neutral", "happiness", "sadness", "anger", "fear", "disgust", "surprise"]
+    weak_dimensions: bool = Field(False, description="fill missing A/V/D of audio rows from category prototypes")
+
+
+class DataConfig(_Section):
+    """The corpora of a run and their labels."""
+
+    corpora: list[CorpusConfig] = Field(min_length=1)
+    composed: ComposedConfig | None = None
+    labels: LabelsConfig = LabelsConfig()
+
+
+class TextConfig(_Section):
+    """The summary embedding."""
+
+    encoder: str = Field("minilm", description="minilm, or the hub name or folder of any BERT-family model")
+    pooling: Literal["mean", "cls"] = "mean"
+
+
+class ModelConfig(_Section):
+    """The network."""
+
+    fusion: Fusion = "multistage"
+    encoder: Literal["cnn6", "cnn10", "cnn14"] = "cnn14"
+    width: float = Field(1.0, gt=0, le=2, description="factor on the number of channels")
+    operator: Operator = "shift"
+    stages: Literal["all", "last"] | list[int] = Field("all", description="multistage: conditioned stages, from 1")
+    heads: list[Literal["categories", "dimensions"]] = Field(["categories"], min_length=1)
+    dropout: float = Field(0.2, ge=0, lt=1)
+    text_norm: Literal["none", "layer"] = Field("layer", description="layer: each summary embedding to mean 0, sd 1")
+    text_hidden: int = Field(256, ge=1, description="text_only: width of the MLP")
+    late_weight: Literal["average", "dev"] = Field("average", description="late: equal weights, or fitted on dev")
+    pretrained: str | None = Field(None, description="path of a PANNs checkpoint of the same encoder at width 1")
+
+
+class TrainingConfig(_Section):
+    """Optimisation."""
+
+    epochs: int = Field(40, ge=1)
+    batch_size: int = Field(32, ge=1)
+    optimizer: Literal["sgd", "adamw"] = "adamw"
+    learning_rate: float = Field(1e-3, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1, description="sgd only")
+    weight_decay: float = Field(0.0, ge=0)
+    schedule: Literal["one_cycle", "plateau", "none"] = "one_cycle"
+    crop_seconds: float = Field(2.5, ge=0.1, description="random crop of longer clips in training")
+    spec_augment: bool = False
+    mixup: float = Field(0.0, ge=0, description="alpha of the Beta distribution; 0 = off")
+    class_balanced: bool = True
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    modality_dropout: float = Field(0.0, ge=0, lt=1, description="chance that a row with both modalities loses one")
+    loss_weights: Literal["uncertainty"] | tuple[float, float] = Field(
+        (1.0, 1.0), description="categories, dimensions; or learned by uncertainty (Kendall et al. 2018)"
+    )
+    monitor: Literal["uar", "ccc", "mean"] = Field("uar", description="development score; mean of UAR and CCC")
+    patience: int = Field(0, ge=0, description="epochs without a better score before stopping; 0 = never")
+    precision: Literal["bf16", "fp32"] = "bf16"
+    channels_last: bool = True
+    devices: int = Field(1, ge=1, description="processes or GPUs; more than one trains with DDP")
+
+
+class Recipe(_Section):
+    """Everything that makes a run."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    protocol: str = Field(description="the evaluation protocol in words")
+    seed: int = 0
+    data: DataConfig
+    text: TextConfig = TextConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+
+    @model_validator(mode="after")
+    def _monitor_has_its_head(self) -> Recipe:
+        needed = {"uar": {"categories"}, "ccc": {"dimensions"}, "mean": {"categories", "dimensions"}}
+        if missing := needed[self.training.monitor] - set(self.model.heads):
+            raise ValueError(f"training.monitor = {self.training.monitor!r} needs model.heads to have {sorted(missing)}")
+        return self
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the resolved recipe."""
+        return hash_of(self.model_dump(mode="json"))
+
+
+def load_recipe(path: Path | str, overrides: list[str] | None = None) -> Recipe:
+    """Read a TOML recipe and apply overrides such as `model.fusion=audio_only` or `data.corpora.0.split.fold=3`.
+
+    Raises:
+        EmofuseError: the file cannot be read, is no TOML, has an unknown key or a value of the wrong type.
+    """
+    try:
+        tree = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise EmofuseError(f"{path}: recipe cannot be read ({error.strerror}).") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise EmofuseError(f"{path}: no valid TOML ({error}).") from error
+    for override in overrides or []:
+        _set(tree, override)
+    return parse_recipe(tree, source=str(path))
+
+
+def parse_recipe(tree: dict[str, Any], *, source: str) -> Recipe:
+    """Validate a recipe given as nested dictionaries; `source` names it in errors."""
+    try:
+        return Recipe.model_validate(tree)
+    except ValidationError as error:
+        lines = [_explain(e) for e in error.errors()]
+        raise EmofuseError(f"{source}: " + "; ".join(lines)) from None
+
+
+def dump_toml(recipe: Recipe) -> str:
+    """The resolved recipe as TOML; reading it again gives an equal recipe."""
+    import tomli_w
+
+    return tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True))
+
+
+def _explain(error: Any) -> str:
+    place = ".".join(str(part) for part in error["loc"]) or "recipe"
+    if error["type"] == "extra_forbidden":
+        return f"unknown key {place!r}: check its spelling and section"
+    if error["type"] == "missing":
+        return f"key {place!r} is missing"
+    return f"{place}: {error['msg']} (found {error['input']!r})" if place != "recipe" else error["msg"]
+
+
+def _set(tree: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise EmofuseError(f"--set {override!r}: expected key=value, such as model.fusion=audio_only.")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text  # a bare word is a string
+    *path, last = key.strip().split(".")
+    node: Any = tree
+    try:
+        for part in path:
+            node = node[int(part)] if isinstance(node, list) else node.setdefault(part, {})
+        node[int(last) if isinstance(node, list) else last] = value
+    except (ValueError, IndexError, TypeError, AttributeError):
+        raise EmofuseError(f"--set {override!r}: the recipe has no place {key.strip()!r}.") from None

@@ -1,0 +1,1 @@
+"""Corpora as tables of utterances: readers, labels, splits, composed pairs."""

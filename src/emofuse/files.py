@@ -1,0 +1,83 @@
+"""Whole files or none: hashes, and writing under a temporary name followed by a rename."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from emofuse.errors import EmofuseError
+
+
+def sha256(path: Path | str) -> str:
+    """SHA-256 of a file's bytes, as 64 hex digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def hash_of(value: Any) -> str:
+    """SHA-256 of a JSON-serialisable value, independent of the order of dictionary keys."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@contextmanager
+def atomic(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path (file or folder, not yet there) beside `path`; rename it to `path` if the block succeeds.
+
+    A folder that stands at `path` already is replaced. Nothing is left behind if the block fails.
+
+    Raises:
+        EmofuseError: the place cannot be written (read-only, disk full).
+    """
+    path = Path(path)
+    scratch: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        temporary = scratch / path.name
+        yield temporary
+        if path.is_dir() and not path.is_symlink():
+            os.replace(path, scratch / "replaced")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise EmofuseError(
+            f"{path}: cannot be written ({error.strerror or error}). Choose a place that is writable and has free space."
+        ) from error
+    finally:
+        if scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write a whole UTF-8 text file or nothing."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Write a whole JSON file or nothing."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path | str) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        EmofuseError: the file is absent or is no JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise EmofuseError(f"{path}: cannot be read ({error.strerror}).") from error
+    except ValueError as error:
+        raise EmofuseError(f"{path}: no valid JSON ({error}).") from error

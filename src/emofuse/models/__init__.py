@@ -1,0 +1,1 @@
+"""Networks: audio encoders, conditioning, fusion."""

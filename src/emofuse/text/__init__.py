@@ -1,0 +1,1 @@
+"""Words: summary embeddings and speech recognition."""
