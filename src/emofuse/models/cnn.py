@@ -1,0 +1,199 @@
+"""CNN6, CNN10 and CNN14 on log-Mel spectrograms.
+
+Layout and sub-module names of PANNs (Kong et al. 2020, "PANNs: Large-Scale Pretrained Audio Neural Networks for Audio
+Pattern Recognition", https://arxiv.org/abs/1912.10211), so that its checkpoints load. A stage is a convolutional block.
+
+What lies beyond a row's `n_frames` is zero after every layer, which is what the convolutions pad with: a clip gets the
+same answer alone and in a padded batch. (While training, the blocks' BatchNorm statistics do count padded positions;
+those of the input do not.) `n_frames = None` says that every row fills the whole length, and spares the masking.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from emofuse.errors import EmofuseError
+
+N_MELS = 64
+
+
+class ConvBlock(nn.Module):
+    """One or two of [convolution, BatchNorm, ReLU], then a 2x2 average pool.
+
+    Args:
+        in_channels: channels of the input map.
+        out_channels: channels of the output map.
+        kernel: odd size of the square kernels.
+        n_convs: 1 or 2.
+        pool: whether the map is halved in time and mel.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *, kernel: int, n_convs: int, pool: bool) -> None:
+        super().__init__()
+        self.n_convs, self.pool = n_convs, pool
+        for i in range(1, n_convs + 1):
+            conv = nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, bias=False)
+            nn.init.xavier_uniform_(conv.weight)
+            self.add_module(f"conv{i}", conv)
+            self.add_module(f"bn{i}", nn.BatchNorm2d(out_channels))
+            in_channels = out_channels
+
+    def forward(self, x: Tensor, n_frames: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Map (batch, in_channels, frames, mels) to (batch, out_channels, frames // 2, mels // 2), and its n_frames."""
+        for i in range(1, self.n_convs + 1):
+            x = self.get_submodule(f"bn{i}")(self.get_submodule(f"conv{i}")(x))
+            # In place, and before the ReLU: its backward pass needs its output as it was.
+            x = _zero_padding_(x, n_frames).relu_()
+        if not self.pool:
+            return x, n_frames
+        n_frames = None if n_frames is None else n_frames // 2
+        return mask_frames(functional.avg_pool2d(x, 2), n_frames), n_frames
+
+
+class CnnEncoder(nn.Module):
+    """The audio encoder: input normalisation, blocks, pooling, clip embedding.
+
+    Use one of `CNNS`. The caller goes from stage to stage, so that text can act between them::
+
+        x, n_frames = encoder.start(log_mel, n_frames)
+        for block in encoder.blocks:
+            x, n_frames = block(x, n_frames)
+        embedding = encoder.embed(encoder.pool(x, n_frames))
+
+    Attributes:
+        channels: channels of each stage.
+        min_frames: clips shorter than this are extended with zeros (the mean, after the input's BatchNorm).
+        embedding_dim: size of the clip embedding, which equals the last stage's channels.
+    """
+
+    def __init__(self, n_blocks: int, *, kernel: int, n_convs: int, n_pools: int, width: float = 1.0) -> None:
+        super().__init__()
+        self.channels = tuple(max(1, round(64 * width * 2**i)) for i in range(n_blocks))
+        self.min_frames = 2**n_pools
+        self.embedding_dim = self.channels[-1]
+        # PANNs has BatchNorm2d here; over (frames, mels) it is the same, and has the same state.
+        self.bn0 = nn.BatchNorm1d(N_MELS)
+        for i, (before, after) in enumerate(zip((1, *self.channels), self.channels, strict=False)):
+            block = ConvBlock(before, after, kernel=kernel, n_convs=n_convs, pool=i < n_pools)
+            self.add_module(f"conv_block{i + 1}", block)
+        self.fc1 = nn.Linear(self.embedding_dim, self.embedding_dim)
+        nn.init.xavier_uniform_(self.fc1.weight)
+        nn.init.zeros_(self.fc1.bias)
+
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """The stages in their order."""
+        return [self.get_submodule(f"conv_block{i}") for i in range(1, len(self.channels) + 1)]
+
+    def start(self, log_mel: Tensor, n_frames: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Normalise each mel band and extend short clips.
+
+        Args:
+            log_mel: (batch, frames, 64) in dB; what lies beyond a row's n_frames is ignored.
+            n_frames: (batch,) int64 valid frames of each row, or None if all are valid.
+
+        Returns:
+            The map (batch, 1, frames, 64) with at least `min_frames` frames, and its n_frames.
+        """
+        if n_frames is not None and self.training:
+            valid = _valid(log_mel.shape[1], n_frames)
+            x = log_mel.new_zeros(log_mel.shape)
+            x[valid] = self.bn0(log_mel[valid])
+        else:
+            x = self.bn0(log_mel.flatten(0, 1)).unflatten(0, log_mel.shape[:2])
+        x = mask_frames(x.unsqueeze(1), n_frames)  # (batch, 1, frames, mels)
+        missing = torch.sym_max(self.min_frames - log_mel.shape[1], 0)
+        x = functional.pad(x, (0, 0, 0, missing))
+        return x, None if n_frames is None else n_frames.clamp(min=self.min_frames)
+
+    def pool(self, x: Tensor, n_frames: Tensor | None) -> Tensor:
+        """Pool a map (batch, channels, frames, mels) to (batch, channels): mean over mel, max plus mean over time.
+
+        Over the valid frames, and in float32 whatever the precision of the map.
+        """
+        x = x.mean(dim=3, dtype=torch.float32)  # (batch, channels, frames)
+        if n_frames is None:
+            return x.amax(dim=2) + x.mean(dim=2)
+        valid = _valid(x.shape[2], n_frames).unsqueeze(1)
+        return x.masked_fill(~valid, -torch.inf).amax(dim=2) + x.sum(dim=2) / n_frames.unsqueeze(1)
+
+    def embed(self, pooled: Tensor) -> Tensor:
+        """Clip embedding (batch, embedding_dim), never negative, of the pooled map."""
+        return self.fc1(pooled).relu()
+
+
+def cnn6(width: float = 1.0) -> CnnEncoder:
+    """Four blocks of one 5x5 convolution; 512 channels at the end."""
+    return CnnEncoder(4, kernel=5, n_convs=1, n_pools=4, width=width)
+
+
+def cnn10(width: float = 1.0) -> CnnEncoder:
+    """Four blocks of two 3x3 convolutions; 512 channels at the end."""
+    return CnnEncoder(4, kernel=3, n_convs=2, n_pools=4, width=width)
+
+
+def cnn14(width: float = 1.0) -> CnnEncoder:
+    """Six blocks of two 3x3 convolutions, the last without a pool; 2048 channels at the end."""
+    return CnnEncoder(6, kernel=3, n_convs=2, n_pools=5, width=width)
+
+
+CNNS = {"cnn6": cnn6, "cnn10": cnn10, "cnn14": cnn14}
+
+
+def mask_frames(x: Tensor, n_frames: Tensor | None) -> Tensor:
+    """Zero a map (batch, channels, frames, mels) beyond each row's n_frames (batch,); None leaves it as it is."""
+    if n_frames is None:
+        return x
+    return x.masked_fill(~_valid(x.shape[2], n_frames)[:, None, :, None], 0.0)
+
+
+def load_panns(encoder: CnnEncoder, path: Path | str) -> None:
+    """Load the weights of a PANNs checkpoint of the same architecture at width 1 into `encoder`.
+
+    The checkpoint's front end and AudioSet output layer are left out.
+
+    Raises:
+        EmofuseError: no such file, no checkpoint, or the checkpoint of another model.
+    """
+    state = _read_panns(path)
+    own = encoder.state_dict()
+    for name, value in own.items():
+        if name not in state:
+            raise EmofuseError(f"{path}: no {name!r} in it. Give the PANNs checkpoint of the encoder in the recipe.")
+        found, expected = tuple(state[name].shape), tuple(value.shape)
+        if found != expected:
+            raise EmofuseError(
+                f"{path}: {name!r} has shape {found}, expected {expected}. "
+                "Give the PANNs checkpoint of the encoder in the recipe, with model.width = 1."
+            )
+    if foreign := sorted(set(state) - set(own)):
+        raise EmofuseError(f"{path}: checkpoint of another model, {foreign[0]!r} has no place in the recipe's encoder.")
+    encoder.load_state_dict(state)
+
+
+def _read_panns(path: Path | str) -> dict[str, Tensor]:
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise EmofuseError(f"{path}: checkpoint cannot be read ({error.strerror}).") from error
+    except Exception as error:  # torch.load has no error of its own: what comes depends on the bytes
+        raise EmofuseError(f"{path}: no PyTorch checkpoint. Give a PANNs .pth file.") from error
+    state = checkpoint.get("model") if isinstance(checkpoint, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise EmofuseError(f'{path}: no PANNs checkpoint, expected a state dict under "model". Give a PANNs .pth file.')
+    not_ours = ("spectrogram_extractor.", "logmel_extractor.", "spec_augmenter.", "fc_audioset.")
+    return {name: value for name, value in state.items() if not name.startswith(not_ours)}
+
+
+def _valid(frames: int, n_frames: Tensor) -> Tensor:
+    return torch.arange(frames, device=n_frames.device) < n_frames.unsqueeze(1)  # (batch, frames)
+
+
+def _zero_padding_(x: Tensor, n_frames: Tensor | None) -> Tensor:
+    if n_frames is None:
+        return x
+    return x.masked_fill_(~_valid(x.shape[2], n_frames)[:, None, :, None], 0.0)

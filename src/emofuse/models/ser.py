@@ -1,0 +1,167 @@
+"""The network: audio encoder, summary embedding, fusion and heads in one model.
+
+Fusions (`ModelConfig.fusion`):
+    audio_only: the encoder alone.
+    text_only: the summary embedding through an MLP with one hidden layer.
+    single_stage: an operator on the pooled map, before the clip embedding's Linear + ReLU.
+    single_stage_additive: the projected text added to the clip embedding, straight before the output layer; a sum of a
+        function of the audio and one of the text, whatever `operator` says.
+    multistage: an operator after each of `stages` (Triantafyllopoulos et al. 2023), followed by 2-d dropout.
+    late: two unimodal models, averaged (`LateModel`).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from emofuse.config import ModelConfig
+from emofuse.models.cnn import CNNS, load_panns, mask_frames
+from emofuse.models.conditioning import OPERATORS, conditioned_stages
+from emofuse.models.fusion import LateModel
+from emofuse.models.heads import Heads
+
+
+class SerModel(nn.Module):
+    """Emotion from voice and words; rows may lack either.
+
+    Args:
+        config: any fusion but "late".
+        n_categories: number of categories.
+        text_dim: size of the summary embedding.
+
+    Raises:
+        EmofuseError: `config.stages` names a stage that the encoder does not have.
+    """
+
+    def __init__(self, config: ModelConfig, n_categories: int, text_dim: int) -> None:
+        super().__init__()
+        if config.fusion == "late":
+            raise ValueError('fusion "late" is two models: use build_model')
+        self.config = config
+        if config.fusion != "audio_only":
+            self.absent_text = nn.Parameter(torch.randn(text_dim) * 0.02)
+        if config.fusion == "text_only":
+            self.mlp = nn.Sequential(nn.Linear(text_dim, config.text_hidden), nn.ReLU(), nn.Dropout(config.dropout))
+            self.heads = Heads(config.text_hidden, config.heads, n_categories)
+            return
+        self.encoder = CNNS[config.encoder](config.width)
+        channels = self.encoder.channels
+        self.absent_audio = nn.Parameter(torch.randn(channels[-1], 1, 1) * 0.02)
+        operator = OPERATORS[config.operator]
+        self.operators = nn.ModuleDict()
+        if config.fusion == "multistage":
+            for stage in conditioned_stages(config.stages, len(channels)):
+                self.operators[str(stage)] = operator(text_dim, channels[stage - 1])
+        elif config.fusion == "single_stage":
+            self.operators["pooled"] = operator(text_dim, channels[-1])
+        elif config.fusion == "single_stage_additive":
+            self.project = nn.Linear(text_dim, self.encoder.embedding_dim)
+        self.dropout = nn.Dropout2d(config.dropout) if config.fusion == "multistage" else nn.Dropout(config.dropout)
+        self.heads = Heads(self.encoder.embedding_dim, config.heads, n_categories)
+
+    @property
+    def reads_text_without_audio(self) -> bool:
+        """Whether text has a say on rows without audio.
+
+        Not in audio_only, and not in multistage if the last stage is not conditioned.
+        """
+        if self.config.fusion == "multistage":
+            return str(len(self.encoder.channels)) in self.operators
+        return self.config.fusion != "audio_only"
+
+    def forward(
+        self, log_mel: Tensor, n_frames: Tensor, text: Tensor, has_audio: Tensor, has_text: Tensor
+    ) -> dict[str, Tensor]:
+        """Predict a batch.
+
+        Args:
+            log_mel: (batch, frames, 64) in dB; ignored beyond a row's n_frames and in rows without audio.
+            n_frames: (batch,) int64, valid frames of each row.
+            text: (batch, text_dim) summary embeddings; ignored in rows without text.
+            has_audio: (batch,) bool.
+            has_text: (batch,) bool.
+
+        Returns:
+            "logits" (batch, n_categories) if that head is on, "dimensions" (batch, 3) in 0..1 if that head is on.
+        """
+        fusion = self.config.fusion
+        if fusion != "audio_only":
+            text = self._normalise(text, has_text)
+        if fusion == "text_only":
+            return self.heads(self.mlp(text))
+        x, valid = self._last_map(log_mel, n_frames, text, has_audio)
+        pooled = self.encoder.pool(x, valid)  # (batch, channels)
+        if fusion == "single_stage":
+            pooled = self.operators["pooled"](pooled, text)
+        embedding = self.encoder.embed(pooled)
+        if fusion == "single_stage_additive":
+            embedding = embedding + self.project(text)
+        return self.heads(embedding)
+
+    def _normalise(self, text: Tensor, has_text: Tensor) -> Tensor:
+        if self.config.text_norm == "layer":
+            text = functional.layer_norm(text, text.shape[1:])
+        return torch.where(has_text.unsqueeze(1), text, self.absent_text)
+
+    def _last_map(
+        self, log_mel: Tensor, n_frames: Tensor, text: Tensor, has_audio: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """The last stage's map (batch, channels, frames, mels), and its n_frames (None: all the same)."""
+        last = len(self.encoder.channels)
+        # Shapes may depend on the data in training only: the exported graph has the batch as it comes.
+        gaps = self.training and not bool(has_audio.all())
+        if gaps and not bool(has_audio.any()):
+            nothing = self.absent_audio.expand(len(has_audio), -1, -1, -1)
+            return self._condition(last, nothing, None, text), None
+        rows = has_audio.nonzero().squeeze(1) if gaps else slice(None)
+        x, valid = self._stages(log_mel[rows], n_frames[rows], text[rows])
+        if gaps:
+            back = (has_audio.cumsum(0) - 1).clamp(min=0)
+            x, valid = x[back], None if valid is None else valid[back]
+        x = torch.where(has_audio[:, None, None, None], x, self.absent_audio.to(x.dtype))
+        return self._condition(last, mask_frames(x, valid), valid, text), valid
+
+    def _stages(self, log_mel: Tensor, n_frames: Tensor, text: Tensor) -> tuple[Tensor, Tensor | None]:
+        """All stages, the last one without its conditioning."""
+        full = self.training and bool((n_frames == log_mel.shape[1]).all())
+        x, valid = self.encoder.start(log_mel, None if full else n_frames)
+        *blocks, last_block = self.encoder.blocks
+        for stage, block in enumerate(blocks, start=1):
+            x, valid = block(x, valid)
+            x = self._condition(stage, x, valid, text)
+        return last_block(x, valid)
+
+    def _condition(self, stage: int, x: Tensor, valid: Tensor | None, text: Tensor) -> Tensor:
+        if str(stage) in self.operators:
+            x = mask_frames(self.operators[str(stage)](x, text), valid)
+        return self.dropout(x)
+
+
+def build_model(
+    config: ModelConfig, n_categories: int, text_dim: int, *, pretrained: bool = False
+) -> SerModel | LateModel:
+    """The model of a recipe.
+
+    Args:
+        config: the recipe's model section.
+        n_categories: number of categories.
+        text_dim: size of the summary embedding.
+        pretrained: load `config.pretrained` where there is one; for a new run, not for a trained model.
+
+    Raises:
+        EmofuseError: the checkpoint is none or of another model, or a conditioned stage does not exist.
+    """
+    if config.fusion == "late":
+        audio, text = (
+            SerModel(config.model_copy(update={"fusion": fusion}), n_categories, text_dim)
+            for fusion in ("audio_only", "text_only")
+        )
+        if pretrained and config.pretrained is not None:
+            load_panns(audio.encoder, config.pretrained)
+        return LateModel(audio, text)
+    model = SerModel(config, n_categories, text_dim)
+    if pretrained and config.pretrained is not None and config.fusion != "text_only":
+        load_panns(model.encoder, config.pretrained)
+    return model
