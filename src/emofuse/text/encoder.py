@@ -1,0 +1,252 @@
+"""Summary embeddings in PyTorch: any BERT-family model through transformers, and a cache of embeddings on disk.
+
+The summary embedding is the mean of the last hidden states over all tokens, the special ones included (the
+convention of sentence-transformers), or the state of the first token (`cls`). It is not normalised.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sqlite3
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from emofuse.errors import EmofuseError
+from emofuse.files import hash_of
+from emofuse.text.onnx import MAX_TOKENS, check_pooling, check_texts
+from emofuse.text.weights import file_hash, find_weights
+
+_BATCH = 32
+
+
+class Encoder(Protocol):
+    """What all text encoders have in common."""
+
+    name: str
+    weights_hash: str
+    file_hash: str
+    pooling: str
+    dim: int
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a trained model keeps of its encoder: name, weights_hash, pooling, dim."""
+        ...
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Embed texts: float32 (n, dim)."""
+        ...
+
+
+def load_text_encoder(name: str, pooling: str = "mean", device: str = "cpu") -> TextEncoder:
+    """Load a frozen text encoder.
+
+    Args:
+        name: `minilm` (all-MiniLM-L6-v2, from its package), a folder, or a hub name such as `bert-base-uncased`
+            (local hub cache first, then the network). Weights must be safetensors.
+        pooling: `mean` or `cls`.
+        device: a torch device.
+
+    Raises:
+        EmofuseError: the model is not there, cannot be downloaded, or has no safetensors.
+    """
+    check_pooling(pooling)
+    from transformers import AutoModel, AutoTokenizer
+
+    folder = find_weights("minilm") if name == "minilm" else _find_folder(name)
+    weights = sorted(folder.glob("model*.safetensors"))
+    if not weights:
+        raise EmofuseError(f"{folder}: no model*.safetensors; pickled weights are not read. Convert them.")
+    hashes = [file_hash(path) for path in weights]
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True, dtype="float32")
+    except (OSError, ValueError, KeyError) as error:
+        raise EmofuseError(f"{folder}: no text encoder that transformers can load ({error}).") from error
+    return TextEncoder(
+        model,
+        tokenizer,
+        name=name,
+        weights_hash=hashes[0] if len(hashes) == 1 else hash_of(hashes),
+        pooling=pooling,
+        device=device,
+    )
+
+
+class TextEncoder:
+    """A frozen BERT-family model with its tokenizer; texts are cut to `max_tokens` tokens.
+
+    Attributes:
+        name: as given to `load_text_encoder`.
+        weights_hash: SHA-256 of the safetensors file (of several: of their hashes).
+        file_hash: the same.
+        pooling: `mean` or `cls`.
+        dim: size of an embedding.
+        max_tokens: 256, or what the model's positions allow if that is less.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, *, name: str, weights_hash: str, pooling: str, device: str = "cpu"):
+        self.name = name
+        self.weights_hash = weights_hash
+        self.file_hash = weights_hash
+        self.pooling = pooling
+        self.dim: int = model.config.hidden_size
+        positions = getattr(model.config, "max_position_embeddings", MAX_TOKENS + 2)
+        self.max_tokens = min(MAX_TOKENS, tokenizer.model_max_length, positions - 2)  # RoBERTa's positions start at 2
+        self.device = device
+        self.model = model.to(device).eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.inputs = [name for name in _INPUTS if name in inspect.signature(model.forward).parameters]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a trained model keeps of its encoder: name, weights_hash, pooling, dim."""
+        return {"name": self.name, "weights_hash": self.weights_hash, "pooling": self.pooling, "dim": self.dim}
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Embed texts in batches of similar length; a result does not depend on its batch (within 1e-5).
+
+        Args:
+            texts: no empty ones; an absent text is the caller's business.
+
+        Returns:
+            float32 (n, dim), not normalised.
+
+        Raises:
+            EmofuseError: a text is empty or only white space.
+        """
+        import torch
+
+        check_texts(texts)
+        vectors = np.empty((len(texts), self.dim), dtype=np.float32)
+        if not len(texts):
+            return vectors
+        tokens = self.tokenizer(
+            list(texts),
+            truncation=True,
+            max_length=self.max_tokens,
+            return_token_type_ids="token_type_ids" in self.inputs,
+        )
+        order = np.argsort([len(ids) for ids in tokens["input_ids"]], kind="stable")
+        with torch.inference_mode():
+            for start in range(0, len(order), _BATCH):
+                rows = order[start : start + _BATCH]
+                batch = self.tokenizer.pad(
+                    {name: [tokens[name][row] for row in rows] for name in self.inputs}, return_tensors="pt"
+                ).to(self.device)
+                hidden = self.model(**batch).last_hidden_state  # (batch, tokens, dim)
+                vectors[rows] = pool(hidden, batch["attention_mask"], self.pooling).float().cpu().numpy()
+        return vectors
+
+
+def pool(hidden: Any, mask: Any, pooling: str) -> Any:
+    """Summarise hidden states (batch, tokens, dim) under a mask (batch, tokens) as (batch, dim)."""
+    if pooling == "cls":
+        return hidden[:, 0]
+    weights = mask.unsqueeze(-1).to(hidden.dtype)  # (batch, tokens, 1)
+    return (hidden * weights).sum(1) / weights.sum(1)
+
+
+class CachedTextEncoder:
+    """An encoder that keeps its embeddings in a file (SQLite), so that each text is embedded once.
+
+    Embeddings are keyed by the encoder's file, its pooling and the text; what is there survives a kill, and a damaged
+    cache is made anew.
+
+    Args:
+        encoder: any text encoder.
+        folder: of the cache; one file an encoder and pooling.
+    """
+
+    def __init__(self, encoder: Encoder, folder: Path | str):
+        self.encoder = encoder
+        self.name = encoder.name
+        self.weights_hash = encoder.weights_hash
+        self.file_hash = encoder.file_hash
+        self.pooling = encoder.pooling
+        self.dim = encoder.dim
+        self.path = Path(folder) / f"text-{hash_of([encoder.file_hash, encoder.pooling])[:16]}.sqlite"
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """That of the encoder."""
+        return self.encoder.identity
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Embed texts, from the cache where they are there: float32 (n, dim).
+
+        Raises:
+            EmofuseError: a text is empty, or the cache cannot be written.
+        """
+        check_texts(texts)
+        try:
+            vectors = self._encode(list(dict.fromkeys(texts)))
+        except sqlite3.OperationalError as error:
+            raise EmofuseError(f"{self.path}: the cache cannot be used ({error}).") from error
+        except sqlite3.DatabaseError:
+            self.path.unlink()
+            vectors = self._encode(list(dict.fromkeys(texts)))
+        return np.stack([vectors[text] for text in texts]) if len(texts) else np.empty((0, self.dim), np.float32)
+
+    def _encode(self, texts: list[str]) -> dict[str, np.ndarray]:
+        with self._open() as database:
+            vectors = dict(self._read(database, texts))
+            missing = [text for text in texts if text not in vectors]
+            for start in range(0, len(missing), 512):  # committed one by one: an interrupted run goes on from there
+                chunk = missing[start : start + 512]
+                embedded = dict(zip(chunk, self.encoder.encode(chunk), strict=True))
+                rows = [(text, vector.tobytes(), zlib.crc32(vector.tobytes())) for text, vector in embedded.items()]
+                with database:
+                    database.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?)", rows)
+                vectors |= embedded
+        return vectors
+
+    def _read(self, database: sqlite3.Connection, texts: list[str]) -> Iterator[tuple[str, np.ndarray]]:
+        for start in range(0, len(texts), 512):
+            chunk = texts[start : start + 512]
+            marks = ",".join("?" * len(chunk))
+            for text, blob, check in database.execute(f"SELECT * FROM embeddings WHERE text IN ({marks})", chunk):
+                if zlib.crc32(blob) == check:
+                    yield text, np.frombuffer(blob, dtype=np.float32)
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise EmofuseError(f"{self.path.parent}: cannot be written ({error.strerror}).") from error
+        with closing(sqlite3.connect(self.path, timeout=60)) as database:
+            database.execute("CREATE TABLE IF NOT EXISTS embeddings (text TEXT PRIMARY KEY, vector BLOB, crc INTEGER)")
+            yield database
+
+
+_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+def _find_folder(name: str) -> Path:
+    """A folder as it is, a hub name through the local hub cache, then the network."""
+    if Path(name).is_dir():
+        return Path(name)
+    from huggingface_hub import snapshot_download
+
+    wanted = ["*.json", "*.txt", "*.model", "*.safetensors"]
+    for local in (True, False):
+        try:
+            folder = Path(
+                snapshot_download(name, allow_patterns=wanted, ignore_patterns=["*/*"], local_files_only=local)
+            )
+        except Exception as error:  # no common base among network, hub and name errors
+            if not local:
+                raise EmofuseError(
+                    f"text encoder {name!r}: no such folder, not in the local hub cache, and the download failed "
+                    f"({str(error).splitlines()[0]}). Check the name, or give a folder that holds it."
+                ) from error
+            continue
+        if not local or any(folder.glob("model*.safetensors")):
+            break
+    return folder

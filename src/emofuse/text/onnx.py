@@ -1,0 +1,174 @@
+"""Summary embeddings in ONNX Runtime, without PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emofuse.errors import EmofuseError
+from emofuse.files import read_json
+from emofuse.text.weights import MINILM_SHA256, file_hash, find_weights
+
+MAX_TOKENS = 256
+"""Longer texts are cut to this many tokens, special tokens included (MiniLM's own limit; the rule for all encoders)."""
+
+MINILM_TOKENIZER = Path(__file__).parent / "tokenizer" / "tokenizer.json"
+POOLINGS = ("mean", "cls")
+
+
+class OnnxTextEncoder:
+    """A text encoder as an ONNX graph: MiniLM in int8, or a folder that `export_text_encoder` wrote.
+
+    Texts are encoded one at a time, without padding, so that an embedding never depends on its batch.
+
+    Args:
+        folder: holds `model.onnx`, `tokenizer.json` and `encoder.json`; None for the packaged int8 MiniLM.
+        pooling: `mean` over all tokens, special ones included, or `cls`; None for that of the folder (MiniLM: mean).
+        threads: of ONNX Runtime; None leaves the choice to it.
+
+    Attributes:
+        name: of the encoder, `minilm` for MiniLM.
+        weights_hash: SHA-256 of the original weights, the identity of the encoder. The int8 file counts as MiniLM.
+        file_hash: SHA-256 of the ONNX file itself.
+        pooling: `mean` or `cls`.
+        dim: size of an embedding.
+
+    Raises:
+        EmofuseError: files are absent or damaged, or the folder has another pooling.
+    """
+
+    def __init__(self, folder: Path | str | None = None, *, pooling: str | None = None, threads: int | None = None):
+        check_pooling(pooling or "mean")
+        if folder is None:
+            model, tokenizer = find_weights("minilm-int8"), MINILM_TOKENIZER
+            about: dict[str, Any] = {"name": "minilm", "weights_hash": MINILM_SHA256, "pooling": pooling or "mean"}
+            about |= {"dim": 384, "max_tokens": MAX_TOKENS}
+            self.file_hash = file_hash(model)
+        else:
+            model, tokenizer = Path(folder) / "model.onnx", Path(folder) / "tokenizer.json"
+            about = _read_about(Path(folder), pooling)
+            self.file_hash = about["model_sha256"]
+        self.name: str = about["name"]
+        self.weights_hash: str = about["weights_hash"]
+        self.pooling: str = about["pooling"]
+        self.dim: int = about["dim"]
+        self._tokenizer = _open_tokenizer(tokenizer, about["max_tokens"])
+        self._session = _open_session(model, threads)
+        self._inputs = [node.name for node in self._session.get_inputs()]
+        self._output = self._session.get_outputs()[0].name
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a trained model keeps of its encoder: name, weights_hash, pooling, dim."""
+        return {"name": self.name, "weights_hash": self.weights_hash, "pooling": self.pooling, "dim": self.dim}
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Embed texts.
+
+        Args:
+            texts: no empty ones; an absent text is the caller's business.
+
+        Returns:
+            float32 (n, dim), not normalised.
+
+        Raises:
+            EmofuseError: a text is empty or only white space.
+        """
+        check_texts(texts)
+        vectors = np.empty((len(texts), self.dim), dtype=np.float32)
+        for row, encoding in enumerate(self._tokenizer.encode_batch(list(texts))):
+            fields = {
+                "input_ids": encoding.ids,
+                "attention_mask": encoding.attention_mask,
+                "token_type_ids": encoding.type_ids,
+            }
+            feed = {name: np.array([fields[name]], dtype=np.int64) for name in self._inputs}
+            vector = self._session.run([self._output], feed)[0]
+            if self._output == "last_hidden_state":  # (1, tokens, dim); exported graphs pool themselves
+                vector = vector.mean(axis=1) if self.pooling == "mean" else vector[:, 0]
+            vectors[row] = vector[0]
+        return vectors
+
+
+def require_encoder(encoder: Any, identity: Mapping[str, Any], source: str) -> None:
+    """Refuse a text encoder other than the one a model was trained with.
+
+    Args:
+        encoder: any encoder of this package.
+        identity: the `identity` of the encoder in training; hash, pooling and dim count, the name does not.
+        source: names the trained model in the error.
+
+    Raises:
+        EmofuseError: the encoder is another one.
+    """
+    found = encoder.identity
+    if any(found[key] != identity[key] for key in ("weights_hash", "pooling", "dim")):
+        raise EmofuseError(
+            f"{source}: trained with the text encoder {_describe(identity)}, found {_describe(found)}. "
+            "Give the encoder it was trained with."
+        )
+
+
+def check_pooling(pooling: str) -> None:
+    """Raise EmofuseError unless the pooling is `mean` or `cls`."""
+    if pooling not in POOLINGS:
+        raise EmofuseError(f"unknown pooling {pooling!r}: expected {' or '.join(POOLINGS)}.")
+
+
+def check_texts(texts: Sequence[str]) -> None:
+    """Raise EmofuseError if a text is empty or only white space, or if `texts` is one string."""
+    if isinstance(texts, str):
+        raise EmofuseError("expected a list of texts, found one string.")
+    for row, text in enumerate(texts):
+        if not text.strip():
+            raise EmofuseError(f"text {row} is empty. Leave rows without words out, or mark their text as absent.")
+
+
+def _describe(identity: Mapping[str, Any]) -> str:
+    return f"{identity.get('name')} ({identity['weights_hash'][:12]}, {identity['pooling']}, {identity['dim']}-d)"
+
+
+def _read_about(folder: Path, pooling: str | None) -> dict[str, Any]:
+    for name in ("encoder.json", "model.onnx", "tokenizer.json"):
+        if not (folder / name).is_file():
+            raise EmofuseError(f"{folder}: no {name}; expected a folder that export_text_encoder wrote.")
+    about = read_json(folder / "encoder.json")
+    fields = {"name": str, "weights_hash": str, "pooling": str, "dim": int, "max_tokens": int, "model_sha256": str}
+    for key, kind in fields.items():
+        if not isinstance(about, dict) or not isinstance(about.get(key), kind):
+            raise EmofuseError(f"{folder / 'encoder.json'}: {key!r} is missing or no {kind.__name__}. Export it again.")
+    if pooling is not None and pooling != about["pooling"]:
+        raise EmofuseError(f"{folder}: exported with pooling {about['pooling']!r}, asked for {pooling!r}.")
+    if (found := file_hash(folder / "model.onnx")) != about["model_sha256"]:
+        raise EmofuseError(
+            f"{folder / 'model.onnx'}: wrong hash (expected {about['model_sha256']}, found {found}). Export it again."
+        )
+    return about
+
+
+def _open_tokenizer(path: Path, max_tokens: int) -> Any:
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises plain Exception
+        raise EmofuseError(f"{path}: no valid tokenizer ({error}).") from error
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(max_tokens)
+    return tokenizer
+
+
+def _open_session(path: Path, threads: int | None) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors share no public base
+        raise EmofuseError(f"{path}: no usable ONNX model ({error}).") from error
