@@ -1,0 +1,72 @@
+"""Emotion categories and dimensions shared by all corpora, and category prototypes as weak targets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from emofuse.errors import EmofuseError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+EMOTIONS = ("neutral", "happiness", "sadness", "anger", "fear", "disgust", "surprise")
+DIMENSIONS = ("arousal", "valence", "dominance")
+
+# Pleasure, arousal, dominance in -1..1, as in the publication.
+_RUSSELL_MEHRABIAN = {
+    "neutral": (0.0, 0.0, 0.0),
+    "happiness": (0.76, 0.48, 0.35),
+    "sadness": (-0.63, -0.27, -0.33),
+    "anger": (-0.51, 0.59, 0.25),
+    "fear": (-0.64, 0.60, -0.43),
+    "disgust": (-0.60, 0.35, 0.11),
+    "surprise": (0.40, 0.67, -0.13),
+}
+
+PROTOTYPES: dict[str, tuple[float, float, float]] = {
+    emotion: ((arousal + 1) / 2, (pleasure + 1) / 2, (dominance + 1) / 2)
+    for emotion, (pleasure, arousal, dominance) in _RUSSELL_MEHRABIAN.items()
+}
+"""Arousal, valence, dominance (0..1) of each category: **weak targets**, not human labels of any clip.
+
+Mean ratings of the emotion words joyful, sad, angry, fearful, disgusted and surprised in Russell & Mehrabian (1977),
+"Evidence for a three-factor theory of emotions", Journal of Research in Personality 11, scaled from -1..1;
+neutral is put at the centre.
+"""
+
+
+def to_shared(original: str, mapping: Mapping[str, str | None], where: str) -> str | None:
+    """Shared category of a corpus's own label; None where the corpus has a label without a shared counterpart.
+
+    Args:
+        original: the label as the corpus writes it.
+        mapping: from the corpus's labels to `EMOTIONS` (or None).
+        where: names file and row in the error.
+
+    Raises:
+        EmofuseError: the label is not in the mapping.
+
+    >>> to_shared("joy", {"joy": "happiness"}, "table.csv, row 2")
+    'happiness'
+    """
+    if original not in mapping:
+        raise EmofuseError(f"{where}: unknown emotion {original!r}. Expected one of {', '.join(sorted(mapping))}.")
+    return mapping[original]
+
+
+def weak_dimensions(df: pd.DataFrame) -> pd.DataFrame:
+    """Fill missing arousal, valence, dominance of audio rows that have a category from `PROTOTYPES`.
+
+    Returns:
+        A copy with the extra bool column `weak_dimensions`, true where a value was filled. Filled values are weak
+        targets: they restate the category and are no human ratings.
+    """
+    df = df.copy()
+    eligible = df["file"].notna() & df["emotion"].notna()
+    weak = eligible & df[list(DIMENSIONS)].isna().any(axis=1)
+    for position, dimension in enumerate(DIMENSIONS):
+        prototype = df.loc[weak, "emotion"].map({e: values[position] for e, values in PROTOTYPES.items()})
+        df.loc[weak, dimension] = df.loc[weak, dimension].fillna(prototype.astype(float))
+    df["weak_dimensions"] = weak.astype(bool)
+    return df
