@@ -1,0 +1,193 @@
+"""Recipes: read, changed with --set, refused with a message that names the key, written and read again."""
+
+import tomllib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from emofuse.config import dump_toml, load_recipe, parse_recipe
+from emofuse.errors import EmofuseError
+
+TOY = """
+name = "toy"
+protocol = "hold-out, speaker-disjoint"
+
+[data]
+corpora = [{ reader = "toy", root = "toy", split = { rule = "k_fold", k = 3, fold = 1 } }]
+
+[model]
+fusion = "single_stage"
+stages = [2, 4]
+heads = ["categories", "dimensions"]
+
+[training]
+epochs = 3
+monitor = "mean"
+loss_weights = [1.0, 0.5]
+"""
+
+
+@pytest.fixture
+def toy(tmp_path):
+    path = tmp_path / "toy.toml"
+    path.write_text(TOY, encoding="utf-8")
+    return path
+
+
+def tree(**changes):
+    return {"name": "a", "protocol": "b", "data": {"corpora": [{"reader": "toy", "root": "toy"}]}, **changes}
+
+
+def test_values_and_defaults(toy):
+    recipe = load_recipe(toy)
+    assert recipe.model.fusion == "single_stage" and recipe.model.stages == [2, 4]
+    assert recipe.data.corpora[0].split.fold == 1
+    assert recipe.training.loss_weights == (1.0, 0.5)
+    assert recipe.model.encoder == "cnn14" and recipe.training.batch_size == 32 and recipe.seed == 0
+
+
+def test_recipe_does_not_change(toy):
+    recipe = load_recipe(toy)
+    with pytest.raises(ValueError, match="frozen"):
+        recipe.seed = 1
+
+
+def test_round_trip(toy, tmp_path):
+    recipe = load_recipe(toy)
+    (tmp_path / "again.toml").write_text(dump_toml(recipe), encoding="utf-8")
+    again = load_recipe(tmp_path / "again.toml")
+    assert again == recipe and again.hash == recipe.hash
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    name=st.from_regex(r"\A[A-Za-z0-9._-]+\Z"),
+    protocol=st.text(st.characters(codec="utf-8")),
+    seed=st.integers(-(2**63), 2**63 - 1),
+    rate=st.floats(1e-12, 1e6),
+    stages=st.one_of(st.sampled_from(["all", "last"]), st.lists(st.integers(1, 6), min_size=1)),
+    composed=st.booleans(),
+)
+def test_round_trip_of_any_values(name, protocol, seed, rate, stages, composed):
+    data = tree()["data"]
+    if composed:
+        data["composed"] = {"audio": ["ravdess"], "text": ["meld"]}
+    changes = {"model": {"stages": stages}, "training": {"learning_rate": rate}, "data": data}
+    recipe = parse_recipe(tree(name=name, protocol=protocol, seed=seed, **changes), source="test")
+    assert parse_recipe(tomllib.loads(dump_toml(recipe)), source="test") == recipe
+
+
+@pytest.mark.parametrize(
+    ("override", "place", "value"),
+    [
+        ("seed=7", "seed", 7),
+        ("model.fusion=audio_only", "model.fusion", "audio_only"),
+        ('model.fusion="audio_only"', "model.fusion", "audio_only"),
+        ("model.stages=[1, 3]", "model.stages", [1, 3]),
+        ("training.spec_augment=true", "training.spec_augment", True),
+        ("training.learning_rate=1e-2", "training.learning_rate", 0.01),
+        ("text.encoder=some/model=1", "text.encoder", "some/model=1"),
+        pytest.param(
+            "text.encoder = some/model",
+            "text.encoder",
+            "some/model",
+            marks=pytest.mark.xfail(reason="the space before a bare word becomes part of it", strict=True),
+        ),
+        ("data.corpora.0.split.fold=2", "data.corpora.0.split.fold", 2),
+    ],
+)
+def test_set(toy, override, place, value):
+    recipe = load_recipe(toy, [override])
+    found = recipe
+    for part in place.split("."):
+        found = found[int(part)] if part.isdigit() else getattr(found, part)
+    assert found == value
+    assert recipe.hash != load_recipe(toy).hash
+
+
+def test_the_last_set_wins(toy):
+    assert load_recipe(toy, ["seed=1", "seed=2"]).seed == 2
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.fusion", "expected key=value"),
+        ("=3", "expected key=value"),
+        ("data.corpora.5.root=x", "the recipe has no place 'data.corpora.5.root'"),
+        ("data.corpora.first.root=x", "the recipe has no place"),
+        ("name.first=x", "the recipe has no place"),
+        ("model.fussion=late", "unknown key 'model.fussion'"),
+        ("extra.key=1", "unknown key 'extra'"),
+        ("model.fusion=early", "model.fusion: Input should be 'audio_only', 'text_only'"),
+        ("training.epochs=many", "training.epochs: .* valid integer.*found 'many'"),
+        ("training.epochs=0", "training.epochs: .*greater than or equal to 1"),
+        ("training.epochs=2.5", "training.epochs: .*integer"),
+        ("training.batch_size=[]", "training.batch_size"),
+        ("model.heads=[]", "model.heads"),
+        ("data.corpora=[]", "data.corpora"),
+        ("name=a/b", "name: "),
+    ],
+)
+def test_set_that_does_not_fit(toy, override, message):
+    with pytest.raises(EmofuseError, match=message):
+        load_recipe(toy, [override])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"modle": {}}, "unknown key 'modle': check its spelling"),
+        ({"data": {}}, "key 'data.corpora' is missing"),
+        ({"model": "cnn14"}, "model: .*found 'cnn14'"),
+        ({"seed": None}, "seed: .*found None"),
+        ({"training": {"monitor": "ccc"}}, "needs model.heads to have \\['dimensions'\\]"),
+        ({"training": {"loss_weights": [1.0]}}, "loss_weights"),
+    ],
+)
+def test_tree_that_does_not_fit(changes, message):
+    with pytest.raises(EmofuseError, match=message) as caught:
+        parse_recipe(tree(**changes), source="my.toml")
+    assert str(caught.value).startswith("my.toml: ")
+
+
+def test_every_wrong_key_is_named_at_once():
+    with pytest.raises(EmofuseError, match="unknown key 'model.two'") as caught:
+        parse_recipe(tree(one=1, model={"two": 2}), source="my.toml")
+    assert "unknown key 'one'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [
+        ({"rule": "given"}, "goes with `folds`"),
+        ({"folds": "ravdess_emobox"}, "goes with `folds`"),
+        ({"rule": "random"}, "rule"),
+        ({"dev_share": 1.0}, "dev_share"),
+    ],
+)
+def test_split_that_does_not_fit(split, message):
+    data = {"corpora": [{"reader": "toy", "root": "toy", "split": split}]}
+    with pytest.raises(EmofuseError, match=message):
+        parse_recipe(tree(data=data), source="my.toml")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"name = ", "no valid TOML"), (b"name = '\xff'", "no valid TOML"), (None, "cannot be read")],
+)
+def test_file_that_is_no_recipe(tmp_path, content, message):
+    path = tmp_path / "bad.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(EmofuseError, match=rf"bad.toml: .*{message}"):
+        load_recipe(path)
+
+
+def test_shipped_recipes_are_valid(request):
+    recipes = sorted((request.config.rootpath / "recipes").glob("*.toml"))
+    if not recipes:
+        pytest.skip("no recipes here")
+    for path in recipes:
+        assert load_recipe(path).name
