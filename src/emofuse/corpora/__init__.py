@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from emofuse.corpora import emobank, meld, nemo, ravdess
+from emofuse.corpora import emobank, meld, nemo, ravdess, toy
 from emofuse.corpora.table import read_table
 from emofuse.errors import EmofuseError
 
@@ -16,6 +16,7 @@ READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
     "nemo": nemo.read,
     "meld": meld.read,
     "emobank": emobank.read,
+    "toy": toy.read,
     "table": read_table,
 }
 

@@ -78,14 +78,15 @@ def read_table(path: Path | str, column_map: Mapping[str, str] | None = None) ->
         TableError: the file cannot be read, or breaks a rule of `check_table`; names file and rows.
     """
     path = Path(path)
-    df = _read_parquet(path) if path.suffix.lower() == ".parquet" else read_cells(path)
-    rows = np.arange(len(df)) + 2
-    if path.suffix.lower() != ".parquet":
+    if path.suffix.lower() == ".parquet":
+        df = _renamed(_read_parquet(path), column_map or {}, path)
+        rows = np.arange(len(df)) + 2
+    else:
+        df = _renamed(read_cells(path), column_map or {}, path)
         filled = (df != "").any(axis=1).to_numpy()
-        df, rows = df[filled].reset_index(drop=True), rows[filled]
-    df = _renamed(df, column_map or {}, path)
-    for column in [c for c in df.columns if c not in COLUMNS]:
-        df[column] = _inferred(df[column])
+        df, rows = df[filled].reset_index(drop=True), np.flatnonzero(filled) + 2
+        for column in [c for c in df.columns if c not in COLUMNS]:
+            df[column] = _inferred(df[column].tolist())
     if "file" in df.columns:
         folder = str(path.absolute().parent)
         df["file"] = [None if f is None else os.path.normpath(os.path.join(folder, f)) for f in _strings(df["file"])]
@@ -179,14 +180,14 @@ def _frame(records: list[list[str]], path: Path) -> pd.DataFrame:
                 f"{path}, row {number}: {len(record)} cells, but the header has {width}. "
                 "Put cells that contain the separator in double quotes."
             )
-    columns = list(zip(*((r + [""] * (width - len(r)))[:width] for r in records[1:]), strict=True)) or [()] * width
+    columns = [[r[i] if i < len(r) else "" for r in records[1:]] for i in range(width)]
     kept = [i for i in range(width) if names[i] or any(columns[i])]
     for i in kept:
         if not names[i]:
             raise TableError(f"{path}: column {i + 1} has no name. Give it one in row 1.")
         if names.index(names[i]) < i:
             raise TableError(f"{path}: column {names[i]!r} appears twice. Rename or remove one.")
-    return pd.DataFrame({names[i]: np.array(columns[i], dtype=object) for i in kept})
+    return pd.DataFrame({names[i]: pd.Series(columns[i], dtype=object) for i in kept})
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
@@ -208,31 +209,22 @@ def _renamed(df: pd.DataFrame, column_map: Mapping[str, str], path: Path) -> pd.
     return df
 
 
-def _inferred(cells: pd.Series) -> pd.Series:
+def _inferred(cells: list[str]) -> pd.Series:
     """Extra column of a CSV: bool or number where every filled cell reads back as it was written, else strings."""
-    if cells.dtype != object:
-        return cells
-    filled = [c for c in cells if c not in ("", None)]
-    if not filled or not all(isinstance(c, str) for c in filled):
-        return pd.Series(
-            [None if isinstance(c, str) and c == "" else c for c in cells], index=cells.index, dtype=object
-        )
-    if len(filled) == len(cells) and set(filled) <= {"True", "False"}:
-        return cells == "True"
-    try:
-        for kind in (int, float):
-            numbers = [None if c == "" else kind(c) for c in cells] if _reads_back(filled, kind) else None
-            if numbers is not None:
-                return pd.Series(numbers, index=cells.index, dtype=float if None in numbers else kind)
-    except (ValueError, OverflowError):
-        pass
-    return pd.Series([c or None for c in cells], index=cells.index, dtype=object)
+    filled = [cell for cell in cells if cell]
+    if filled and set(cells) <= {"True", "False"}:
+        return pd.Series([cell == "True" for cell in cells])
+    for kind in (int, float):
+        if filled and _reads_back(filled, kind):
+            dtype = kind if len(filled) == len(cells) else float
+            return pd.Series([kind(cell) if cell else np.nan for cell in cells], dtype=dtype)
+    return pd.Series([cell or None for cell in cells], dtype=object)
 
 
 def _reads_back(cells: Iterable[str], kind: type) -> bool:
     """Whether the cells are plain numbers; one such as 007 is a name and stays a string."""
     try:
-        return all(str(kind(c)) == c for c in cells)
+        return all(str(kind(cell)) == cell and abs(kind(cell)) < 2**53 for cell in cells)
     except ValueError:
         return False
 
@@ -247,12 +239,19 @@ def _typed(df: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
             columns[column] = pd.Series(_strings(given), dtype=object)
         else:
             columns[column], unparsed[column] = _numbers(given)
-    extras = {str(c): df[c].reset_index(drop=True) for c in df.columns if c not in COLUMNS}
+    extras = {str(c): _extra(df[c].reset_index(drop=True)) for c in df.columns if c not in COLUMNS}
     return pd.DataFrame({**columns, **extras}), unparsed
 
 
+def _extra(values: pd.Series) -> pd.Series:
+    """Strings as objects with None, as in the known columns; other types as they are."""
+    if values.dtype == object or pd.api.types.is_string_dtype(values):
+        return values.astype(object).where(values.notna(), None)
+    return values
+
+
 def _strings(values: pd.Series) -> list[str | None]:
-    return [None if v is None or v != v else _string(v) for v in values.astype(object)]
+    return [None if missing else _string(v) for v, missing in zip(values.astype(object), values.isna(), strict=True)]
 
 
 def _string(value: Any) -> str | None:
@@ -265,8 +264,8 @@ def _numbers(values: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     unparsed = np.zeros(len(values), dtype=bool)
     if values.dtype == object or pd.api.types.is_string_dtype(values):
         numbers = np.full(len(values), np.nan)
-        for i, value in enumerate(values.astype(object)):
-            if value is None or value == "":
+        for i, value in enumerate(values.astype(object).where(values.notna(), "")):
+            if value == "":
                 continue
             try:
                 numbers[i] = float(value)
