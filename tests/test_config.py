@@ -153,7 +153,7 @@ def test_tree_that_does_not_fit(changes, message):
 
 
 def test_every_wrong_key_is_named_at_once():
-    with pytest.raises(EmofuseError, match="unknown key 'model.two'") as caught:
+    with pytest.raises(EmofuseError, match=r"unknown key 'model\.two'") as caught:
         parse_recipe(tree(one=1, model={"two": 2}), source="my.toml")
     assert "unknown key 'one'" in str(caught.value)
 
