@@ -1,0 +1,149 @@
+"""Speech recognition with faster-whisper (CTranslate2, int8 on the CPU)."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emofuse.errors import EmofuseError
+from emofuse.text.weights import WEIGHTS, find_weights
+
+# Whisper's own limit: text that compresses better than this is one phrase over and over.
+_MAX_COMPRESSION_RATIO = 2.4
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """What was said.
+
+    Attributes:
+        text: empty if there is no speech.
+        language: ISO 639-1 code; empty if there is no speech and no language was given.
+        language_probability: 0..1; 1 if the language was given or the model knows one only.
+        confidence: exp of the mean log probability of the tokens, segments weighted by duration, 0..1.
+    """
+
+    text: str
+    language: str
+    language_probability: float
+    confidence: float
+
+
+class Transcriber:
+    """A Whisper model. Deterministic: beam search at temperature 0, no sampling.
+
+    Args:
+        model: `whisper-base` (multilingual), `whisper-tiny.en`, a name that faster-whisper knows (`small`), a hub name,
+            or the folder of a CTranslate2 conversion.
+        language: ISO 639-1 code of the speech; None to detect it.
+        threads: of the processor; None for all.
+        beam_size: 1 is greedy.
+
+    Raises:
+        EmofuseError: the model is absent or cannot be downloaded, or it does not know the language.
+    """
+
+    def __init__(
+        self,
+        model: str = "whisper-base",
+        language: str | None = None,
+        *,
+        threads: int | None = None,
+        beam_size: int = 5,
+    ):
+        from faster_whisper import WhisperModel
+
+        folder = _find_model(model)
+        try:
+            self._model: Any = WhisperModel(
+                str(folder), device="cpu", compute_type="int8", cpu_threads=threads or os.cpu_count() or 1
+            )
+        except (RuntimeError, ValueError, OSError) as error:
+            raise EmofuseError(f"{folder}: no usable Whisper model for CTranslate2 ({error}).") from error
+        self.name = model
+        self.language = self._check_language(language)
+        self._beam_size = beam_size
+
+    def transcribe(self, samples: np.ndarray, language: str | None = None) -> Transcript:
+        """Transcribe mono speech.
+
+        Args:
+            samples: float32 (n,), 16 kHz.
+            language: for this call, instead of that of the transcriber.
+
+        Raises:
+            EmofuseError: the model does not know the language.
+        """
+        language = self._check_language(language) or self.language
+        if not _has_speech(samples):
+            return Transcript("", language or "", 1.0 if language else 0.0, 0.0)
+        segments, info = self._model.transcribe(
+            np.ascontiguousarray(samples, dtype=np.float32),
+            language=language,
+            beam_size=self._beam_size,
+            temperature=0.0,
+            condition_on_previous_text=False,
+            without_timestamps=False,
+            word_timestamps=False,
+        )
+        kept = [segment for segment in segments if segment.compression_ratio <= _MAX_COMPRESSION_RATIO]
+        text = " ".join(part for segment in kept if (part := segment.text.strip()))
+        return Transcript(text, info.language, float(info.language_probability), _confidence(kept) if text else 0.0)
+
+    def _check_language(self, language: str | None) -> str | None:
+        known = self._model.supported_languages
+        if not self._model.model.is_multilingual and language not in (None, "en"):
+            raise EmofuseError(
+                f"the speech recogniser {self.name!r} knows English only, asked for language {language!r}. "
+                "Choose a multilingual one, such as whisper-base."
+            )
+        if language is not None and language not in known:
+            raise EmofuseError(f"unknown language {language!r}: expected one of {', '.join(sorted(known))}.")
+        return language
+
+
+def _confidence(segments: list[Any]) -> float:
+    seconds = [max(segment.end - segment.start, 1e-3) for segment in segments]
+    mean = sum(s.avg_logprob * weight for s, weight in zip(segments, seconds, strict=True)) / sum(seconds)
+    return min(1.0, math.exp(mean))
+
+
+def _has_speech(samples: np.ndarray) -> bool:
+    """Whether the voice activity detector finds any speech; Whisper invents words where there is none."""
+    from faster_whisper.vad import VadOptions, get_speech_timestamps
+
+    options = VadOptions(threshold=0.3, min_speech_duration_ms=0, min_silence_duration_ms=100)
+    return bool(get_speech_timestamps(np.asarray(samples, dtype=np.float32), options))
+
+
+def _find_model(name: str) -> Path:
+    """A packaged name, a folder, or a hub name (local hub cache first, then the network)."""
+    if name in WEIGHTS and name.startswith("whisper-"):
+        return find_weights(name)
+    if Path(name).is_dir():
+        if not (Path(name) / "model.bin").is_file():
+            raise EmofuseError(f"{name}: no model.bin; expected a Whisper model converted for CTranslate2.")
+        return Path(name)
+    from faster_whisper.utils import available_models, download_model
+
+    packaged = [known for known in WEIGHTS if known.startswith("whisper-")]
+    if "/" not in name and name not in available_models():
+        raise EmofuseError(
+            f"unknown speech recogniser {name!r}: expected a folder, a hub name, or one of "
+            f"{', '.join([*packaged, *available_models()])}."
+        )
+    for local in (True, False):
+        try:
+            return Path(download_model(name, local_files_only=local))
+        except Exception as error:  # no common base among network, hub and name errors
+            if not local:
+                raise EmofuseError(
+                    f"speech recogniser {name!r}: not in the local hub cache, and the download failed "
+                    f"({str(error).splitlines()[0]}). Give a folder that holds it, or one of {', '.join(packaged)}."
+                ) from error
+    raise AssertionError("unreachable")
