@@ -6,6 +6,8 @@ with varied text; wherever they are reported they are called composed, and they 
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import pandas as pd
 
@@ -42,49 +44,40 @@ def compose(audio_df: pd.DataFrame, text_df: pd.DataFrame, *, pairs: int, seed: 
     long_enough = text_df["text"].fillna("").str.count(r"\S+") >= MIN_WORDS
     sentences = text_df[long_enough & text_df["emotion"].notna()].sort_values("key")
     voices, words = set(clips["emotion"]), set(sentences["emotion"])
-    cells = [cell for emotion in EMOTIONS for cell in _cells(emotion, voices, words)]
-    if pairs and not cells:
+    ways = {emotion: found for emotion in EMOTIONS if (found := _ways(emotion, voices, words))}
+    if pairs and not ways:
         raise TableError("no pairs can be composed: the clips and the sentences have no emotion that fits together.")
     rng = np.random.default_rng(seed)
     rows: list[dict[str, object]] = []
-    for (voice, word, pairing, _), n in zip(cells, _counts(pairs, cells), strict=True):
-        chosen = _draw(clips[clips["emotion"] == voice], sentences[sentences["emotion"] == word], n, rng)
-        label = word if pairing == "words" else voice
-        rows.extend({**pair, "emotion": label, "pairing": pairing} for pair in chosen)
+    for (label, found), wanted in zip(ways.items(), _apportioned(pairs, [1.0] * len(ways)), strict=True):
+        shares = [_share(pairing, label, ways) for pairing in found]
+        for (pairing, (voice, word)), n in zip(found.items(), _apportioned(wanted, shares), strict=True):
+            chosen = _draw(clips[clips["emotion"] == voice], sentences[sentences["emotion"] == word], n, rng)
+            rows.extend({**pair, "emotion": label, "pairing": pairing} for pair in chosen)
     return make_table(rows, "composed")
 
 
-Cell = tuple[str, str, str, float]  # emotion of the voice, of the words, pairing, share of all pairs
+def _ways(label: str, voices: set[str], words: set[str]) -> dict[str, tuple[str, str]]:
+    """Pairings that can give this label, each with the emotion of the voice and of the words."""
+    ways = {"agree": (label, label)}
+    if label != "neutral":
+        ways |= {"voice": (label, "neutral"), "words": ("neutral", label)}
+    return {pairing: (voice, word) for pairing, (voice, word) in ways.items() if voice in voices and word in words}
 
 
-def _cells(emotion: str, voices: set[str], words: set[str]) -> list[Cell]:
-    """Ways to a pair labelled `emotion`, with relative shares that sum to 1."""
-    labels = sorted(
-        voices & words | (voices if "neutral" in words else set()) | (words if "neutral" in voices else set())
-    )
-    if emotion not in labels:
-        return []
-    # Neutral pairs all count as agreeing, so the emotional labels agree a little less often.
-    neutral = 1 / len(labels) if "neutral" in labels else 0.0
-    shares = {**SHARES, "agree": max(SHARES["agree"] - neutral, 0.0)}
-    ways: list[Cell] = []
-    if emotion in voices and emotion in words:
-        ways.append((emotion, emotion, "agree", shares["agree"]))
-    if emotion != "neutral" and emotion in voices and "neutral" in words:
-        ways.append((emotion, "neutral", "voice", shares["voice"]))
-    if emotion != "neutral" and emotion in words and "neutral" in voices:
-        ways.append(("neutral", emotion, "words", shares["words"]))
-    total = sum(way[-1] for way in ways)
-    return [(*way[:3], way[3] / total if total else 1 / len(ways)) for way in ways]
+def _share(pairing: str, label: str, labels: Collection[str]) -> float:
+    """Relative share of a pairing among those of one label."""
+    if pairing != "agree" or label == "neutral" or "neutral" not in labels:
+        return SHARES[pairing]
+    # All neutral pairs agree, so the others agree less often, for the shares to hold over all pairs.
+    return max(SHARES["agree"] - 1 / len(labels), 0.0)
 
 
-def _counts(pairs: int, cells: list[Cell]) -> list[int]:
-    """Pairs per cell: the shares by largest remainder, so that they sum to `pairs`."""
-    exact = np.array([cell[3] for cell in cells])
-    exact = exact / exact.sum() * pairs if len(exact) else exact
+def _apportioned(total: int, shares: list[float]) -> list[int]:
+    """Whole numbers in the given relative shares that sum to `total` (largest remainder)."""
+    exact = np.array(shares) / (sum(shares) or 1.0) * total
     counts = np.floor(exact + 1e-9).astype(int)
-    order = np.argsort(counts - exact, kind="stable")
-    counts[order[: pairs - counts.sum()]] += 1
+    counts[np.argsort(counts - exact, kind="stable")[: total - counts.sum()]] += 1
     return counts.tolist()
 
 

@@ -137,15 +137,15 @@ def _by_groups(df: pd.DataFrame, groups: Sequence[Sequence[str]], fold: int, rul
 
 def _groups(df: pd.DataFrame, k: int, seed: int) -> list[list[str]]:
     """Speakers in k groups: largest first, each to the group with fewest of its gender, then fewest rows."""
-    rows = df.groupby("speaker").size().sort_index()
+    rows = df.groupby("speaker").size().to_dict()
     if len(rows) < k:
         raise TableError(f"{_corpus(df)}: k_fold with k = {k} needs at least {k} speakers; the table has {len(rows)}.")
-    gender = df.sort_values("key").groupby("speaker")["gender"].first()
-    order = np.random.default_rng(seed).permutation(rows.index.to_numpy())
+    gender = df.sort_values("key").groupby("speaker")["gender"].first().to_dict()
+    order = np.random.default_rng(seed).permutation(np.array(sorted(df["speaker"].unique()), dtype=object))
     groups: list[list[str]] = [[] for _ in range(k)]
     for speaker in sorted(order, key=lambda s: -rows[s]):
         loads = [
-            (sum(gender[s] == gender[speaker] for s in group), len(group), int(rows[group].sum()), i)
+            (sum(gender[s] == gender[speaker] for s in group), len(group), sum(rows[s] for s in group), i)
             for i, group in enumerate(groups)
         ]
         groups[min(loads)[-1]].append(speaker)

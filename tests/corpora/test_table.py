@@ -1,0 +1,215 @@
+"""The utterance table: what it keeps, what it refuses, and how it says so."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from emofuse.corpora.labels import EMOTIONS
+from emofuse.corpora.table import COLUMNS, TableError, check_table, make_table, read_table, write_table
+from emofuse.errors import EmofuseError
+
+
+def table(tmp_path: Path, text: str, name: str = "t.csv", encoding: str = "utf-8") -> Path:
+    path = tmp_path / name
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+def refused(tmp_path: Path, text: str, name: str = "t.csv") -> str:
+    path = table(tmp_path, text, name)
+    with pytest.raises(TableError) as error:
+        read_table(path)
+    assert str(path) in str(error.value)
+    return str(error.value)
+
+
+def test_make_table_fills_absent_columns_in_order() -> None:
+    df = make_table([{"key": "a/1", "text": "hello", "take": 3}], "a")
+    assert list(df.columns) == [*COLUMNS, "take"]
+    assert df["corpus"].tolist() == ["a"] and df["file"].tolist() == [None]
+    assert df["arousal"].dtype == float and np.isnan(df["arousal"].iat[0])
+
+
+def test_make_table_of_no_rows_has_all_columns() -> None:
+    df = make_table([], "a")
+    assert list(df.columns) == list(COLUMNS) and len(df) == 0
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize(("name", "separator"), [("t.csv", ","), ("t.tsv", "\t")])
+def test_reads_separated_text_with_and_without_bom(tmp_path: Path, encoding: str, name: str, separator: str) -> None:
+    lines = [["key", "text", "emotion", "valence"], ["a", "żółw", "fear", "0.25"], ["b", "NA", "", ""]]
+    df = read_table(table(tmp_path, "\r\n".join(separator.join(line) for line in lines), name, encoding))
+    assert df["text"].tolist() == ["żółw", "NA"]  # the word "NA" is a word
+    assert df["emotion"].tolist() == ["fear", None]
+    assert df["valence"].iat[0] == 0.25 and np.isnan(df["valence"].iat[1])
+    assert df["corpus"].tolist() == ["t", "t"]
+
+
+def test_files_are_resolved_against_the_folder_of_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sub" / "audio").mkdir(parents=True)
+    (tmp_path / "sub" / "audio" / "x.wav").write_bytes(b"x")
+    table(tmp_path / "sub", "key,file\na,audio/x.wav\n")
+    monkeypatch.chdir(tmp_path)
+    df = read_table(Path("sub/t.csv"))
+    assert df["file"].tolist() == [str(tmp_path / "sub" / "audio" / "x.wav")]
+
+
+def test_extras_are_kept_with_their_types(tmp_path: Path) -> None:
+    df = read_table(table(tmp_path, "key,text,take,room,score,clean,gap\na,x,1,007,0.5,True,2\nb,y,2,010,1.5,False,\n"))
+    assert df["take"].dtype == int and df["score"].dtype == float and df["clean"].dtype == bool
+    assert df["room"].tolist() == ["007", "010"]
+    assert df["gap"].iat[0] == 2 and np.isnan(df["gap"].iat[1])
+
+
+def test_column_map_renames(tmp_path: Path) -> None:
+    path = table(tmp_path, "FileName,Transcript,EmoClass\na,hi,anger\n")
+    df = read_table(path, {"FileName": "key", "Transcript": "text", "EmoClass": "emotion"})
+    assert df[["key", "text", "emotion"]].to_numpy().tolist() == [["a", "hi", "anger"]]
+    with pytest.raises(TableError, match="no column 'Name' to rename"):
+        read_table(path, {"Name": "key"})
+    with pytest.raises(TableError, match="'key' appears twice"):
+        read_table(path, {"FileName": "key", "Transcript": "key"})
+
+
+@pytest.mark.parametrize(
+    ("column", "known"),
+    [("emotoin", "emotion"), ("Valence", "valence"), ("speakers", "speaker"), ("dominence", "dominance")],
+)
+def test_near_miss_of_a_column_is_an_error_with_a_suggestion(tmp_path: Path, column: str, known: str) -> None:
+    message = refused(tmp_path, f"key,text,{column}\na,hi,0.5\n")
+    assert repr(column) in message and f"Did you mean {known!r}" in message
+
+
+def test_like_named_extra_beside_the_known_column_is_kept(tmp_path: Path) -> None:
+    df = read_table(table(tmp_path, "key,text,speaker,speaker2\na,hi,s,t\n"))
+    assert df["speaker2"].tolist() == ["t"]
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("key,text,emotion\na,hi,anger\nb,ho,angry\n", ["row 3", "'angry'", "did you mean 'anger'?"]),
+        ("key,text,emotion\na,hi,boredom\n", ["row 2", "'boredom'", "expected one of neutral, happiness"]),
+        ("key,text,arousal\na,hi,1.5\n", ["row 2", "arousal 1.5 is out of 0..1"]),
+        ("key,text,dominance\na,hi,-0.1\n", ["row 2", "dominance -0.1 is out of 0..1"]),
+        ("key,text,valence\na,hi,inf\n", ["row 2", "valence inf is out of 0..1"]),
+        ("key,text,valence\na,hi,0.5\nb,ho,high\n", ["row 3", "valence 'high' is no number"]),
+        ("key,text\na,hi\nb,\n", ["row 3", "neither audio nor text"]),
+        ("key,text\na,   \n", ["row 2", "neither audio nor text"]),
+        ("key,text,start,end\na,hi,2,2\n", ["row 2", "end 2 s is not after start 2 s"]),
+        ("key,text,end\na,hi,0\n", ["row 2", "end 0 s is not after start 0 s"]),
+        ("key,text,start\na,hi,-1\n", ["row 2", "start -1 s"]),
+        ("key,text\na,hi\nb,ho\na,he\n", ["row 4", "'a'", "row 2"]),
+        ("key,text\na,hi\n,ho\n", ["row 3", "key is missing"]),
+        ("name,text\na,hi\n", ["column 'key' is missing", "name, text"]),
+        ("key,file\na,gone.wav\n", ["row 2", "gone.wav", "not there"]),
+        ("key,text,gender\na,hi,f\n", ["row 2", "gender 'f'"]),
+        ("key,text,language\na,hi,english\n", ["row 2", "ISO 639-1"]),
+        ("key,text,ratings\na,hi,happy\n", ["row 2", "ratings is no JSON list"]),
+        ('key,text,ratings\na,hi,"[1, 2]"\n', ["row 2", "ratings is no JSON list"]),
+        ("key,text\na,hi,there\n", ["row 2", "3 cells", "header has 2"]),
+        ('key,text\na,hi\nb,"ho\n', ["row 3", "quotes"]),
+        ("key,key\na,b\n", ["'key' appears twice"]),
+        ("key,,text\na,b,c\n", ["column 2 has no name"]),
+        ("key,text\n", ["no rows"]),
+        ("", ["empty"]),
+    ],
+)
+def test_bad_rows_are_refused_by_file_and_row(tmp_path: Path, text: str, parts: list[str]) -> None:
+    message = refused(tmp_path, text)
+    for part in parts:
+        assert part in message
+
+
+def test_original_emotion_is_free(tmp_path: Path) -> None:
+    df = read_table(table(tmp_path, "key,text,original_emotion\na,hi,boredom\n"))
+    assert df["original_emotion"].tolist() == ["boredom"]
+
+
+def test_blank_lines_do_not_shift_row_numbers(tmp_path: Path) -> None:
+    assert "row 5:" in refused(tmp_path, "key,text,emotion\na,hi,anger\n\n,,\nb,ho,mad\n")
+    df = read_table(table(tmp_path, "key,text,,\n\na,hi,,\n"))
+    assert df["key"].tolist() == ["a"]
+
+
+def test_cells_with_line_breaks_count_as_one_row(tmp_path: Path) -> None:
+    assert "row 3:" in refused(tmp_path, 'key,text,emotion\na,"two\nlines",anger\nb,ho,mad\n')
+
+
+def test_five_rows_are_shown_and_the_rest_counted(tmp_path: Path) -> None:
+    rows = "".join(f"k{i},hi,2\n" for i in range(9))
+    message = refused(tmp_path, "key,text,arousal\n" + rows)
+    assert "row 6:" in message and "row 7:" not in message and "and 4 more" in message
+
+
+def test_unreadable_files(tmp_path: Path) -> None:
+    for name in ("none.csv", "none.parquet"):
+        with pytest.raises(TableError, match="cannot be read"):
+            read_table(tmp_path / name)
+    assert "no valid Parquet" in refused(tmp_path, "key,text\n", "t.parquet")
+    assert ".csv, .tsv or .parquet" in refused(tmp_path, "key,text\n", "t.xlsx")
+    with pytest.raises(TableError, match="no valid UTF-8"):
+        read_table(table(tmp_path, "key,text\na,café\n", encoding="latin-1"))
+
+
+def test_check_table_types_numbered_speakers_and_missing_values() -> None:
+    given_df = pd.DataFrame(
+        {"key": ["a", "b"], "text": ["x", pd.NA], "speaker": [1.0, np.nan], "corpus": "c"}, index=[7, 7]
+    )
+    with pytest.raises(TableError, match="row 3: neither"):
+        check_table(given_df, "c")
+    df = check_table(given_df.assign(text=["x", "y"]), "c")
+    assert df["speaker"].tolist() == ["1", None] and df.index.tolist() == [0, 1]
+
+
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\x00\r"), min_size=1, max_size=12).map(str.strip)
+optional_texts = st.none() | texts.filter(bool)
+shares = st.just(float("nan")) | st.floats(0, 1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {
+                "text": texts.filter(bool),
+                "speaker": optional_texts,
+                "emotion": st.none() | st.sampled_from(EMOTIONS),
+                "valence": shares,
+                "start": st.just(float("nan")) | st.floats(0, 1e6),
+                "ratings": st.none() | st.just(json.dumps([{"annotator": "1", "emotion": "joy"}])),
+            }
+        ),
+        min_size=1,
+        max_size=6,
+    ),
+    st.sampled_from([".csv", ".tsv", ".parquet"]),
+)
+def test_round_trip(tmp_path_factory: pytest.TempPathFactory, rows: list[dict], ending: str) -> None:
+    df = make_table([{"key": f"c/{i}", "note": f"n{i}", **row} for i, row in enumerate(rows)], "c")
+    path = tmp_path_factory.mktemp("round") / f"t{ending}"
+    write_table(df, path)
+    pd.testing.assert_frame_equal(read_table(path), df, check_exact=True)
+
+
+def test_write_refuses_other_endings_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    df = make_table([{"key": "a", "text": "x"}], "c")
+    with pytest.raises(TableError, match=r"\.csv, \.tsv or \.parquet"):
+        write_table(df, tmp_path / "t.xlsx")
+    write_table(df, tmp_path / "t.csv")
+    before = (tmp_path / "t.csv").read_text()
+
+    def full(*args: object, **kwargs: object) -> None:
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", full)
+    with pytest.raises(EmofuseError, match="cannot be written"):
+        write_table(df.assign(text="y"), tmp_path / "t.csv")
+    assert [p.name for p in tmp_path.iterdir()] == ["t.csv"] and (tmp_path / "t.csv").read_text() == before
