@@ -81,3 +81,11 @@ def read_json(path: Path | str) -> Any:
         raise EmofuseError(f"{path}: cannot be read ({error.strerror}).") from error
     except ValueError as error:
         raise EmofuseError(f"{path}: no valid JSON ({error}).") from error
+
+
+def cache_dir() -> Path:
+    """Folder of caches: EMOFUSE_CACHE, or emofuse/ under XDG_CACHE_HOME, or ~/.cache/emofuse."""
+    if named := os.environ.get("EMOFUSE_CACHE"):
+        return Path(named)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "emofuse"

@@ -1,0 +1,178 @@
+"""From a table of utterances to batches with masks: arrays by key, length buckets, crops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from emofuse.config import TrainingConfig
+from emofuse.corpora.labels import DIMENSIONS
+from emofuse.training.augment import drop_modality, mixup, spec_augment
+from emofuse.training.features import Features, clips_of
+
+FRAMES_PER_SECOND = 100
+BUCKET_BATCHES = 16  # batches of one bucket share similar lengths; more makes batches less random
+
+
+@dataclass
+class Batch:
+    """Utterances side by side; what a row lacks is marked, its values are zeros (NaN for dimensions).
+
+    Attributes:
+        rows: (batch,) positions in the `Utterances`.
+        log_mel: (batch, frames, mels) float32 dB, zeros beyond a row's frames.
+        n_frames: (batch,) int64.
+        text: (batch, text_dim) summary embeddings.
+        has_audio, has_text: (batch,) bool.
+        target: (batch, categories), rows sum to 1, or 0 without a label.
+        dimensions: (batch, 3) in 0..1, NaN without a label.
+    """
+
+    rows: Tensor
+    log_mel: Tensor
+    n_frames: Tensor
+    text: Tensor
+    has_audio: Tensor
+    has_text: Tensor
+    target: Tensor
+    dimensions: Tensor
+
+    def inputs(self) -> tuple[Tensor, ...]:
+        """The arguments of `SerModel.forward`."""
+        return self.log_mel, self.n_frames, self.text, self.has_audio, self.has_text
+
+
+class Utterances:
+    """The rows of one part of a split as arrays, ready for batching.
+
+    Args:
+        table: utterance table; its order is kept, everything else is found by key.
+        labels: names of the categories, in the order of the model's outputs.
+        label_column: column with the category names; other names count as missing.
+        features: log-Mel frames of the clips.
+        embeddings: summary embedding by transcript, each (text_dim,).
+        text_dim: length of a summary embedding.
+    """
+
+    def __init__(
+        self,
+        table: pd.DataFrame,
+        *,
+        labels: list[str],
+        label_column: str,
+        features: Features,
+        embeddings: dict[str, np.ndarray],
+        text_dim: int,
+    ):
+        self.table = table.reset_index(drop=True)
+        self.clips = clips_of(self.table)
+        self.n_categories = len(labels)
+        self.features = features
+        self.text_dim = text_dim
+        self.label = self.table[label_column].map({name: i for i, name in enumerate(labels)}).fillna(-1).to_numpy(int)
+        self.dimensions = torch.tensor(self.table[list(DIMENSIONS)].to_numpy(np.float32))
+        self.has_audio = np.array([clip is not None for clip in self.clips])
+        self.texts = [embeddings.get(t) if isinstance(t, str) else None for t in self.table["text"]]
+        self.n_frames = np.array([features.length(clip) if clip else 0 for clip in self.clips])
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def class_counts(self) -> Tensor:
+        """Rows of each category, (categories,)."""
+        return torch.bincount(torch.tensor(self.label[self.label >= 0]), minlength=self.n_categories).float()
+
+    def batch(self, rows: list[int], *, crop: int | None = None, generator: torch.Generator | None = None) -> Batch:
+        """Rows as a batch; with `crop`, clips longer than that many frames are cut at a random place."""
+        clips = [self._clip(row, crop, generator) for row in rows]
+        longest = max((len(clip) for clip in clips), default=0) or 1
+        log_mel = torch.zeros(len(rows), longest, self.features.frames.shape[1])
+        text = torch.zeros(len(rows), self.text_dim)
+        target = torch.zeros(len(rows), self.n_categories)
+        for i, (row, clip) in enumerate(zip(rows, clips, strict=True)):
+            log_mel[i, : len(clip)] = torch.from_numpy(clip.astype(np.float32))
+            if (embedding := self.texts[row]) is not None:
+                text[i] = torch.from_numpy(embedding)
+            if self.label[row] >= 0:
+                target[i, self.label[row]] = 1.0
+        return Batch(
+            rows=torch.tensor(rows),
+            log_mel=log_mel,
+            n_frames=torch.tensor([len(clip) for clip in clips]),
+            text=text,
+            has_audio=torch.tensor(self.has_audio[rows]),
+            has_text=torch.tensor([self.texts[row] is not None for row in rows]),
+            target=target,
+            dimensions=self.dimensions[rows],
+        )
+
+    def _clip(self, row: int, crop: int | None, generator: torch.Generator | None) -> np.ndarray:
+        clip = self.clips[row]
+        if clip is None:
+            return np.zeros((0, self.features.frames.shape[1]), np.float16)
+        frames = self.features[clip]
+        if crop is None or len(frames) <= crop:
+            return frames
+        start = int(torch.randint(len(frames) - crop + 1, (), generator=generator))
+        return frames[start : start + crop]
+
+
+def train_loader(
+    data: Utterances, config: TrainingConfig, *, seed: int, epoch: int, rank: int = 0, world: int = 1
+) -> DataLoader:
+    """Batches of one epoch, shuffled and augmented; the same seed, epoch and rank give the same batches."""
+    crop = round(config.crop_seconds * FRAMES_PER_SECOND)
+    order = torch.Generator().manual_seed(seed_of(seed, epoch))
+    batches = list(bucketed_batches(np.minimum(data.n_frames, crop), config.batch_size, generator=order))
+    batches = batches[: len(batches) // world * world or None][rank::world]  # each process has as many
+    chance = torch.Generator().manual_seed(seed_of(seed, epoch, rank + 1))
+
+    def collate(rows: list[int]) -> Batch:
+        batch = data.batch(rows, crop=crop, generator=chance)
+        if config.modality_dropout:
+            drop_modality(batch, config.modality_dropout, chance)
+        if config.spec_augment:
+            spec_augment(batch.log_mel, batch.n_frames, chance)
+        if config.mixup:
+            mixup(batch, config.mixup, chance)
+        return batch
+
+    return DataLoader(range(len(data)), batch_sampler=batches, collate_fn=collate)  # type: ignore[arg-type]
+
+
+def eval_loader(data: Utterances, batch_size: int) -> DataLoader:
+    """Whole utterances, shortest first; every row once."""
+    batches = list(bucketed_batches(data.n_frames, batch_size))
+    return DataLoader(range(len(data)), batch_sampler=batches, collate_fn=data.batch)  # type: ignore[arg-type]
+
+
+def bucketed_batches(
+    lengths: np.ndarray, batch_size: int, *, generator: torch.Generator | None = None
+) -> Iterator[list[int]]:
+    """Lists of row numbers of similar length. With a generator: shuffled, in buckets; without: sorted by length.
+
+    In training a last batch of a single row is dropped: batch normalisation and CCC need two.
+    """
+    n = len(lengths)
+    if generator is None:
+        rows = np.argsort(lengths, kind="stable")
+        yield from (rows[i : i + batch_size].tolist() for i in range(0, n, batch_size))
+        return
+    rows = torch.randperm(n, generator=generator).numpy()
+    bucket = batch_size * BUCKET_BATCHES
+    sorted_rows = [b[np.argsort(lengths[b], kind="stable")] for b in np.split(rows, range(bucket, n, bucket))]
+    batches = [b[i : i + batch_size] for b in sorted_rows for i in range(0, len(b), batch_size)]
+    for i in torch.randperm(len(batches), generator=generator).tolist():
+        if len(batches[i]) > 1:
+            yield batches[i].tolist()
+
+
+def seed_of(*parts: int) -> int:
+    """One seed from several numbers."""
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])

@@ -1,0 +1,142 @@
+"""The Lightning module: one training step, the development score, the optimisers of METHOD and of one-cycle runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from emofuse.config import Recipe
+from emofuse.corpora.labels import DIMENSIONS
+from emofuse.evaluation import metrics
+from emofuse.training.data import Batch, Utterances, eval_loader, seed_of, train_loader
+from emofuse.training.losses import JointLoss, class_weights
+
+SCORE = "dev_score"
+
+
+class SerModule(lightning.LightningModule):
+    """Trains one SER model on one recipe.
+
+    Args:
+        model: a `SerModel`.
+        recipe: its resolved recipe.
+        train: training rows.
+        dev: development rows, whole utterances.
+    """
+
+    def __init__(self, model: nn.Module, recipe: Recipe, train: Utterances, dev: Utterances):
+        super().__init__()
+        self.model = model
+        self.config = recipe.training
+        self.recipe = recipe
+        self.train_rows, self.dev_rows = train, dev
+        counts = train.class_counts()
+        weight = class_weights(counts) if self.config.class_balanced else torch.ones_like(counts)
+        self.loss = JointLoss(weight, self.config.loss_weights, self.config.label_smoothing)
+        self._collected: list[tuple[Batch, dict[str, torch.Tensor]]] = []
+
+    def train_dataloader(self) -> Any:
+        """Batches of the current epoch; made anew each epoch so that a resumed run sees what an unbroken one does."""
+        return train_loader(
+            self.train_rows,
+            self.config,
+            seed=self.recipe.seed,
+            epoch=self.current_epoch,
+            rank=self.global_rank,
+            world=self.trainer.world_size,
+        )
+
+    def val_dataloader(self) -> Any:
+        """The development part; with DDP every process scores all of it."""
+        return eval_loader(self.dev_rows, self.config.batch_size)
+
+    def training_step(self, batch: Batch, step: int) -> torch.Tensor:
+        """Loss of one batch; dropout is seeded by epoch and step, so that a resumed run draws what an unbroken one does."""
+        torch.manual_seed(seed_of(self.recipe.seed, self.current_epoch, step, self.global_rank))
+        outputs = self.model(*batch.inputs())
+        loss = self.loss(outputs, batch.target, batch.dimensions)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.rows), prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        """Collect the outputs of one batch."""
+        self._collected.append((batch, self.model(*batch.inputs())))
+
+    def on_validation_epoch_end(self) -> None:
+        """Score the whole development part at once: UAR and CCC are no means over batches."""
+        table = collect(self.dev_rows, self._collected)
+        self._collected.clear()
+        scores = {f"dev_{name}": value for name, value in score(table, self.recipe).items()}
+        wanted = {"uar": ["dev_uar"], "ccc": ["dev_ccc"], "mean": ["dev_uar", "dev_ccc"]}[self.config.monitor]
+        scores[SCORE] = float(np.nan_to_num(np.mean([scores[name] for name in wanted])))
+        self.log_dict(scores, prog_bar=True)
+
+    def configure_optimizers(self) -> Any:
+        """SGD or AdamW; one cycle (Smith & Topin 2018), or factor 0.9 after 5 epochs without a better score."""
+        parameters = [p for p in self.parameters() if p.requires_grad]
+        config = self.config
+        optimizer: torch.optim.Optimizer
+        if config.optimizer == "sgd":
+            optimizer = torch.optim.SGD(
+                parameters, lr=config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay
+            )
+        else:
+            optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+        if config.schedule == "none":
+            return optimizer
+        if config.schedule == "plateau":
+            plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode="max", factor=0.9, patience=5)
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": SCORE}}
+        # Not trainer.estimated_stepping_batches: it would keep the loader of epoch 0 for the first epoch after a resume.
+        steps = len(self.train_dataloader()) * config.epochs
+        cycle = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, max_lr=config.learning_rate, total_steps=steps, cycle_momentum=False
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+
+
+@torch.inference_mode()
+def predict_rows(model: nn.Module, data: Utterances, batch_size: int = 32) -> pd.DataFrame:
+    """Predictions of whole utterances in fp32, in the order of the table; columns as in `collect`."""
+    model.eval()
+    return collect(data, [(batch, model(*batch.inputs())) for batch in eval_loader(data, batch_size)])
+
+
+def collect(data: Utterances, results: list[tuple[Batch, dict[str, torch.Tensor]]]) -> pd.DataFrame:
+    """Outputs beside the truth, one row an utterance.
+
+    Columns: key, corpus, speaker, has_audio, has_text, truth (category number, -1 without label) and probability_0..,
+    true_arousal.. (NaN without label) and arousal.. . Rows a sanity check did not reach are left out.
+    """
+    rows = torch.cat([batch.rows for batch, _ in results]).numpy()
+    columns: dict[str, Any] = {name: data.table[name].to_numpy()[rows] for name in ("key", "corpus", "speaker")}
+    columns["has_audio"] = torch.cat([batch.has_audio for batch, _ in results]).numpy()
+    columns["has_text"] = torch.cat([batch.has_text for batch, _ in results]).numpy()
+    columns["truth"] = data.label[rows]
+    if "logits" in results[0][1]:
+        probabilities = torch.cat([out["logits"].float().softmax(dim=1) for _, out in results]).numpy()
+        columns |= {f"probability_{k}": probabilities[:, k] for k in range(probabilities.shape[1])}
+    if "dimensions" in results[0][1]:
+        values = torch.cat([out["dimensions"].float() for _, out in results]).numpy()
+        for i, name in enumerate(DIMENSIONS):
+            columns[f"true_{name}"] = data.dimensions[rows, i].numpy()
+            columns[name] = values[:, i]
+    return pd.DataFrame(columns, index=rows).sort_index().reset_index(drop=True)
+
+
+def score(table: pd.DataFrame, recipe: Recipe) -> dict[str, float]:
+    """UAR and mean CCC of a table made by `collect`, for the heads that the recipe has."""
+    scores = {}
+    if "categories" in recipe.model.heads:
+        k = len(recipe.data.labels.names)
+        guess = table[[f"probability_{i}" for i in range(k)]].to_numpy().argmax(axis=1)
+        scores["uar"] = metrics.uar(table["truth"].to_numpy(), guess, labels=range(k))
+    if "dimensions" in recipe.model.heads:
+        values = [metrics.ccc(table[f"true_{name}"].to_numpy(), table[name].to_numpy()) for name in DIMENSIONS]
+        scores["ccc"] = float(np.mean(values))
+    return scores

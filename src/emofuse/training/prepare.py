@@ -1,0 +1,170 @@
+"""From a recipe to the three parts of its data: corpora read, split, composed, embedded, with features."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from emofuse.config import CorpusConfig, Recipe, TextConfig
+from emofuse.corpora import read_corpus
+from emofuse.corpora.composed import compose
+from emofuse.corpora.labels import DIMENSIONS, weak_dimensions
+from emofuse.corpora.splits import Split, make_split, shared_speakers
+from emofuse.errors import EmofuseError
+from emofuse.files import cache_dir
+from emofuse.training.data import Utterances
+from emofuse.training.features import Progress, compute_features
+
+PARTS = ("train", "dev", "test")
+
+
+@dataclass
+class Prepared:
+    """Everything a run reads.
+
+    Attributes:
+        parts: train, dev and test.
+        split: the keys of each part over all corpora (composed pairs are not in it).
+        text: identity of the text encoder (name, weights_hash, pooling, dim), or None where the model reads no text.
+        corpora: facts on each corpus for the model card.
+        notes: what a reader of the results should know (rows left out, shared speakers).
+    """
+
+    parts: dict[str, Utterances]
+    split: Split
+    text: dict[str, Any] | None
+    corpora: list[dict]
+    notes: list[str]
+
+
+def prepare(recipe: Recipe, *, data: Path | None = None, progress: Progress | None = None) -> Prepared:
+    """Read and split the corpora of a recipe, compute (or find) features and summary embeddings.
+
+    Args:
+        recipe: what to prepare.
+        data: folder that relative corpus roots start from; EMOFUSE_DATA or the working folder if None.
+        progress: called with (done, all) while features are computed.
+
+    Raises:
+        EmofuseError: a corpus is absent or has bad rows, or no row is left to train on.
+    """
+    tables, splits, notes = [], [], []
+    for corpus in recipe.data.corpora:
+        table = _labelled(read_corpus(corpus.reader, _root(corpus, data)), recipe, notes)
+        split = make_split(table, corpus.split)
+        if shared := shared_speakers(table, split):
+            notes.append(
+                f"{corpus.reader}: {len(shared)} speakers stand in more than one part of its {split.rule} split."
+            )
+        tables.append(table)
+        splits.append(split)
+    whole = pd.concat(tables, ignore_index=True)
+    split = splits[0] if len(splits) == 1 else _merge(splits)
+    features = compute_features(whole, cache_dir() / "features", progress=progress)
+    by_key = whole.set_index("key", drop=False)
+    parts = {part: by_key.loc[list(getattr(split, part))] for part in PARTS}
+    _add_composed(parts, recipe)
+    if recipe.model.fusion == "audio_only":
+        text, embeddings = None, {}
+    else:
+        texts = pd.concat(parts.values())["text"].dropna().unique().tolist()
+        text, embeddings = embed(texts, recipe.text)
+    utterances = {
+        part: Utterances(
+            table,
+            labels=recipe.data.labels.names,
+            label_column=recipe.data.labels.column,
+            features=features,
+            embeddings=embeddings,
+            text_dim=text["dim"] if text else 1,
+        )
+        for part, table in parts.items()
+    }
+    if len(utterances["train"]) < 2 or len(utterances["dev"]) < 1:
+        raise EmofuseError(f"recipe {recipe.name}: the split leaves too few rows: " + _sizes(utterances))
+    return Prepared(utterances, split, text, [_facts(t) for t in tables], notes)
+
+
+def embed(texts: Sequence[str], config: TextConfig) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Summary embedding of each distinct transcript, through the cache."""
+    from emofuse.text.encoder import CachedTextEncoder, load_text_encoder
+
+    encoder = CachedTextEncoder(load_text_encoder(config.encoder, config.pooling), cache_dir() / "text")
+    spoken = [text for text in texts if text.strip()]
+    vectors = encoder.encode(spoken) if spoken else []
+    return encoder.identity, dict(zip(spoken, vectors, strict=True))
+
+
+def _root(corpus: CorpusConfig, data: Path | None) -> Path:
+    base = data or (Path(os.environ["EMOFUSE_DATA"]) if "EMOFUSE_DATA" in os.environ else Path.cwd())
+    return base / corpus.root
+
+
+def _labelled(table: pd.DataFrame, recipe: Recipe, notes: list[str]) -> pd.DataFrame:
+    """Rows that can teach or test at least one head of the model, and one modality that it reads."""
+    labels = recipe.data.labels
+    if labels.weak_dimensions:
+        spoken = table["file"].notna()
+        table = pd.concat([weak_dimensions(table[spoken]), table[~spoken]]).sort_index()
+    useful = pd.Series(False, index=table.index)
+    if "categories" in recipe.model.heads:
+        useful |= table[labels.column].isin(labels.names)
+    if "dimensions" in recipe.model.heads:
+        useful |= table[list(DIMENSIONS)].notna().any(axis=1)
+    if recipe.model.fusion == "audio_only":
+        useful &= table["file"].notna()
+    if recipe.model.fusion == "text_only":
+        useful &= table["text"].notna()
+    if left_out := int((~useful).sum()):
+        name = table["corpus"].iloc[0]
+        notes.append(
+            f"{name}: {left_out} of {len(table)} rows left out (no label or no modality that this model uses)."
+        )
+    if not useful.any():
+        raise EmofuseError(
+            f"recipe {recipe.name}: no row of the corpus has a label among {labels.names} (column {labels.column}) "
+            "and a modality that the model reads."
+        )
+    return table[useful].reset_index(drop=True)
+
+
+def _merge(splits: list[Split]) -> Split:
+    parts = {part: tuple(key for split in splits for key in getattr(split, part)) for part in PARTS}
+    return Split(**parts, rule=" + ".join(split.rule for split in splits))
+
+
+def _add_composed(parts: dict[str, pd.DataFrame], recipe: Recipe) -> None:
+    config = recipe.data.composed
+    if config is None:
+        return
+    for part, pairs in (("train", config.train_pairs), ("dev", config.dev_pairs)):
+        table = parts[part]
+        audio = table[table["corpus"].isin(config.audio) & table["file"].notna()]
+        text = table[table["corpus"].isin(config.text) & table["text"].notna()]
+        if not pairs or audio.empty or text.empty:
+            continue
+        composed = compose(audio, text, pairs=pairs, seed=config.seed)
+        if recipe.data.labels.weak_dimensions:
+            composed = weak_dimensions(composed)
+        parts[part] = pd.concat([table, composed], ignore_index=True)
+
+
+def _facts(table: pd.DataFrame) -> dict:
+    return {
+        "name": str(table["corpus"].iloc[0]),
+        "rows": len(table),
+        "with_audio": int(table["file"].notna().sum()),
+        "with_text": int(table["text"].notna().sum()),
+        "speakers": int(table["speaker"].nunique()),
+        "languages": sorted(table["language"].dropna().unique().tolist()),
+    }
+
+
+def _sizes(parts: dict[str, Utterances]) -> str:
+    return ", ".join(f"{part} {len(rows)}" for part, rows in parts.items()) + "."

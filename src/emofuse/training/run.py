@@ -1,0 +1,232 @@
+"""Train, resume and evaluate a recipe; everything that it made lies in one run folder.
+
+`recipe.toml` (resolved), `split.json`, `environment.json`, `checkpoints/` (last.ckpt, best.ckpt, model.safetensors),
+`history.csv`, TensorBoard events, `predictions-{dev,test}.parquet`, `metrics.json`.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+import pandas as pd
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
+from safetensors.torch import load_file, save_file
+
+from emofuse.config import Recipe, dump_toml, load_recipe
+from emofuse.errors import EmofuseError
+from emofuse.files import atomic, read_json, write_json, write_text
+from emofuse.models.fusion import LateModel
+from emofuse.models.ser import build_model
+from emofuse.training.environment import environment
+from emofuse.training.module import SCORE, SerModule, predict_rows, score
+from emofuse.training.prepare import Prepared, prepare
+from emofuse.training.scores import part_metrics
+
+for _name in ("lightning.pytorch", "lightning.fabric"):
+    logging.getLogger(_name).setLevel(logging.WARNING)  # no tips and no banners between our own lines
+
+MODALITIES = ("audio_only", "text_only")  # sub-runs of a late fusion, in this order
+
+
+@dataclass
+class LoadedRun:
+    """A finished run.
+
+    Attributes:
+        recipe: as resolved.
+        model: in evaluation mode, on the CPU.
+        labels: category names in the order of the outputs.
+        text_encoder: identity of the summary embedding's encoder, or None where the model reads no text.
+        metrics: contents of metrics.json.
+        corpora: facts on the training corpora.
+    """
+
+    recipe: Recipe
+    model: torch.nn.Module
+    labels: list[str]
+    text_encoder: dict[str, Any] | None
+    metrics: dict[str, Any]
+    corpora: list[dict[str, Any]]
+
+
+def train(recipe: Recipe, out: Path | None = None, data: Path | None = None) -> Path:
+    """Train a recipe to its end, going on from the last finished epoch if the run folder has one.
+
+    Args:
+        recipe: what to train.
+        out: run folder; runs/<name> if None.
+        data: folder that relative corpus roots start from.
+
+    Returns:
+        The run folder, with test read once.
+
+    Raises:
+        EmofuseError: the folder holds a run of another recipe, or the recipe or its data are at fault.
+    """
+    run = out or Path("runs") / recipe.name
+    _claim(run, recipe)
+    if (run / "metrics.json").exists():
+        return run
+    prepared = prepare(recipe, data=data)
+    for note in prepared.notes:
+        print(note)
+    model = _train_late(recipe, run, data, prepared) if recipe.model.fusion == "late" else _fit(recipe, run, prepared)
+    if not getattr(rank_zero_only, "rank", 0):
+        _finish(recipe, run, prepared, model)
+    return run
+
+
+def evaluate(run: Path) -> dict[str, Any]:
+    """Metrics of a finished run, computed again from its predictions."""
+    recipe = load_recipe(run / "recipe.toml")
+    parts = {}
+    for part in ("dev", "test"):
+        path = run / f"predictions-{part}.parquet"
+        if path.exists():
+            parts[part] = part_metrics(pd.read_parquet(path), recipe)
+    if not parts:
+        raise EmofuseError(f"{run}: no predictions here. Finish the run first: emofuse train with --out {run}.")
+    return parts
+
+
+def load_run(run: Path) -> LoadedRun:
+    """Read a finished run back.
+
+    Raises:
+        EmofuseError: the folder is no finished run, or its weights are those of another model.
+    """
+    weights = run / "checkpoints" / "model.safetensors"
+    if not weights.exists():
+        raise EmofuseError(f"{run}: no finished run ({weights.relative_to(run)} is absent). Train it first.")
+    recipe = load_recipe(run / "recipe.toml")
+    facts = read_json(run / "environment.json")
+    text = facts["text_encoder"]
+    model = build_model(recipe.model, len(recipe.data.labels.names), text["dim"] if text else 1)
+    try:
+        model.load_state_dict(load_file(weights))
+    except RuntimeError as error:
+        raise EmofuseError(
+            f"{weights}: a checkpoint of another model than {run / 'recipe.toml'} says: {error}"
+        ) from None
+    metrics = read_json(run / "metrics.json") if (run / "metrics.json").exists() else {}
+    return LoadedRun(recipe, model.eval(), recipe.data.labels.names, text, metrics, facts["corpora"])
+
+
+def _claim(run: Path, recipe: Recipe) -> None:
+    """Make the run folder, or see that it belongs to the same recipe."""
+    there = run / "recipe.toml"
+    if there.exists():
+        if load_recipe(there).hash != recipe.hash:
+            raise EmofuseError(f"{run}: holds a run of another recipe. Choose another folder with --out, or remove it.")
+    elif run.exists() and any(run.iterdir()):
+        raise EmofuseError(f"{run}: is not empty and no run folder. Choose another folder with --out.")
+    else:
+        write_text(there, dump_toml(recipe))
+
+
+def _fit(recipe: Recipe, run: Path, prepared: Prepared) -> torch.nn.Module:
+    config = recipe.training
+    lightning.seed_everything(recipe.seed, verbose=False)
+    text_dim = prepared.text["dim"] if prepared.text else 1
+    model = build_model(recipe.model, len(recipe.data.labels.names), text_dim, pretrained=True)
+    if config.channels_last:
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    module = SerModule(model, recipe, prepared.parts["train"], prepared.parts["dev"])
+    best = ModelCheckpoint(run / "checkpoints", "best", monitor=SCORE, mode="max", enable_version_counter=False)
+    newest = ModelCheckpoint(run / "checkpoints", "last", enable_version_counter=False)
+    callbacks: list[Callback] = [History(run / "history.csv"), best, newest, TQDMProgressBar(leave=False)]
+    if config.patience:
+        callbacks.append(EarlyStopping(SCORE, patience=config.patience, mode="max"))
+    trainer = lightning.Trainer(
+        max_epochs=config.epochs,
+        accelerator="auto",
+        devices=config.devices,
+        strategy="ddp_find_unused_parameters_true" if config.devices > 1 else "auto",
+        precision="bf16-mixed" if config.precision == "bf16" else "32-true",
+        callbacks=callbacks,
+        logger=TensorBoardLogger(run, name="", version="tensorboard"),
+        reload_dataloaders_every_n_epochs=1,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        log_every_n_steps=1,
+    )
+    last = run / "checkpoints" / "last.ckpt"
+    trainer.fit(module, ckpt_path=str(last) if last.exists() else None, weights_only=True)
+    weights = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
+    model.load_state_dict({k.removeprefix("model."): v for k, v in weights.items() if k.startswith("model.")})
+    return model.cpu()
+
+
+def _train_late(recipe: Recipe, run: Path, data: Path | None, prepared: Prepared) -> LateModel:
+    """Train both unimodal models as runs of their own, then weigh them (equally, or best on the development part)."""
+    members = []
+    for fusion in MODALITIES:
+        changed = recipe.model.model_copy(update={"fusion": fusion})
+        member = recipe.model_copy(update={"model": changed, "name": f"{recipe.name}-{fusion}"})
+        members.append(load_run(train(member, run / fusion, data)).model)
+    model = LateModel(*members, weight=0.5)
+    if recipe.model.late_weight == "dev":
+        model.set_weight(_best_weight(model, prepared, recipe))
+    return model
+
+
+def _best_weight(model: LateModel, prepared: Prepared, recipe: Recipe) -> float:
+    """Weight of the audio model, of 0, 0.1 .. 1, with the best development score; the nearest to equal among ties."""
+
+    def dev_score(weight: float) -> float:
+        model.set_weight(weight)
+        return sum(score(predict_rows(model, prepared.parts["dev"]), recipe).values())
+
+    candidates = sorted((i / 10 for i in range(11)), key=lambda w: abs(w - 0.5))
+    return max(candidates, key=dev_score)
+
+
+def _finish(recipe: Recipe, run: Path, prepared: Prepared, model: torch.nn.Module) -> None:
+    """Write weights, predictions and metrics; metrics.json last, so that it marks a finished run."""
+    weights = {name: value.contiguous() for name, value in model.state_dict().items()}
+    with atomic(run / "checkpoints" / "model.safetensors") as temporary:
+        save_file(weights, temporary)
+    prepared.split.save(run / "split.json")
+    write_json(run / "environment.json", environment(recipe, prepared))
+    for part in ("dev", "test"):
+        rows = prepared.parts[part]
+        if len(rows):
+            with atomic(run / f"predictions-{part}.parquet") as temporary:
+                predict_rows(model, rows).to_parquet(temporary)
+    write_json(run / "metrics.json", evaluate(run) | {"notes": prepared.notes})
+
+
+class History(Callback):
+    """history.csv: one row an epoch; kept in the checkpoint, so that a resumed run has the rows of before.
+
+    Args:
+        path: where to write.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.rows: list[dict[str, float]] = []
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Add the epoch's figures and write the file anew."""
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        self.rows.append({"epoch": trainer.current_epoch, "learning_rate": rate, **figures})
+        if trainer.is_global_zero:
+            write_text(self.path, pd.DataFrame(self.rows).to_csv(index=False))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Rows so far."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the rows of a checkpoint."""
+        self.rows = list(state_dict["rows"])

@@ -1,0 +1,69 @@
+"""metrics.json: the metrics of one part of a split with intervals over speakers, whole and by corpus."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from emofuse.config import Recipe
+from emofuse.corpora.labels import DIMENSIONS
+from emofuse.evaluation import intervals, metrics
+
+
+def part_metrics(table: pd.DataFrame, recipe: Recipe) -> dict[str, Any]:
+    """Metrics of predictions as made by `collect`, all together and for each corpus where there are several."""
+    result = _metrics(table, recipe)
+    if table["corpus"].nunique() > 1:
+        result["by_corpus"] = {str(name): _metrics(rows, recipe) for name, rows in table.groupby("corpus")}
+    return _defined(result)
+
+
+def _defined(value: Any) -> Any:
+    """The same with None for NaN: JSON has no NaN."""
+    if isinstance(value, dict):
+        return {name: _defined(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_defined(part) for part in value]
+    return None if isinstance(value, float) and np.isnan(value) else value
+
+
+def _metrics(table: pd.DataFrame, recipe: Recipe) -> dict[str, Any]:
+    result: dict[str, Any] = {"rows": len(table)}
+    speakers = table["speaker"].to_numpy()
+    if "categories" in recipe.model.heads and (table["truth"] >= 0).any():
+        result["categories"] = _categories(table, speakers, recipe.data.labels.names)
+    if "dimensions" in recipe.model.heads and table[f"true_{DIMENSIONS[0]}"].notna().any():
+        result["dimensions"] = {name: _dimension(table, speakers, name) for name in DIMENSIONS}
+    return result
+
+
+def _categories(table: pd.DataFrame, speakers: np.ndarray, names: list[str]) -> dict[str, Any]:
+    truth, labels = table["truth"].to_numpy(), range(len(names))
+    probabilities = table[[f"probability_{i}" for i in labels]].to_numpy()
+    guess = probabilities.argmax(axis=1)
+    result: dict[str, Any] = {}
+    for name in ("uar", "wa", "macro_f1", "weighted_f1"):
+        result[name] = _interval(name, truth, guess, speakers, labels=labels)
+    result["ece"] = metrics.ece(truth, probabilities, labels=labels)
+    recalls = metrics.recall_per_class(truth, guess, labels=labels)
+    result["recall_per_class"] = dict(zip(names, recalls.tolist(), strict=True))
+    result["confusion"] = metrics.confusion(truth, guess, labels=labels).tolist()
+    return result
+
+
+def _dimension(table: pd.DataFrame, speakers: np.ndarray, name: str) -> dict[str, Any]:
+    truth, guess = table[f"true_{name}"].to_numpy(), table[name].to_numpy()
+    return {
+        "ccc": _interval("ccc", truth, guess, speakers),
+        "pearson": _interval("pearson", truth, guess, speakers),
+        "mae": metrics.mae(truth, guess),
+    }
+
+
+def _interval(
+    name: intervals.Metric, truth: np.ndarray, guess: np.ndarray, speakers: np.ndarray, *, labels: range | None = None
+) -> dict[str, Any]:
+    found = intervals.bootstrap_interval(name, truth, guess, speakers, labels=labels, resamples=2000, seed=0)
+    return {"value": found.value, "low": found.low, "high": found.high, "n": found.n, "speakers": found.groups}

@@ -1,0 +1,165 @@
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import torch
+
+from emofuse.audio import AudioError, log_mel, read_audio
+from emofuse.config import TrainingConfig
+from emofuse.corpora.table import make_table
+from emofuse.training.augment import drop_modality, mixup, spec_augment
+from emofuse.training.data import Utterances, bucketed_batches, eval_loader, train_loader
+from emofuse.training.features import compute_features
+
+LABELS = ["neutral", "anger"]
+
+
+@pytest.fixture
+def table(tmp_path) -> pd.DataFrame:
+    """Six rows: audio, text, both; one is a segment of another's file."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for i in range(6):
+        row = {"key": f"k{i}", "speaker": f"s{i % 3}", "emotion": LABELS[i % 2], "arousal": i / 10}
+        if i < 4:
+            row["file"] = str(tmp_path / f"{i}.wav")
+            soundfile.write(row["file"], rng.normal(size=8000 * (i + 1)) * 0.1, 16000)
+        if i >= 2:
+            row["text"] = f"sentence number {i}"
+        rows.append(row)
+    rows.append(rows[3] | {"key": "k6", "start": 0.5, "end": 1.5, "emotion": None})
+    return make_table(rows, "made-up")
+
+
+@pytest.fixture
+def data(table, tmp_path) -> Utterances:
+    texts = table["text"].dropna().unique()
+    return Utterances(
+        table,
+        labels=LABELS,
+        label_column="emotion",
+        features=compute_features(table, tmp_path / "cache"),
+        embeddings={text: np.full(5, i, np.float32) for i, text in enumerate(texts, start=1)},
+        text_dim=5,
+    )
+
+
+def test_features_are_those_of_the_front_end_and_of_segments(table, tmp_path):
+    features = compute_features(table, tmp_path / "cache")
+    whole = log_mel(read_audio(table["file"][2]))
+    np.testing.assert_allclose(features[(table["file"][2], None, None)], whole, atol=0.05)  # half precision
+    assert features.length((table["file"][3], 0.5, 1.5)) == 101
+
+
+def test_feature_cache_follows_the_content(table, tmp_path):
+    cache = tmp_path / "cache"
+    compute_features(table, cache)
+    compute_features(table.assign(key=table["key"] + "x"), cache)
+    assert len(list(cache.iterdir())) == 1
+    soundfile.write(table["file"][0], np.random.default_rng(9).normal(size=16000) * 0.1, 16000)
+    assert compute_features(table, cache).length((table["file"][0], None, None)) == 101
+    assert len(list(cache.iterdir())) == 2
+
+
+def test_bad_audio_names_the_utterance_and_leaves_nothing(table, tmp_path):
+    with open(table["file"][1], "w") as file:
+        file.write("no audio")
+    with pytest.raises(AudioError, match="utterance k1"):
+        compute_features(table, tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_batch_marks_what_is_missing(data):
+    batch = data.batch([0, 4, 2, 6])
+    assert batch.has_audio.tolist() == [True, False, True, True]
+    assert batch.has_text.tolist() == [False, True, True, True]
+    assert batch.n_frames.tolist() == [51, 0, 151, 101]
+    assert batch.target.tolist() == [[1, 0], [1, 0], [1, 0], [0, 0]]
+    assert batch.text[:, 0].tolist() == [0, 3, 1, 2]
+    assert (batch.log_mel[0, 51:] == 0).all()
+    assert (batch.log_mel[0, :51] != 0).any()
+    assert batch.dimensions[:, 0].tolist() == pytest.approx([0, 0.4, 0.2, 0.3])
+    assert batch.dimensions[:, 1].isnan().all()
+
+
+def test_crop_is_a_stretch_of_the_clip(data):
+    whole = data.batch([3]).log_mel[0]
+    crop = data.batch([3], crop=20, generator=torch.Generator().manual_seed(1)).log_mel[0]
+    assert len(crop) == 20
+    assert any(torch.equal(whole[i : i + 20], crop) for i in range(len(whole) - 19))
+
+
+def test_every_row_once_and_buckets_of_like_length():
+    lengths = np.random.default_rng(0).integers(1, 500, 1000)
+    batches = list(bucketed_batches(lengths, 16))
+    assert sorted(sum(batches, [])) == list(range(1000))
+    shuffled = list(bucketed_batches(lengths, 16, generator=torch.Generator().manual_seed(0)))
+    assert sorted(sum(shuffled, [])) == list(range(1000))
+    assert shuffled != batches
+    spread = np.mean([np.ptp(lengths[b]) for b in shuffled])
+    assert spread < 0.3 * np.ptp(lengths)
+
+
+def test_no_batch_of_one_row_in_training():
+    batches = list(bucketed_batches(np.ones(33), 16, generator=torch.Generator().manual_seed(0)))
+    assert [len(b) for b in batches] == [16, 16]
+
+
+def test_epochs_differ_and_repeat(data):
+    config = TrainingConfig(batch_size=2, crop_seconds=0.3, mixup=0.4, spec_augment=True, modality_dropout=0.5)
+
+    def epoch(number, seed=0):
+        return [batch.log_mel for batch in train_loader(data, config, seed=seed, epoch=number)]
+
+    for a, b in zip(epoch(3), epoch(3), strict=True):
+        assert torch.equal(a, b)
+    assert any(a.shape != b.shape or not torch.equal(a, b) for a, b in zip(epoch(3), epoch(4), strict=True))
+    assert any(a.shape != b.shape or not torch.equal(a, b) for a, b in zip(epoch(3), epoch(3, 1), strict=True))
+
+
+def test_processes_share_an_epoch(data):
+    config = TrainingConfig(batch_size=2)
+    loaders = [train_loader(data, config, seed=0, epoch=0, rank=r, world=2) for r in range(2)]
+    rows = [[tuple(b.rows.tolist()) for b in loader] for loader in loaders]
+    assert len(rows[0]) == len(rows[1]) > 0
+    assert not set(rows[0]) & set(rows[1])
+
+
+def test_eval_loader_reads_whole_utterances(data):
+    seen = {int(r): int(n) for b in eval_loader(data, 4) for r, n in zip(b.rows, b.n_frames, strict=True)}
+    assert seen == dict(enumerate(data.n_frames.tolist()))
+
+
+def test_spec_augment_keeps_to_the_valid_frames():
+    x = torch.randn(3, 100, 64)
+    before = x.clone()
+    spec_augment(x, torch.tensor([100, 50, 0]), torch.Generator().manual_seed(0))
+    changed = x != before
+    assert changed[0].any()
+    assert changed[1, :50].any()
+    assert not changed[1, 50:].any()
+    assert not changed[2].any()
+    assert changed[0].float().mean() < 0.5
+
+
+def test_mixup_stays_within_a_kind(data):
+    batch = data.batch([0, 1, 2, 3, 4, 5])
+    kinds = [batch.has_audio.clone(), batch.has_text.clone(), batch.target.sum(dim=1)]
+    before = batch.target.clone()
+    mixup(batch, 1.0, torch.Generator().manual_seed(0))
+    assert torch.equal(batch.has_audio, kinds[0])
+    assert torch.allclose(batch.target.sum(dim=1), kinds[2])
+    assert (batch.text[~kinds[1]] == 0).all()
+    assert (batch.target.argmax(dim=1) == before.argmax(dim=1)).all()
+    assert not torch.equal(batch.target, before)
+
+
+def test_modality_dropout_leaves_one_modality(data):
+    batch = data.batch([0, 2, 3, 4] * 50)
+    drop_modality(batch, 1.0, torch.Generator().manual_seed(0))
+    both = batch.has_audio & batch.has_text
+    assert not both.any()
+    assert (batch.has_audio | batch.has_text).all()
+    had_both = batch.rows.unsqueeze(1).eq(torch.tensor([2, 3])).any(dim=1)
+    assert 0.3 < batch.has_audio[had_both].float().mean() < 0.7
+    assert (batch.n_frames[~batch.has_audio] == 0).all()
