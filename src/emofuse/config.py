@@ -33,7 +33,9 @@ class SplitConfig(_Section):
     @model_validator(mode="after")
     def _given_names_folds(self) -> SplitConfig:
         if (self.rule == "given") != (self.folds is not None):
-            raise ValueError('rule = "given" goes with `folds` (a shipped name or a JSON file), and only that rule does')
+            raise ValueError(
+                'rule = "given" goes with `folds` (a shipped name or a JSON file), and only that rule does'
+            )
         return self
 
 
@@ -76,6 +78,7 @@ class TextConfig(_Section):
 
     encoder: str = Field("minilm", description="minilm, or the hub name or folder of any BERT-family model")
     pooling: Literal["mean", "cls"] = "mean"
+    languages: list[str] | None = Field(None, description="ISO 639-1; other transcripts count as absent; None: all")
 
 
 class ModelConfig(_Section):
@@ -135,7 +138,9 @@ class Recipe(_Section):
     def _monitor_has_its_head(self) -> Recipe:
         needed = {"uar": {"categories"}, "ccc": {"dimensions"}, "mean": {"categories", "dimensions"}}
         if missing := needed[self.training.monitor] - set(self.model.heads):
-            raise ValueError(f"training.monitor = {self.training.monitor!r} needs model.heads to have {sorted(missing)}")
+            raise ValueError(
+                f"training.monitor = {self.training.monitor!r} needs model.heads to have {sorted(missing)}"
+            )
         return self
 
     @property

@@ -19,6 +19,14 @@ from emofuse.training.run import evaluate, load_run, train
 TOY = Path(__file__).parents[2] / "recipes" / "toy.toml"
 QUICK = ["training.epochs=2", "model.width=0.0625"]
 AUDIO = [*QUICK, "model.fusion=audio_only"]
+PROGRAM = f"""
+import sys
+from pathlib import Path
+from emofuse.config import load_recipe
+from emofuse.training.run import train
+
+train(load_recipe({str(TOY)!r}, {{options!r}}), Path(sys.argv[1]), Path(sys.argv[2]))
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -119,10 +127,7 @@ def test_killed_and_resumed_is_the_same_as_unbroken(tmp_path):
     """kill -9 in the middle of training; what follows gives the same history and predictions."""
     options = ["model.fusion=audio_only", "model.width=0.0625", "training.epochs=8", "training.mixup=0.4"]
     unbroken = train(toy(*options), tmp_path / "unbroken", tmp_path)
-    code = (
-        "import sys; from pathlib import Path; from emofuse.config import load_recipe; from emofuse.training.run import train;"
-        f"train(load_recipe({str(TOY)!r}, {options!r}), Path(sys.argv[1]), Path(sys.argv[2]))"
-    )
+    code = PROGRAM.format(options=options)
     command = [sys.executable, "-c", code, str(tmp_path / "killed"), str(tmp_path)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     history = tmp_path / "killed" / "history.csv"
@@ -142,12 +147,8 @@ def test_killed_and_resumed_is_the_same_as_unbroken(tmp_path):
 @pytest.mark.slow
 def test_two_processes_train_one_model(tmp_path):
     """DDP with two gloo processes on the CPU, as a user starts it."""
-    code = (
-        "import sys; from pathlib import Path; from emofuse.config import load_recipe; from emofuse.training.run import train;"
-        f"train(load_recipe({str(TOY)!r}, {[*AUDIO, 'training.devices=2']!r}), Path(sys.argv[1]), Path(sys.argv[2]))"
-    )
     script = tmp_path / "ddp.py"
-    script.write_text(code)
+    script.write_text(PROGRAM.format(options=[*AUDIO, "training.devices=2"]))
     done = subprocess.run(
         [sys.executable, str(script), str(tmp_path / "run"), str(tmp_path)], capture_output=True, text=True, timeout=240
     )

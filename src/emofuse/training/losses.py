@@ -68,6 +68,8 @@ class JointLoss(nn.Module):
         label_smoothing: see `category_loss`.
     """
 
+    class_weight: Tensor
+
     def __init__(
         self, class_weight: Tensor, weights: tuple[float, float] | str = (1.0, 1.0), label_smoothing: float = 0.0
     ):

@@ -56,7 +56,7 @@ class SerModule(lightning.LightningModule):
         return eval_loader(self.dev_rows, self.config.batch_size)
 
     def training_step(self, batch: Batch, step: int) -> torch.Tensor:
-        """Loss of one batch; dropout is seeded by epoch and step, so that a resumed run draws what an unbroken one does."""
+        """Loss of one batch; dropout is seeded by epoch and step, so that a resumed run draws as an unbroken one."""
         torch.manual_seed(seed_of(self.recipe.seed, self.current_epoch, step, self.global_rank))
         outputs = self.model(*batch.inputs())
         loss = self.loss(outputs, batch.target, batch.dimensions)
@@ -92,7 +92,7 @@ class SerModule(lightning.LightningModule):
         if config.schedule == "plateau":
             plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode="max", factor=0.9, patience=5)
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": SCORE}}
-        # Not trainer.estimated_stepping_batches: it would keep the loader of epoch 0 for the first epoch after a resume.
+        # trainer.estimated_stepping_batches would keep the loader of epoch 0 for the first epoch after a resume.
         steps = len(self.train_dataloader()) * config.epochs
         cycle = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, max_lr=config.learning_rate, total_steps=steps, cycle_momentum=False
@@ -133,9 +133,9 @@ def score(table: pd.DataFrame, recipe: Recipe) -> dict[str, float]:
     """UAR and mean CCC of a table made by `collect`, for the heads that the recipe has."""
     scores = {}
     if "categories" in recipe.model.heads:
-        k = len(recipe.data.labels.names)
-        guess = table[[f"probability_{i}" for i in range(k)]].to_numpy().argmax(axis=1)
-        scores["uar"] = metrics.uar(table["truth"].to_numpy(), guess, labels=range(k))
+        names = recipe.data.labels.names
+        guess = table[[f"probability_{i}" for i in range(len(names))]].to_numpy().argmax(axis=1)
+        scores["uar"] = metrics.uar(table["truth"].to_numpy(), guess, labels=names)
     if "dimensions" in recipe.model.heads:
         values = [metrics.ccc(table[f"true_{name}"].to_numpy(), table[name].to_numpy()) for name in DIMENSIONS]
         scores["ccc"] = float(np.mean(values))

@@ -54,7 +54,8 @@ def prepare(recipe: Recipe, *, data: Path | None = None, progress: Progress | No
     Raises:
         EmofuseError: a corpus is absent or has bad rows, or no row is left to train on.
     """
-    tables, splits, notes = [], [], []
+    tables, splits = [], []
+    notes: list[str] = []
     for corpus in recipe.data.corpora:
         table = _labelled(read_corpus(corpus.reader, _root(corpus, data)), recipe, notes)
         split = make_split(table, corpus.split)
@@ -71,7 +72,7 @@ def prepare(recipe: Recipe, *, data: Path | None = None, progress: Progress | No
     parts = {part: by_key.loc[list(getattr(split, part))] for part in PARTS}
     _add_composed(parts, recipe)
     if recipe.model.fusion == "audio_only":
-        text, embeddings = None, {}
+        text, embeddings = None, dict[str, np.ndarray]()
     else:
         texts = pd.concat(parts.values())["text"].dropna().unique().tolist()
         text, embeddings = embed(texts, recipe.text)
@@ -97,8 +98,7 @@ def embed(texts: Sequence[str], config: TextConfig) -> tuple[dict[str, Any], dic
 
     encoder = CachedTextEncoder(load_text_encoder(config.encoder, config.pooling), cache_dir() / "text")
     spoken = [text for text in texts if text.strip()]
-    vectors = encoder.encode(spoken) if spoken else []
-    return encoder.identity, dict(zip(spoken, vectors, strict=True))
+    return encoder.identity, dict(zip(spoken, encoder.encode(spoken), strict=True))
 
 
 def _root(corpus: CorpusConfig, data: Path | None) -> Path:
@@ -108,7 +108,10 @@ def _root(corpus: CorpusConfig, data: Path | None) -> Path:
 
 def _labelled(table: pd.DataFrame, recipe: Recipe, notes: list[str]) -> pd.DataFrame:
     """Rows that can teach or test at least one head of the model, and one modality that it reads."""
-    labels = recipe.data.labels
+    labels, languages = recipe.data.labels, recipe.text.languages
+    if languages is not None:
+        foreign = table["language"].notna() & ~table["language"].isin(languages)
+        table = table.assign(text=table["text"].mask(foreign, None))
     if labels.weak_dimensions:
         spoken = table["file"].notna()
         table = pd.concat([weak_dimensions(table[spoken]), table[~spoken]]).sort_index()

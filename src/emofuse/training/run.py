@@ -167,12 +167,13 @@ def _fit(recipe: Recipe, run: Path, prepared: Prepared) -> torch.nn.Module:
 
 def _train_late(recipe: Recipe, run: Path, data: Path | None, prepared: Prepared) -> LateModel:
     """Train both unimodal models as runs of their own, then weigh them (equally, or best on the development part)."""
-    members = []
+    members: list[torch.nn.Module] = []
     for fusion in MODALITIES:
         changed = recipe.model.model_copy(update={"fusion": fusion})
         member = recipe.model_copy(update={"model": changed, "name": f"{recipe.name}-{fusion}"})
         members.append(load_run(train(member, run / fusion, data)).model)
-    model = LateModel(*members, weight=0.5)
+    heard, read = members
+    model = LateModel(heard, read, weight=0.5)
     if recipe.model.late_weight == "dev":
         model.set_weight(_best_weight(model, prepared, recipe))
     return model

@@ -40,16 +40,16 @@ def _metrics(table: pd.DataFrame, recipe: Recipe) -> dict[str, Any]:
 
 
 def _categories(table: pd.DataFrame, speakers: np.ndarray, names: list[str]) -> dict[str, Any]:
-    truth, labels = table["truth"].to_numpy(), range(len(names))
-    probabilities = table[[f"probability_{i}" for i in labels]].to_numpy()
+    truth = table["truth"].to_numpy()
+    probabilities = table[[f"probability_{i}" for i in range(len(names))]].to_numpy()
     guess = probabilities.argmax(axis=1)
     result: dict[str, Any] = {}
     for name in ("uar", "wa", "macro_f1", "weighted_f1"):
-        result[name] = _interval(name, truth, guess, speakers, labels=labels)
-    result["ece"] = metrics.ece(truth, probabilities, labels=labels)
-    recalls = metrics.recall_per_class(truth, guess, labels=labels)
+        result[name] = _interval(name, truth, guess, speakers, names=names)
+    result["ece"] = metrics.ece(truth, probabilities, labels=names)
+    recalls = metrics.recall_per_class(truth, guess, labels=names)
     result["recall_per_class"] = dict(zip(names, recalls.tolist(), strict=True))
-    result["confusion"] = metrics.confusion(truth, guess, labels=labels).tolist()
+    result["confusion"] = metrics.confusion(truth, guess, labels=names).tolist()
     return result
 
 
@@ -63,7 +63,12 @@ def _dimension(table: pd.DataFrame, speakers: np.ndarray, name: str) -> dict[str
 
 
 def _interval(
-    name: intervals.Metric, truth: np.ndarray, guess: np.ndarray, speakers: np.ndarray, *, labels: range | None = None
+    name: intervals.Metric,
+    truth: np.ndarray,
+    guess: np.ndarray,
+    speakers: np.ndarray,
+    *,
+    names: list[str] | None = None,
 ) -> dict[str, Any]:
-    found = intervals.bootstrap_interval(name, truth, guess, speakers, labels=labels, resamples=2000, seed=0)
+    found = intervals.bootstrap_interval(name, truth, guess, speakers, labels=names, resamples=2000, seed=0)
     return {"value": found.value, "low": found.low, "high": found.high, "n": found.n, "speakers": found.groups}
