@@ -1,0 +1,135 @@
+"""A bundle: the folder that holds an exported model and all that prediction needs to know about it.
+
+`model.onnx` (the network), `bundle.json` (the facts below), `README.md` (the model card), and `text_encoder/` where the
+model reads text through an encoder that does not come with emofuse.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from emofuse.errors import EmofuseError
+from emofuse.files import read_json, sha256, write_json
+
+FORMAT_VERSION = 1
+MODEL_FILE = "model.onnx"
+FACTS_FILE = "bundle.json"
+CARD_FILE = "README.md"
+TEXT_ENCODER_FOLDER = "text_encoder"  # only for encoders that emofuse does not come with
+DEFAULT_FOLDER = Path(__file__).resolve().parent.parent / "bundles" / "default"
+
+
+class BundleError(EmofuseError):
+    """A bundle that cannot be used."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """The facts of an exported model.
+
+    Attributes:
+        name: name of the recipe it was trained by.
+        labels: categories in the order of the output `probabilities`; empty without that head.
+        dimensions: names in the order of the output `dimensions` (values 0..1); empty without that head.
+        reads: modalities that the model listens to, of "audio" and "text".
+        reads_text_alone: whether text has a say where there is no audio.
+        front_end: settings of `emofuse.audio.FrontEnd`.
+        text_encoder: `name`, `weights_hash`, `pooling` and `dim` of the summary embedding it was trained with; empty
+            for a model that reads no text.
+        text_languages: ISO 639-1 codes of the languages whose transcripts it can use.
+        duration_range: shortest and longest clip in training, in seconds; empty if not known.
+        licence: licence of the weights.
+        created: ISO 8601 date and time of the export.
+        model_sha256: hash of `model.onnx`.
+        training_data: one dictionary a corpus: name, rows, seconds, licence.
+        metrics: the run's results, as its `metrics.json` has them.
+        notes: sentences on its training that whoever uses it should know, for the model card.
+        weights: how the weights are stored: "fp32" or "fp16" (half the size; computed in fp32 all the same).
+        format_version: version of this layout.
+        folder: where the bundle lies (not stored).
+    """
+
+    name: str
+    labels: list[str]
+    dimensions: list[str]
+    reads: list[str]
+    reads_text_alone: bool
+    front_end: dict[str, Any]
+    text_encoder: dict[str, Any]
+    text_languages: list[str]
+    duration_range: list[float]
+    licence: str
+    created: str
+    model_sha256: str = ""
+    training_data: list[dict[str, Any]] = field(default_factory=list)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    weights: str = "fp32"
+    format_version: int = FORMAT_VERSION
+    folder: Path = Path()
+
+    @property
+    def model_path(self) -> Path:
+        """The ONNX file."""
+        return self.folder / MODEL_FILE
+
+    def save(self, folder: Path) -> None:
+        """Write `bundle.json` into an existing folder."""
+        write_json(folder / FACTS_FILE, {key: value for key, value in asdict(self).items() if key != "folder"})
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Bundle:
+        """Read and check a bundle.
+
+        Raises:
+            BundleError: the folder is no bundle, is incomplete, was made by a newer emofuse, or its model is not the
+                one whose hash was written down.
+        """
+        folder = Path(folder)
+        facts = _read_facts(folder)
+        names = {f.name: f for f in fields(cls) if f.name != "folder"}
+        if missing := [name for name in names if name not in facts]:
+            raise BundleError(f"{folder / FACTS_FILE}: incomplete, without {missing}. Export the bundle again.")
+        for name, expected in names.items():
+            kind = str(expected.type).partition("[")[0]
+            if type(facts[name]).__name__ != kind:
+                found = facts[name]
+                raise BundleError(f"{folder / FACTS_FILE}: {name} should be of type {kind} (found {found!r}).")
+        bundle = cls(**{name: facts[name] for name in names}, folder=folder)
+        if not bundle.model_path.is_file():
+            raise BundleError(f"{folder}: incomplete bundle, {MODEL_FILE} is missing. Copy or export it again.")
+        if (found := sha256(bundle.model_path)) != bundle.model_sha256:
+            raise BundleError(
+                f"{bundle.model_path}: wrong hash ({found[:12]}..., expected {bundle.model_sha256[:12]}...): "
+                "the file is damaged or belongs to another bundle. Copy or export the bundle again."
+            )
+        return bundle
+
+
+def default_bundle() -> Bundle:
+    """The bundle that ships in the package.
+
+    Raises:
+        BundleError: this installation has none.
+    """
+    if not DEFAULT_FOLDER.is_dir():
+        raise BundleError("This installation has no default model. Name a bundle with --model (Python: model=).")
+    return Bundle.load(DEFAULT_FOLDER)
+
+
+def _read_facts(folder: Path) -> dict[str, Any]:
+    path = folder / FACTS_FILE
+    if not path.is_file():
+        raise BundleError(f"{folder}: no bundle (expected a folder with {FACTS_FILE}, as `emofuse export` makes it).")
+    facts = read_json(path)
+    version = facts.get("format_version") if isinstance(facts, dict) else None
+    if not isinstance(version, int):
+        raise BundleError(f"{path}: no bundle (it has no format_version).")
+    if version > FORMAT_VERSION:
+        raise BundleError(
+            f"{folder}: made by a newer emofuse (bundle format {version}, this one reads up to {FORMAT_VERSION}). "
+            "Upgrade emofuse."
+        )
+    return facts

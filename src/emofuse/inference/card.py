@@ -1,0 +1,104 @@
+"""The model card of a bundle, made from what training saw: README.md of the bundle's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from emofuse.inference.bundle import Bundle
+
+# Licence and citation of the corpora that emofuse has readers for.
+CORPORA = {
+    "ravdess": ("CC BY-NC-SA 4.0", "Livingstone & Russo 2018, doi 10.1371/journal.pone.0196391"),
+    "nemo": ("CC BY-NC-SA 4.0", "Christop 2024, nEMO: Dataset of Emotional Speech in Polish"),
+    "meld": ("GPL-3.0", "Poria et al. 2019, MELD: A Multimodal Multi-Party Dataset for Emotion Recognition"),
+    "emobank": ("CC BY-SA 4.0", "Buechel & Hahn 2017, EmoBank"),
+}
+
+
+def licence_of(corpora: list[dict[str, Any]]) -> str:
+    """Licence of weights trained on these corpora, as far as they are known.
+
+    >>> licence_of([{"name": "ravdess"}, {"name": "meld"}])
+    'CC BY-NC-SA 4.0 (non-commercial)'
+    """
+    if any("-NC" in CORPORA.get(corpus["name"], ("", ""))[0] for corpus in corpora):
+        return "CC BY-NC-SA 4.0 (non-commercial)"
+    return "as the training data allow"
+
+
+def model_card(bundle: Bundle) -> str:
+    """The card, in Markdown."""
+    heads = []
+    if bundle.labels:
+        heads.append(f"{len(bundle.labels)} categories ({', '.join(bundle.labels)})")
+    if bundle.dimensions:
+        heads.append(f"{', '.join(bundle.dimensions)} (0..1)")
+    lines = [
+        f"# {bundle.name}",
+        "",
+        f"Speech emotion recognition from {' and '.join(bundle.reads)}: {' and '.join(heads)}. Exported by emofuse on "
+        f"{bundle.created[:10]}, weights stored as {bundle.weights}. Licence of the weights: {bundle.licence}.",
+        "",
+        "```",
+        "emofuse predict clip.wav --model FOLDER            # this folder",
+        "python -c \"import emofuse; print(emofuse.load('FOLDER')('clip.wav'))\"",
+        "```",
+        "",
+        "## Trained on",
+        "",
+        "| corpus | rows | with audio | with text | speakers | languages | licence | cite |",
+        "|---|---|---|---|---|---|---|---|",
+        *(_corpus(facts) for facts in bundle.training_data),
+        "",
+        "## Results",
+        "",
+        "With 95 % intervals from a bootstrap over speakers where there are speakers. The development part chose the "
+        "checkpoint; its results are therefore somewhat too good.",
+        "",
+        "| part | corpus | measure | value | interval | n |",
+        "|---|---|---|---|---|---|",
+        *_results(bundle.metrics),
+        "",
+        "## What to know",
+        "",
+        *(f"- {note}" for note in [*bundle.notes, *_limits(bundle)]),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _corpus(facts: dict[str, Any]) -> str:
+    licence, source = CORPORA.get(facts["name"], (facts.get("licence", "ask its owner"), "-"))
+    cells = [facts["name"], *(facts.get(key, "-") for key in ("rows", "with_audio", "with_text", "speakers"))]
+    return "| " + " | ".join(map(str, [*cells, ", ".join(facts.get("languages", [])) or "-", licence, source])) + " |"
+
+
+def _results(metrics: dict[str, Any]) -> Iterator[str]:
+    """One line a measure; `metrics` as `metrics.json` of a run has them."""
+    for part in ("dev", "test"):
+        scores = metrics.get(part, {})
+        for corpus, found in {"all": scores, **scores.get("by_corpus", {})}.items():
+            named = {"UAR": found.get("categories", {}).get("uar")}
+            for name, dimension in found.get("dimensions", {}).items():
+                named[f"CCC {name}"] = dimension.get("ccc")
+            for name, score in named.items():
+                if score is not None:
+                    interval = f"{_number(score['low'])} to {_number(score['high'])}"
+                    yield f"| {part} | {corpus} | {name} | {_number(score['value'])} | {interval} | {score['n']} |"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _limits(bundle: Bundle) -> Iterator[str]:
+    if "text" in bundle.reads:
+        languages = ", ".join(bundle.text_languages)
+        yield f"Words count only in: {languages}. Transcripts in other languages are shown, not used."
+        if not bundle.reads_text_alone:
+            yield "Text alone says nothing to this model: it needs a recording."
+    if bundle.duration_range:
+        yield "Clips in training were {:.1f} to {:.1f} s long.".format(*bundle.duration_range)
+    yield "It says what an emotion sounds or reads like, not what a person feels. Acted speech is easier than life."
+    yield "Do not let it decide about people. Inferring emotions at work or in education is forbidden in the EU."

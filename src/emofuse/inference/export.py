@@ -1,0 +1,247 @@
+"""From a trained model to a bundle: ONNX, checked against PyTorch before anything is written."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from emofuse.audio import FrontEnd
+from emofuse.config import Recipe
+from emofuse.errors import EmofuseError
+from emofuse.files import atomic, sha256
+from emofuse.inference.bundle import CARD_FILE, FACTS_FILE, MODEL_FILE, TEXT_ENCODER_FOLDER, Bundle
+from emofuse.inference.card import licence_of, model_card
+
+INPUTS = ("log_mel", "n_frames", "text", "has_audio", "has_text")
+DIMENSIONS = ["arousal", "valence", "dominance"]
+TOLERANCE = {"fp32": 1e-3, "fp16": 1e-2}  # largest difference from PyTorch, of probabilities and dimensions
+
+Weights = Literal["fp32", "fp16"]
+
+
+class Answers(nn.Module):
+    """A model whose outputs are probabilities and dimensions, as a tuple: what a bundle holds."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, log_mel: Tensor, n_frames: Tensor, text: Tensor, has_audio: Tensor, has_text: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Probabilities (batch, categories) and dimensions (batch, 3), of which a model may have one only."""
+        outputs = self.model(log_mel, n_frames, text, has_audio, has_text)
+        answers = (outputs["logits"].softmax(dim=1),) if "logits" in outputs else ()
+        return (*answers, outputs["dimensions"]) if "dimensions" in outputs else answers
+
+
+def export_run(run: Path | str, out: Path | str, *, weights: Weights = "fp32", licence: str | None = None) -> Bundle:
+    """Export a finished run.
+
+    Args:
+        run: run folder.
+        out: folder of the bundle; a bundle that is there is replaced.
+        weights: how to store them.
+        licence: of the weights; None: by the training data, as far as their licences are known.
+
+    Raises:
+        EmofuseError: the run is not finished, the exported model strays from the trained one, or `out` cannot be
+            written or holds something else.
+    """
+    from emofuse.training.run import load_run
+
+    loaded = load_run(Path(run))
+    recipe, text = loaded.recipe, loaded.text_encoder
+    model = loaded.model
+    durations = [second for corpus in loaded.corpora for second in corpus.get("duration_range") or []]
+    facts = Bundle(
+        name=recipe.name,
+        labels=loaded.labels if "categories" in recipe.model.heads else [],
+        dimensions=DIMENSIONS if "dimensions" in recipe.model.heads else [],
+        reads={"audio_only": ["audio"], "text_only": ["text"]}.get(recipe.model.fusion, ["audio", "text"]),
+        reads_text_alone=bool(model.reads_text_without_audio),
+        front_end=FrontEnd().to_dict(),
+        text_encoder=text or {},
+        text_languages=_languages(text, loaded.corpora),
+        duration_range=[min(durations), max(durations)] if durations else [],
+        licence=licence or licence_of(loaded.corpora),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        training_data=loaded.corpora,
+        metrics=loaded.metrics,
+        notes=[*_notes(recipe), *loaded.metrics.get("notes", [])],
+    )
+    return export_bundle(model, out, facts, weights=weights)
+
+
+def export_bundle(model: nn.Module, folder: Path | str, facts: Bundle, *, weights: Weights = "fp32") -> Bundle:
+    """Export a model with the facts about it.
+
+    Args:
+        model: takes and returns what `SerModel.forward` does.
+        folder: of the bundle; a bundle that is there is replaced.
+        facts: what `bundle.json` says; its hash and weights are filled in here.
+        weights: how to store them. The arithmetic is fp32 with both.
+
+    Raises:
+        EmofuseError: the exported model strays from `model`, or `folder` cannot be written or holds something else.
+    """
+    folder = Path(folder)
+    if weights not in TOLERANCE:
+        raise EmofuseError(f"weights {weights!r}: expected one of {', '.join(TOLERANCE)}.")
+    if folder.exists() and not (folder / FACTS_FILE).exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise EmofuseError(f"{folder}: is there already and is no bundle. Choose another place.")
+    answers = Answers(model).eval().to("cpu", torch.float32)
+    text_dim = facts.text_encoder.get("dim", 1)
+    with atomic(folder) as temporary:
+        temporary.mkdir()
+        path = temporary / MODEL_FILE
+        _to_onnx(answers, path, text_dim, facts)
+        if weights == "fp16":
+            _store_as_fp16(path)
+        check_parity(answers, path, text_dim, tolerance=TOLERANCE[weights])
+        bundle = replace(facts, model_sha256=sha256(path), weights=weights, folder=folder)
+        bundle.save(temporary)
+        (temporary / CARD_FILE).write_text(model_card(bundle), encoding="utf-8")
+        if facts.text_encoder.get("name", "minilm") != "minilm":
+            _export_text_encoder(facts.text_encoder, temporary / TEXT_ENCODER_FOLDER)
+    return bundle
+
+
+def check_parity(model: nn.Module, path: Path, text_dim: int, *, tolerance: float) -> float:
+    """Compare an ONNX file with `model` (an `Answers`) over batch sizes, lengths and missing modalities.
+
+    Returns:
+        The largest absolute difference of an output.
+
+    Raises:
+        EmofuseError: it is above the tolerance.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    names = {node.name for node in session.get_inputs()}
+    worst = 0.0
+    for batch in _example_batches(text_dim):
+        with torch.inference_mode():
+            expected = model(*batch)
+        feeds = {name: value.numpy() for name, value in zip(INPUTS, batch, strict=True) if name in names}
+        for found, wanted in zip(session.run(None, feeds), expected, strict=True):
+            worst = max(worst, float(np.abs(found - wanted.numpy()).max()))
+    if not worst <= tolerance:
+        raise EmofuseError(
+            f"The exported model strays from the trained one by {worst:.2g} (at most {tolerance:g} is allowed); "
+            "nothing was written." + (" Export with fp32 weights." if tolerance > 1e-3 else " Please report this.")
+        )
+    return worst
+
+
+def _example_batches(text_dim: int) -> Iterator[tuple[Tensor, ...]]:
+    """From 0.1 s up, alone and padded in a batch, with and without audio and text."""
+    generator = torch.Generator().manual_seed(0)
+    for lengths in ([11], [301], [11, 64], [37, 150, 301, 11, 90], [700, 32]):
+        batch, frames = len(lengths), max(lengths)
+        mel = torch.randn(batch, frames, 64, generator=generator) * 12 - 40  # dB
+        text = torch.randn(batch, text_dim, generator=generator) * 0.3
+        for gaps in (False, True):
+            rows = torch.arange(batch)
+            has_audio = (rows % 3 != 1) | torch.tensor(not gaps)
+            has_text = (rows % 3 != 0) | torch.tensor(not gaps)
+            yield mel, torch.tensor(lengths), text, has_audio, has_text
+    nothing = torch.zeros(1, dtype=torch.bool)
+    yield mel[:1], torch.tensor([700]), text[:1], nothing, ~nothing
+
+
+def _to_onnx(answers: Answers, path: Path, text_dim: int, facts: Bundle) -> None:
+    batch, frames = torch.export.Dim("batch"), torch.export.Dim("frames")
+    examples = (
+        torch.randn(2, 200, 64),
+        torch.tensor([200, 150]),
+        torch.randn(2, text_dim),
+        torch.tensor([True, False]),
+        torch.tensor([False, True]),
+    )
+    outputs = ["probabilities"] * bool(facts.labels) + ["dimensions"] * bool(facts.dimensions)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            answers,
+            examples,
+            str(path),
+            input_names=list(INPUTS),
+            output_names=outputs,
+            dynamic_shapes=({0: batch, 1: frames}, {0: batch}, {0: batch}, {0: batch}, {0: batch}),
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+
+
+def _store_as_fp16(path: Path) -> None:
+    """Store large weights as fp16, each followed by a Cast back to fp32, which ONNX Runtime does once when it loads."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    model = onnx.load(path)
+    graph = model.graph
+    casts = []
+    for tensor in graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < 1024:
+            continue
+        values = numpy_helper.to_array(tensor)
+        if np.abs(values).max() > np.finfo(np.float16).max:
+            continue
+        name, half = tensor.name, f"{tensor.name}.fp16"
+        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), half))
+        casts.append(helper.make_node("Cast", [half], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    onnx.save(model, path)
+
+
+def _export_text_encoder(identity: dict[str, Any], folder: Path) -> None:
+    from emofuse.text.encoder import load_text_encoder
+    from emofuse.text.export import export_text_encoder
+    from emofuse.text.onnx import require_encoder
+
+    encoder = load_text_encoder(identity["name"], identity["pooling"])
+    require_encoder(encoder, identity, identity["name"])
+    export_text_encoder(encoder, folder)
+
+
+def _languages(text: dict[str, Any] | None, corpora: list[dict[str, Any]]) -> list[str]:
+    """MiniLM knows English only; other encoders are taken to know the languages they were trained with here."""
+    if text is None:
+        return []
+    if text["name"] == "minilm":
+        return ["en"]
+    return sorted({language for corpus in corpora if corpus["with_text"] for language in corpus["languages"]})
+
+
+def _notes(recipe: Recipe) -> list[str]:
+    notes = [f"Protocol: {recipe.protocol}"]
+    if recipe.data.labels.weak_dimensions:
+        notes.append(
+            "Arousal, valence and dominance of audio come from weak targets: prototypes of each category, not human "
+            "ratings. Read them as a position among the categories."
+        )
+    if recipe.data.composed is not None:
+        notes.append(
+            "Part of the training pairs are composed: a real clip beside a real sentence that was not spoken in it. "
+            "They are synthetic; how voice and words go together in life was not learned from them."
+        )
+    if recipe.model.fusion not in ("audio_only", "text_only", "late") and recipe.training.modality_dropout == 0:
+        notes.append("It was trained without modality dropout: predictions from voice or words alone are less sure.")
+    return notes

@@ -1,0 +1,116 @@
+import json
+import shutil
+
+import pytest
+
+from emofuse.files import read_json, write_json
+from emofuse.inference import bundle as bundle_module
+from emofuse.inference.bundle import Bundle, BundleError, default_bundle
+from emofuse.inference.card import licence_of, model_card
+
+
+@pytest.fixture
+def copy(bundle_folder, tmp_path):
+    return shutil.copytree(bundle_folder, tmp_path / "copy")
+
+
+def test_load_gives_what_was_exported(bundle_folder, facts):
+    bundle = Bundle.load(bundle_folder)
+    assert bundle.labels == facts.labels and bundle.text_encoder == facts.text_encoder
+    assert bundle.folder == bundle_folder and bundle.model_path.is_file() and len(bundle.model_sha256) == 64
+    assert "folder" not in read_json(bundle_folder / "bundle.json")
+
+
+def change(folder, **values):
+    facts = read_json(folder / "bundle.json")
+    write_json(folder / "bundle.json", {**facts, **values})
+
+
+def test_wrong_hash(copy):
+    with open(copy / "model.onnx", "r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"\x55")
+    with pytest.raises(BundleError, match="wrong hash"):
+        Bundle.load(copy)
+
+
+def test_newer_format(copy):
+    change(copy, format_version=2, something_new=1)
+    with pytest.raises(BundleError, match="made by a newer emofuse"):
+        Bundle.load(copy)
+
+
+@pytest.mark.parametrize("values", [{"labels": "neutral"}, {"text_encoder": None}, {"licence": 1}])
+def test_wrong_type_names_the_key(copy, values):
+    change(copy, **values)
+    with pytest.raises(BundleError, match=next(iter(values))):
+        Bundle.load(copy)
+
+
+def test_missing_key_is_named(copy):
+    facts = read_json(copy / "bundle.json")
+    del facts["labels"]
+    write_json(copy / "bundle.json", facts)
+    with pytest.raises(BundleError, match="labels"):
+        Bundle.load(copy)
+
+
+def test_missing_model(copy):
+    (copy / "model.onnx").unlink()
+    with pytest.raises(BundleError, match=r"model\.onnx is missing"):
+        Bundle.load(copy)
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '"a"', json.dumps({"format_version": "1"})])
+def test_foreign_json_is_no_bundle(tmp_path, content):
+    (tmp_path / "bundle.json").write_text(content)
+    with pytest.raises(BundleError, match="no bundle"):
+        Bundle.load(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["nowhere", "."])
+def test_no_bundle(tmp_path, place):
+    with pytest.raises(BundleError, match="no bundle"):
+        Bundle.load(tmp_path / place)
+
+
+def test_no_default_bundle(monkeypatch, tmp_path):
+    monkeypatch.setattr(bundle_module, "DEFAULT_FOLDER", tmp_path / "absent")
+    with pytest.raises(BundleError, match="--model"):
+        default_bundle()
+
+
+def test_card_says_the_facts(facts):
+    from dataclasses import replace
+
+    score = {"value": 0.5, "low": 0.4, "high": None, "n": 40, "speakers": 4}
+    card = model_card(
+        replace(
+            facts,
+            training_data=[
+                {"name": "ravdess", "rows": 1430, "languages": ["en"]},
+                {"name": "mine", "licence": "secret"},
+            ],
+            metrics={
+                "dev": {
+                    "categories": {"uar": score},
+                    "by_corpus": {"ravdess": {"dimensions": {"valence": {"ccc": score}}}},
+                }
+            },
+            notes=["composed pairs are synthetic"],
+        )
+    )
+    for part in (
+        "| ravdess | 1430 | - | - | - | en | CC BY-NC-SA 4.0 |",
+        "| mine | - | - | - | - | - | secret |",
+        "| dev | all | UAR | 0.500 | 0.400 to - | 40 |",
+        "| dev | ravdess | CCC valence | 0.500 |",
+        "- composed pairs are synthetic",
+        "1.0 to 5.0 s",
+        "Licence of the weights: MIT",
+    ):
+        assert part in card
+
+
+def test_licence_of_unknown_corpora():
+    assert licence_of([{"name": "mine"}]) == "as the training data allow"
