@@ -1,0 +1,5 @@
+"""`python -m emofuse` is the command line."""
+
+from emofuse.cli import main
+
+main()

@@ -1,0 +1,157 @@
+"""The command line: parse, call, print.
+
+What a command needs is imported inside it, so that `emofuse --help` is there at once and prediction never imports
+PyTorch.
+"""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from emofuse import __version__
+from emofuse.errors import EmofuseError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Speech emotion recognition from voice and words together.",
+)
+
+
+class Format(StrEnum):
+    """How predictions are printed."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+class Weights(StrEnum):
+    """How a bundle stores its weights."""
+
+    fp32 = "fp32"
+    fp16 = "fp16"
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"emofuse {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _emofuse(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def predict(
+    files: Annotated[list[Path] | None, typer.Argument(metavar="FILE...", help="Recordings, of any format.")] = None,
+    text: Annotated[str | None, typer.Option(help="What is said in the one FILE, or the text to judge alone.")] = None,
+    transcripts: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="What is said in each FILE: columns file,text[,start,end].")
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(metavar="BUNDLE", help="Folder of an exported model; default: the shipped one.")
+    ] = None,
+    format: Annotated[Format, typer.Option(help="How to print.")] = Format.table,
+    output: Annotated[Path | None, typer.Option(help="Write to this file, not to the terminal.")] = None,
+    asr: Annotated[str, typer.Option(help="Speech recogniser for recordings without a transcript.")] = "whisper-base",
+    no_asr: Annotated[bool, typer.Option("--no-asr", help="Recognise no words; use the voice alone.")] = False,
+    language: Annotated[str | None, typer.Option(help="Language of what is said, such as en; default: found.")] = None,
+) -> None:
+    """Predict emotion, arousal, valence and dominance of recordings or of a text."""
+    import emofuse
+    from emofuse.inference import formats
+    from emofuse.inference.predictor import predict_clips
+    from emofuse.inference.transcripts import clips_of
+
+    failures: list[EmofuseError] = []
+
+    def report(error: EmofuseError) -> None:
+        failures.append(error)
+        _complain(error)
+
+    clips = clips_of(files or [], text=text, transcripts=transcripts)
+    predictor = emofuse.load(model, asr=asr, transcribe=not no_asr)
+    predictions = list(predict_clips(predictor, clips, language=language, on_error=report))
+    if predictions:
+        _put(formats.render(predictions, format.value, colour=output is None and sys.stdout.isatty()), output)
+    if failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(help="A recipe (TOML).")],
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; default: chosen by name and time.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of the corpora; default: EMOFUSE_DATA.")] = None,
+) -> None:
+    """Train and evaluate a model after a recipe; writes a run folder. An unfinished run is resumed."""
+    from emofuse.config import load_recipe
+
+    resolved = load_recipe(recipe, set_)  # an error in it is told before PyTorch is loaded
+    from emofuse.training import run
+
+    typer.echo(run.train(resolved, out=out, data=data))
+
+
+@app.command()
+def evaluate(run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]) -> None:
+    """Compute the metrics of a run again, from its checkpoint."""
+    from emofuse.inference import formats
+    from emofuse.training import run
+
+    typer.echo(formats.metrics_table(run.evaluate(run_folder)), nl=False)
+
+
+@app.command()
+def export(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the new bundle.")],
+    weights: Annotated[Weights, typer.Option(help="fp32, or fp16: half the size.")] = Weights.fp32,
+    licence: Annotated[str | None, typer.Option(help="Of the weights; default: by the known corpora.")] = None,
+) -> None:
+    """Export a run as a bundle for `emofuse predict --model`."""
+    from emofuse.inference.export import export_run
+
+    typer.echo(export_run(run_folder, out, weights=weights.value, licence=licence).folder)
+
+
+def main() -> None:
+    """Run the command line; what a user can put right is said without a traceback, with exit code 1."""
+    try:
+        app()
+    except EmofuseError as error:
+        _complain(error)
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("emofuse"):
+            raise
+        _complain(f'This command needs {error.name}, which is not installed. Install it: pip install "emofuse[train]"')
+        sys.exit(1)
+
+
+def _put(content: str, output: Path | None) -> None:
+    from emofuse.files import write_text
+
+    if output is None:
+        typer.echo(content, nl=False)
+    else:
+        write_text(output, content)
+
+
+def _complain(error: object) -> None:
+    typer.echo(f"emofuse: {error}", err=True)

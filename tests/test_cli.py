@@ -1,0 +1,200 @@
+"""The command line, in this process (`run`) or in its own (`subprocess`)."""
+
+import csv
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+
+from emofuse import __version__, cli
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["emofuse", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out, err = capsys.readouterr()
+        return SimpleNamespace(code=end.value.code or 0, out=out, err=err)
+
+    return call
+
+
+@pytest.fixture
+def predict(run, bundle_folder):
+    return lambda *arguments: run("predict", "--model", bundle_folder, "--no-asr", *arguments)
+
+
+def test_version_and_help(run):
+    assert run("--version").out == f"emofuse {__version__}\n"
+    assert "predict" in run("--help").out and run("predict", "--help").code == 0
+
+
+def test_table_names_file_and_emotion(predict, clip):
+    done = predict(clip)
+    assert done.code == 0 and "clip.wav" in done.out and "audio" in done.out and done.err == ""
+
+
+def test_json(predict, clip):
+    [found] = json.loads(predict(clip, "--format", "json").out)
+    assert found["file"] == str(clip) and found["used"] == "audio" and set(found["probabilities"]) >= {"anger"}
+
+
+@pytest.mark.weights
+def test_text_alone_and_beside_a_clip(predict, clip, minilm):
+    [alone] = json.loads(predict("--text", "what a day", "--format", "json").out)
+    [both] = json.loads(predict(clip, "--text", "what a day", "--format", "json").out)
+    assert alone["used"] == "text" and alone["file"] is None and both["used"] == "audio+text"
+
+
+@pytest.mark.weights
+def test_transcripts(predict, clip, tmp_path, minilm):
+    (tmp_path / "t.csv").write_text("file,text,start,end\nclip.wav,what a day,0,0.5\nclip.wav,,0.5,1\n")
+    done = predict(clip, "--transcripts", tmp_path / "t.csv", "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(done.out)))
+    assert [(row["start"], row["end"], row["used"]) for row in rows] == [
+        ("0.0", "0.5", "audio+text"),
+        ("0.5", "1.0", "audio"),
+    ]
+
+
+def test_unmatched_transcripts(predict, clip, tmp_path):
+    (tmp_path / "t.csv").write_text("file,text\nother.wav,what a day\n")
+    done = predict(clip, "--transcripts", tmp_path / "t.csv")
+    assert done.code == 1 and "clip.wav" in done.err and done.out == ""
+
+
+def make_bad(kind, folder):
+    path = folder / f"{kind}.wav"
+    noise = np.random.default_rng(0).normal(0, 0.1, 16000)
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "empty":
+        path.touch()
+    elif kind == "text":
+        path.write_text("I am no recording.")
+    elif kind == "short":
+        soundfile.write(path, noise[:160], 16000)
+    elif kind == "no_samples":
+        soundfile.write(path, noise[:0], 16000)
+    elif kind == "silent":
+        soundfile.write(path, 0 * noise, 16000)
+    elif kind == "nan":
+        soundfile.write(path, noise + np.nan, 16000, subtype="FLOAT")
+    elif kind == "truncated":
+        soundfile.write(path, noise, 16000)
+        path.write_bytes(path.read_bytes()[:8000])
+    return path
+
+
+@pytest.mark.parametrize(
+    "kind", ["missing", "folder", "empty", "text", "short", "no_samples", "silent", "nan", "truncated"]
+)
+def test_bad_recording_among_good_ones(predict, clip, tmp_path, kind):
+    bad = make_bad(kind, tmp_path)
+    done = predict(clip, bad, clip, "--format", "json")
+    assert done.code == 1 and bad.name in done.err and "Traceback" not in done.err
+    assert [row["file"] for row in json.loads(done.out)] == [str(clip), str(clip)]
+    alone = predict(bad, "--output", tmp_path / "out.json", "--format", "json")
+    assert alone.code == 1 and not (tmp_path / "out.json").exists()
+
+
+@pytest.mark.parametrize("arguments", [[], ["--text", " "], ["a.wav", "b.wav", "--text", "x"]])
+def test_arguments_that_make_no_sense(predict, arguments):
+    done = predict(*arguments)
+    assert done.code == 1 and done.err.startswith("emofuse: ")
+
+
+def test_unknown_format(predict, clip):
+    assert predict(clip, "--format", "xml").code == 2
+
+
+@pytest.mark.parametrize("damage", ["hash", "newer", "absent"])
+def test_bad_bundle(run, bundle_folder, clip, tmp_path, damage):
+    copy = shutil.copytree(bundle_folder, tmp_path / "copy")
+    facts = json.loads((copy / "bundle.json").read_text())
+    changed = {"hash": {"model_sha256": "0" * 64}, "newer": {"format_version": 99}, "absent": {}}[damage]
+    (copy / "bundle.json").write_text(json.dumps({**facts, **changed}))
+    if damage == "absent":
+        (copy / "bundle.json").unlink()
+    done = run("predict", clip, "--model", copy)
+    message = {"hash": "wrong hash", "newer": "made by a newer emofuse", "absent": "no bundle"}[damage]
+    assert done.code == 1 and message in done.err and done.out == ""
+
+
+def test_output_file(predict, clip, tmp_path):
+    done = predict(clip, "--format", "csv", "--output", tmp_path / "new" / "out.csv")
+    assert done.code == 0 and done.out == "" and (tmp_path / "new" / "out.csv").read_text().startswith("file,start,end")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a device that is always full")
+def test_output_that_cannot_be_written(predict, clip, tmp_path, monkeypatch):
+    """A file where a folder should be stands for a read-only folder, which a superuser could write to."""
+    (tmp_path / "file").touch()
+    done = predict(clip, "--output", tmp_path / "file" / "out.csv")
+    assert done.code == 1 and "cannot be written" in done.err
+
+
+def test_disk_full(predict, clip, tmp_path, monkeypatch):
+    def full(self, *_, **__):
+        self.touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_text", full)
+    done = predict(clip, "--output", tmp_path / "out.csv")
+    assert done.code == 1 and "No space left" in done.err and list(tmp_path.iterdir()) == []
+
+
+def test_missing_training_libraries(run, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "emofuse.training.run", None)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "emofuse.inference.export", raising=False)
+    done = run("export", tmp_path, tmp_path / "out")
+    assert done.code == 1 and "emofuse[train]" in done.err and "torch" in done.err
+
+
+def test_training_commands_pass_on_what_they_are_given(run, tmp_path, monkeypatch):
+    from emofuse import config
+
+    calls = []
+    fake = SimpleNamespace(
+        train=lambda recipe, out, data: calls.append((recipe, out, data)) or out,
+        evaluate=lambda folder: {"dev": {"uar": 0.5}},
+    )
+    monkeypatch.setitem(sys.modules, "emofuse.training.run", fake)
+    monkeypatch.setattr("emofuse.training.run", fake, raising=False)
+    monkeypatch.setattr(config, "load_recipe", lambda path, overrides: (path.name, overrides))
+    assert run("train", "r.toml", "--set", "a=1", "--set", "b=2", "--out", tmp_path).out == f"{tmp_path}\n"
+    assert calls == [(("r.toml", ["a=1", "b=2"]), tmp_path, None)]
+    assert run("evaluate", tmp_path).out == "dev.uar  0.500\n"
+
+
+def test_bad_recipe(run, tmp_path):
+    (tmp_path / "r.toml").write_text("nonsense = 1")
+    done = run("train", tmp_path / "r.toml")
+    assert done.code == 1 and "nonsense" in done.err
+
+
+def test_in_its_own_process(bundle_folder, clip, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "emofuse",
+        "predict",
+        clip,
+        tmp_path / "no.wav",
+        "--model",
+        bundle_folder,
+        "--no-asr",
+    ]
+    done = subprocess.run([*command, "--format", "json"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and json.loads(done.stdout)[0]["used"] == "audio"
+    assert "no.wav" in done.stderr and "Traceback" not in done.stderr
