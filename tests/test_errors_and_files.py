@@ -54,7 +54,6 @@ def test_a_failing_block_leaves_nothing_and_keeps_the_old_file(tmp_path, failure
     assert names(tmp_path) == ["out.txt"]
 
 
-@pytest.mark.xfail(reason="atomic() moves the old folder away before the rename that may fail", strict=True)
 def test_a_block_that_writes_nothing_is_an_error_and_keeps_the_old_folder(tmp_path):
     with atomic(tmp_path / "bundle") as temporary:
         temporary.mkdir()
@@ -84,7 +83,6 @@ def test_disk_full_before_and_after_writing(tmp_path, monkeypatch, step):
     assert names(tmp_path) == ["out.txt"]
 
 
-@pytest.mark.xfail(reason="atomic() moves the old folder away before the rename that may fail", strict=True)
 def test_disk_full_while_a_folder_is_replaced_keeps_the_old_one(tmp_path, monkeypatch):
     with atomic(tmp_path / "bundle") as temporary:
         temporary.mkdir()

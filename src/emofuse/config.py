@@ -198,7 +198,7 @@ def _set(tree: dict[str, Any], override: str) -> None:
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        value = text  # a bare word is a string
+        value = text.strip()  # a bare word is a string
     *path, last = key.strip().split(".")
     node: Any = tree
     try:

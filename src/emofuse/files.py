@@ -46,16 +46,26 @@ def atomic(path: Path | str) -> Iterator[Path]:
         scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
         temporary = scratch / path.name
         yield temporary
-        if path.is_dir() and not path.is_symlink():
-            os.replace(path, scratch / "replaced")
-        os.replace(temporary, path)
+        _put(temporary, path, scratch / "replaced")
     except OSError as error:
         raise EmofuseError(
-            f"{path}: cannot be written ({error.strerror or error}). Choose a place that is writable and has free space."
+            f"{path}: cannot be written ({error.strerror or error}). "
+            "Choose a place that is writable and has free space."
         ) from error
     finally:
         if scratch is not None:
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _put(temporary: Path, path: Path, replaced: Path) -> None:
+    if path.is_dir() and not path.is_symlink():  # a folder cannot be renamed over another
+        os.replace(path, replaced)
+    try:
+        os.replace(temporary, path)
+    except OSError:
+        if replaced.exists():
+            os.replace(replaced, path)
+        raise
 
 
 def write_text(path: Path | str, text: str) -> None:
