@@ -1,8 +1,13 @@
+import shutil
+from dataclasses import replace
+from types import SimpleNamespace
+
 import onnxruntime
 import pytest
 import torch
 
-from emofuse.config import ModelConfig
+import emofuse
+from emofuse.config import ModelConfig, parse_recipe
 from emofuse.errors import EmofuseError
 from emofuse.inference import export
 from emofuse.inference.bundle import Bundle
@@ -64,6 +69,48 @@ def test_fp16_is_half_the_size(bundle_folder, small_model, tmp_path):
     assert 0 < check_parity(Answers(small_model), half, 384, tolerance=export.TOLERANCE["fp16"]) < 0.01
 
 
+def recipe_of(**sections):
+    corpora = [{"reader": "toy", "root": "."}]
+    return parse_recipe({"name": "r", "protocol": "p", "data": {"corpora": corpora}, **sections}, source="test")
+
+
+@pytest.mark.parametrize(
+    ("fusion", "text", "reads", "languages"),
+    [
+        ("audio_only", None, ["audio"], []),
+        ("multistage", {"name": "minilm", "dim": 8}, ["audio", "text"], ["en"]),
+        ("text_only", {"name": "some-bert", "dim": 8}, ["text"], ["de", "pl"]),
+    ],
+)
+def test_a_run_gives_its_facts(monkeypatch, fusion, text, reads, languages):
+    corpora = [
+        {"name": "ravdess", "with_text": 9, "languages": ["pl", "de"], "duration_range": [1.0, 4.0]},
+        {"name": "mine", "with_text": 0, "languages": ["fr"], "duration_range": None},
+    ]
+    run = SimpleNamespace(
+        recipe=recipe_of(model={"fusion": fusion}),
+        model=SimpleNamespace(reads_text_without_audio=False),
+        labels=["anger"],
+        text_encoder=text,
+        metrics={"notes": ["12 rows left out"]},
+        corpora=corpora,
+    )
+    monkeypatch.setattr("emofuse.training.run.load_run", lambda folder: run)
+    monkeypatch.setattr(export, "export_bundle", lambda model, out, facts, weights: facts)
+    facts = export.export_run("run", "out")
+    assert (facts.reads, facts.text_languages, facts.duration_range) == (reads, languages, [1.0, 4.0])
+    assert (facts.labels, facts.dimensions, facts.reads_text_alone) == (["anger"], [], False)
+    assert "CC BY-NC-SA" in facts.licence and facts.notes[0] == "Protocol: p" and facts.notes[-1] == "12 rows left out"
+    assert any("modality dropout" in note for note in facts.notes) == (fusion == "multistage")
+    assert export.export_run("run", "out", licence="MIT").licence == "MIT"
+
+
+def test_notes_say_what_is_synthetic():
+    data = {"corpora": [{"reader": "toy", "root": "."}], "labels": {"weak_dimensions": True}}
+    notes = " ".join(export._notes(recipe_of(data={**data, "composed": {"audio": ["a"], "text": ["b"]}})))
+    assert "weak targets" in notes and "synthetic" in notes
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("fusion", "encoder", "heads"),
@@ -78,8 +125,6 @@ def test_fp16_is_half_the_size(bundle_folder, small_model, tmp_path):
     ],
 )
 def test_every_fusion_exports(fusion, encoder, heads, facts, tmp_path):
-    from dataclasses import replace
-
     torch.manual_seed(0)
     model = build_model(ModelConfig(fusion=fusion, encoder=encoder, width=1 / 32, heads=heads), 4, 384).eval()
     own = replace(
@@ -89,3 +134,24 @@ def test_every_fusion_exports(fusion, encoder, heads, facts, tmp_path):
     )
     export_bundle(model, tmp_path / "out", own)
     assert Bundle.load(tmp_path / "out").labels == own.labels
+
+
+@pytest.mark.slow
+def test_another_text_encoder_goes_into_the_bundle(facts, tmp_path):
+    """From a folder in the style of transformers to a prediction that needs neither that folder nor transformers."""
+    transformers = pytest.importorskip("transformers")
+    from emofuse.text.encoder import load_text_encoder
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "rain", "sun", "what", "a", "day"]
+    (tmp_path / "vocab.txt").write_text("\n".join(words))
+    source = tmp_path / "bert"
+    transformers.BertTokenizerFast(str(tmp_path / "vocab.txt")).save_pretrained(source)
+    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    transformers.BertModel(transformers.BertConfig(vocab_size=len(words), **size)).save_pretrained(source)
+    identity = load_text_encoder(str(source)).identity
+    model = build_model(ModelConfig(fusion="text_only"), 4, identity["dim"]).eval()
+    own = replace(facts, text_encoder=identity, reads=["text"], dimensions=[])
+    export_bundle(model, tmp_path / "out", own)
+    shutil.rmtree(source)
+    [rain], [sun] = (emofuse.load(tmp_path / "out")(text=text) for text in ("what a rain day", "sun"))
+    assert rain.used == "text" and rain.probabilities != sun.probabilities

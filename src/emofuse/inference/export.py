@@ -71,7 +71,7 @@ def export_run(run: Path | str, out: Path | str, *, weights: Weights = "fp32", l
         reads_text_alone=bool(model.reads_text_without_audio),
         front_end=FrontEnd().to_dict(),
         text_encoder=text or {},
-        text_languages=_languages(text, loaded.corpora),
+        text_languages=_languages(recipe, loaded.corpora) if text else [],
         duration_range=[min(durations), max(durations)] if durations else [],
         licence=licence or licence_of(loaded.corpora),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -221,11 +221,11 @@ def _export_text_encoder(identity: dict[str, Any], folder: Path) -> None:
     export_text_encoder(encoder, folder)
 
 
-def _languages(text: dict[str, Any] | None, corpora: list[dict[str, Any]]) -> list[str]:
-    """MiniLM knows English only; other encoders are taken to know the languages they were trained with here."""
-    if text is None:
-        return []
-    if text["name"] == "minilm":
+def _languages(recipe: Recipe, corpora: list[dict[str, Any]]) -> list[str]:
+    """The languages whose transcripts the model learned from; MiniLM knows English only, whatever it was shown."""
+    if recipe.text.languages is not None:
+        return list(recipe.text.languages)
+    if recipe.text.encoder == "minilm":
         return ["en"]
     return sorted({language for corpus in corpora if corpus["with_text"] for language in corpus["languages"]})
 
