@@ -18,8 +18,8 @@ from emofuse.corpora.labels import DIMENSIONS, weak_dimensions
 from emofuse.corpora.splits import Split, make_split, shared_speakers
 from emofuse.errors import EmofuseError
 from emofuse.files import cache_dir
-from emofuse.training.data import Utterances
-from emofuse.training.features import Progress, compute_features
+from emofuse.training.data import FRAMES_PER_SECOND, Utterances
+from emofuse.training.features import Features, Progress, clips_of, compute_features
 
 PARTS = ("train", "dev", "test")
 
@@ -39,7 +39,7 @@ class Prepared:
     parts: dict[str, Utterances]
     split: Split
     text: dict[str, Any] | None
-    corpora: list[dict]
+    corpora: list[dict[str, Any]]
     notes: list[str]
 
 
@@ -89,7 +89,7 @@ def prepare(recipe: Recipe, *, data: Path | None = None, progress: Progress | No
     }
     if len(utterances["train"]) < 2 or len(utterances["dev"]) < 1:
         raise EmofuseError(f"recipe {recipe.name}: the split leaves too few rows: " + _sizes(utterances))
-    return Prepared(utterances, split, text, [_facts(t) for t in tables], notes)
+    return Prepared(utterances, split, text, [_facts(table, features) for table in tables], notes)
 
 
 def embed(texts: Sequence[str], config: TextConfig) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -158,7 +158,8 @@ def _add_composed(parts: dict[str, pd.DataFrame], recipe: Recipe) -> None:
         parts[part] = pd.concat([table, composed], ignore_index=True)
 
 
-def _facts(table: pd.DataFrame) -> dict:
+def _facts(table: pd.DataFrame, features: Features) -> dict[str, Any]:
+    seconds = [features.length(clip) / FRAMES_PER_SECOND for clip in clips_of(table) if clip]
     return {
         "name": str(table["corpus"].iloc[0]),
         "rows": len(table),
@@ -166,6 +167,8 @@ def _facts(table: pd.DataFrame) -> dict:
         "with_text": int(table["text"].notna().sum()),
         "speakers": int(table["speaker"].nunique()),
         "languages": sorted(table["language"].dropna().unique().tolist()),
+        "hours": round(sum(seconds) / 3600, 2),
+        "duration_range": [round(min(seconds), 1), round(max(seconds), 1)] if seconds else [],
     }
 
 
