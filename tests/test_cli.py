@@ -48,15 +48,13 @@ def test_json(predict, clip):
     assert found["file"] == str(clip) and found["used"] == "audio" and set(found["probabilities"]) >= {"anger"}
 
 
-@pytest.mark.weights
-def test_text_alone_and_beside_a_clip(predict, clip, minilm):
+def test_text_alone_and_beside_a_clip(predict, clip):
     [alone] = json.loads(predict("--text", "what a day", "--format", "json").out)
     [both] = json.loads(predict(clip, "--text", "what a day", "--format", "json").out)
     assert alone["used"] == "text" and alone["file"] is None and both["used"] == "audio+text"
 
 
-@pytest.mark.weights
-def test_transcripts(predict, clip, tmp_path, minilm):
+def test_transcripts(predict, clip, tmp_path):
     (tmp_path / "t.csv").write_text("file,text,start,end\nclip.wav,what a day,0,0.5\nclip.wav,,0.5,1\n")
     done = predict(clip, "--transcripts", tmp_path / "t.csv", "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(done.out)))

@@ -137,6 +137,16 @@ def test_every_fusion_exports(fusion, encoder, heads, facts, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("pooling", "own"), [("mean", False), ("cls", True)])
+def test_only_the_packaged_text_encoder_stays_out_of_the_bundle(facts, tmp_path, monkeypatch, pooling, own):
+    monkeypatch.setattr(export, "_export_text_encoder", lambda identity, folder: folder.mkdir())
+    model = build_model(ModelConfig(fusion="text_only"), 4, 384).eval()
+    text = {**facts.text_encoder, "pooling": pooling}
+    export_bundle(model, tmp_path / "out", replace(facts, text_encoder=text, reads=["text"], dimensions=[]))
+    assert (tmp_path / "out" / "text_encoder").is_dir() == own
+
+
+@pytest.mark.slow
 def test_another_text_encoder_goes_into_the_bundle(facts, tmp_path):
     """From a folder in the style of transformers to a prediction that needs neither that folder nor transformers."""
     transformers = pytest.importorskip("transformers")

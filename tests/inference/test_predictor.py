@@ -183,7 +183,7 @@ def test_one_bad_clip_among_many(predict, clip, tmp_path):
     assert len(errors) == 1 and "absent.wav" in str(errors[0])
 
 
-def test_another_text_encoder_is_refused(bundle_folder, minilm):
+def test_another_text_encoder_is_refused(bundle_folder):
     bundle = Bundle.load(bundle_folder)
     strange = replace(bundle, text_encoder={**bundle.text_encoder, "weights_hash": "0" * 64})
     with pytest.raises(EmofuseError, match="trained with the text encoder"):
@@ -196,14 +196,13 @@ def test_unreadable_model(bundle_folder, tmp_path):
         Predictor(replace(Bundle.load(bundle_folder), folder=tmp_path))
 
 
-@pytest.mark.weights
-def test_load_with_the_packaged_text_encoder(bundle_folder, clip, minilm):
+def test_load_with_the_packaged_text_encoder(bundle_folder, clip):
     predict = emofuse.load(bundle_folder, transcribe=False)
     [rain], [sun] = predict(clip, "it is raining"), predict(clip, "what a sunny day")
     assert rain.used == "audio+text" and rain.probabilities != sun.probabilities
 
 
-def test_prediction_does_not_import_torch(bundle_folder, clip, minilm):
+def test_prediction_does_not_import_torch(bundle_folder, clip):
     import subprocess
 
     code = (

