@@ -69,7 +69,7 @@ def prepare(recipe: Recipe, *, data: Path | None = None, progress: Progress | No
     split = splits[0] if len(splits) == 1 else _merge(splits)
     features = compute_features(whole, cache_dir() / "features", progress=progress)
     by_key = whole.set_index("key", drop=False)
-    parts = {part: by_key.loc[list(getattr(split, part))] for part in PARTS}
+    parts = {part: by_key.loc[list(getattr(split, part))].reset_index(drop=True) for part in PARTS}
     _add_composed(parts, recipe)
     if recipe.model.fusion == "audio_only":
         text, embeddings = None, dict[str, np.ndarray]()
