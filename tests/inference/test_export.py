@@ -88,7 +88,7 @@ def test_a_run_gives_its_facts(monkeypatch, fusion, text, reads, languages):
         {"name": "mine", "with_text": 0, "languages": ["fr"], "duration_range": None},
     ]
     run = SimpleNamespace(
-        recipe=recipe_of(model={"fusion": fusion}),
+        recipe=recipe_of(model={"fusion": fusion}, text={"encoder": text["name"] if text else "minilm"}),
         model=SimpleNamespace(reads_text_without_audio=False),
         labels=["anger"],
         text_encoder=text,

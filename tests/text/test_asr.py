@@ -108,3 +108,21 @@ def test_no_torch():
         "assert not {'torch', 'transformers', 'pandas', 'lightning'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(("seconds", "kept"), [(15.0, True), (2.0, False)])
+def test_what_nobody_can_say_in_the_time_is_a_loop(monkeypatch, seconds, kept):
+    """Sentences may well be repeated (the text compresses); 160 characters in two seconds are Whisper in a loop."""
+    text = "Kids are talking by the door. Dogs are sitting by the door. " * 2 + "Kids are talking by the door. " * 2
+    segment = SimpleNamespace(start=0.0, end=seconds, text=text, compression_ratio=2.9, avg_logprob=-0.1)
+    transcriber = Transcriber.__new__(Transcriber)
+    transcriber.name, transcriber.language, transcriber._beam_size = "made-up", None, 5
+    monkeypatch.setattr("emofuse.text.asr._has_speech", lambda samples: True)
+    info = SimpleNamespace(language="en", language_probability=1.0)
+    transcriber._model = SimpleNamespace(
+        supported_languages=["en"],
+        model=SimpleNamespace(is_multilingual=True),
+        transcribe=lambda samples, **options: (iter([segment]), info),
+    )
+    found = transcriber.transcribe(np.ones(round(seconds * 16000), np.float32))
+    assert bool(found.text) == kept

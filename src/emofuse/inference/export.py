@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,7 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import onnx
 import torch
+from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from emofuse.audio import FrontEnd
@@ -20,6 +20,7 @@ from emofuse.errors import EmofuseError
 from emofuse.files import atomic, sha256
 from emofuse.inference.bundle import CARD_FILE, FACTS_FILE, MODEL_FILE, TEXT_ENCODER_FOLDER, Bundle
 from emofuse.inference.card import licence_of, model_card
+from emofuse.onnx_graph import to_onnx
 
 INPUTS = ("log_mel", "n_frames", "text", "has_audio", "has_text")
 DIMENSIONS = ["arousal", "valence", "dominance"]
@@ -173,27 +174,12 @@ def _to_onnx(answers: Answers, path: Path, text_dim: int, facts: Bundle) -> None
         torch.tensor([False, True]),
     )
     outputs = ["probabilities"] * bool(facts.labels) + ["dimensions"] * bool(facts.dimensions)
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            answers,
-            examples,
-            str(path),
-            input_names=list(INPUTS),
-            output_names=outputs,
-            dynamic_shapes=({0: batch, 1: frames}, {0: batch}, {0: batch}, {0: batch}, {0: batch}),
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
+    dynamic = ({0: batch, 1: frames}, {0: batch}, {0: batch}, {0: batch}, {0: batch})
+    onnx.save(to_onnx(answers, examples, inputs=INPUTS, outputs=outputs, dynamic_shapes=dynamic), path)
 
 
 def _store_as_fp16(path: Path) -> None:
     """Store large weights as fp16, each followed by a Cast back to fp32, which ONNX Runtime does once when it loads."""
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-
     model = onnx.load(path)
     graph = model.graph
     casts = []

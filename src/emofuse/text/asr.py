@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from emofuse.audio import SAMPLE_RATE
 from emofuse.errors import EmofuseError
 from emofuse.text.weights import WEIGHTS, find_weights
 
-# Whisper's own limit: text that compresses better than this is one phrase over and over.
+# Whisper caught in a loop: one phrase over and over (its own limit), and more of it than anyone can say in the time.
 _MAX_COMPRESSION_RATIO = 2.4
+_MAX_CHARACTERS_PER_SECOND = 30
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,9 @@ class Transcriber:
             temperature=0.0,
             condition_on_previous_text=False,
         )
-        kept = [segment for segment in segments if segment.compression_ratio <= _MAX_COMPRESSION_RATIO]
+        found = list(segments)
+        sayable = sum(len(s.text) for s in found) <= _MAX_CHARACTERS_PER_SECOND * len(samples) / SAMPLE_RATE
+        kept = [s for s in found if sayable or s.compression_ratio <= _MAX_COMPRESSION_RATIO]
         text = " ".join(part for segment in kept if (part := segment.text.strip()))
         return Transcript(text, info.language, float(info.language_probability), _confidence(kept) if text else 0.0)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import warnings
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -19,6 +18,7 @@ from torch import nn
 
 from emofuse.errors import EmofuseError
 from emofuse.files import atomic, sha256, write_json
+from emofuse.onnx_graph import to_onnx
 from emofuse.text.encoder import TextEncoder, load_text_encoder, pool
 from emofuse.text.onnx import POOLINGS, OnnxTextEncoder
 
@@ -91,22 +91,13 @@ def _to_onnx(encoder: TextEncoder) -> onnx.ModelProto:
     tokens = {name: torch.zeros(1, 7, dtype=torch.int64) for name in encoder.inputs}
     tokens["input_ids"] += 1
     tokens["attention_mask"] += 1
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # on the exporter's own future
-        program = torch.onnx.export(
-            _Summary(encoder).eval(),
-            tuple(tokens[name] for name in encoder.inputs),
-            input_names=list(encoder.inputs),
-            output_names=["summary"],
-            dynamic_shapes=(tuple({1: torch.export.Dim("tokens", min=2, max=encoder.max_tokens)} for _ in tokens),),
-            dynamo=True,
-            verbose=False,
-        )
-    assert program is not None  # only the older exporter returns nothing
-    model = program.model_proto
-    for node in model.graph.node:
-        node.ClearField("metadata_props")  # stack traces, with the paths of this machine
-    return model
+    return to_onnx(
+        _Summary(encoder),
+        tuple(tokens[name] for name in encoder.inputs),
+        inputs=encoder.inputs,
+        outputs=["summary"],
+        dynamic_shapes=(tuple({1: torch.export.Dim("tokens", min=2, max=encoder.max_tokens)} for _ in tokens),),
+    )
 
 
 def _store_as_int8(graph: onnx.GraphProto) -> None:
