@@ -96,7 +96,7 @@ def predict(
 def train(
     recipe: Annotated[Path, typer.Argument(help="A recipe (TOML).")],
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder; default: chosen by name and time.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; default: runs/NAME.")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the corpora; default: EMOFUSE_DATA.")] = None,
 ) -> None:
     """Train and evaluate a model after a recipe; writes a run folder. An unfinished run is resumed."""
@@ -110,7 +110,7 @@ def train(
 
 @app.command()
 def evaluate(run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]) -> None:
-    """Compute the metrics of a run again, from its checkpoint."""
+    """Compute the metrics of a run again, from its predictions."""
     from emofuse.inference import formats
     from emofuse.training import run
 

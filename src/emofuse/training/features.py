@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from tqdm import tqdm
 
 from emofuse.audio import AudioError, FrontEnd, read_audio
 from emofuse.files import atomic, hash_of, read_json, sha256, write_json
 from emofuse.models.front_end import LogMel
 
-Progress = Callable[[int, int], None]
 Clip = tuple[str, float | None, float | None]
 
 
@@ -55,9 +54,7 @@ def clip_id(clip: Clip, content: dict[str, str]) -> str:
     return f"{content[file]}:{start}:{end}"
 
 
-def compute_features(
-    table: pd.DataFrame, cache: Path, *, front_end: FrontEnd | None = None, progress: Progress | None = None
-) -> Features:
+def compute_features(table: pd.DataFrame, cache: Path, *, front_end: FrontEnd | None = None) -> Features:
     """Log-Mel features of every row that has a file, from the cache if its content was seen before.
 
     The cache is keyed by a hash of the front end and of each clip's audio bytes, start and end.
@@ -73,24 +70,20 @@ def compute_features(
     if not folder.exists():
         with atomic(folder) as temporary:
             temporary.mkdir()
-            _write(clips, key_of, temporary, front_end, progress)
+            _write(clips, key_of, temporary, front_end)
     return Features(folder, content)
 
 
-def _write(
-    clips: dict[str, Clip], key_of: dict[Clip, str], folder: Path, front_end: FrontEnd, progress: Progress | None
-) -> None:
+def _write(clips: dict[str, Clip], key_of: dict[Clip, str], folder: Path, front_end: FrontEnd) -> None:
     log_mel = LogMel(front_end)
     index, parts, offset = {}, [], 0
-    for done, (identity, clip) in enumerate(clips.items(), start=1):
+    for identity, clip in tqdm(clips.items(), desc="log-Mel", leave=False, disable=None):
         samples = _read(clip, key_of[clip])
         with torch.inference_mode():
             frames = log_mel(torch.from_numpy(samples)[None])[0].numpy().astype(np.float16)
         index[identity] = [offset, len(frames)]
         parts.append(frames)
         offset += len(frames)
-        if progress:
-            progress(done, len(clips))
     np.save(folder / "frames.npy", np.concatenate(parts) if parts else np.zeros((0, front_end.n_mels), np.float16))
     write_json(folder / "index.json", index)
 

@@ -19,7 +19,7 @@ from emofuse.corpora.splits import Split, make_split, shared_speakers
 from emofuse.errors import EmofuseError
 from emofuse.files import cache_dir
 from emofuse.training.data import FRAMES_PER_SECOND, Utterances
-from emofuse.training.features import Features, Progress, clips_of, compute_features
+from emofuse.training.features import Features, clips_of, compute_features
 
 PARTS = ("train", "dev", "test")
 
@@ -43,13 +43,12 @@ class Prepared:
     notes: list[str]
 
 
-def prepare(recipe: Recipe, *, data: Path | None = None, progress: Progress | None = None) -> Prepared:
+def prepare(recipe: Recipe, *, data: Path | None = None) -> Prepared:
     """Read and split the corpora of a recipe, compute (or find) features and summary embeddings.
 
     Args:
         recipe: what to prepare.
         data: folder that relative corpus roots start from; EMOFUSE_DATA or the working folder if None.
-        progress: called with (done, all) while features are computed.
 
     Raises:
         EmofuseError: a corpus is absent or has bad rows, or no row is left to train on.
@@ -67,7 +66,7 @@ def prepare(recipe: Recipe, *, data: Path | None = None, progress: Progress | No
         splits.append(split)
     whole = pd.concat(tables, ignore_index=True)
     split = splits[0] if len(splits) == 1 else _merge(splits)
-    features = compute_features(whole, cache_dir() / "features", progress=progress)
+    features = compute_features(whole, cache_dir() / "features")
     by_key = whole.set_index("key", drop=False)
     parts = {part: by_key.loc[list(getattr(split, part))].reset_index(drop=True) for part in PARTS}
     _add_composed(parts, recipe)
