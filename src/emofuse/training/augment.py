@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from emofuse.training.data import Batch
+from emofuse.training.batch import Batch
 
 STRIPES = 2
 MAX_MELS = 8

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -14,38 +13,11 @@ from torch.utils.data import DataLoader
 from emofuse.config import TrainingConfig
 from emofuse.corpora.labels import DIMENSIONS
 from emofuse.training.augment import drop_modality, mixup, spec_augment
+from emofuse.training.batch import Batch
 from emofuse.training.features import Features, clips_of
 
 FRAMES_PER_SECOND = 100
 BUCKET_BATCHES = 16  # batches of one bucket share similar lengths; more makes batches less random
-
-
-@dataclass
-class Batch:
-    """Utterances side by side; what a row lacks is marked, its values are zeros (NaN for dimensions).
-
-    Attributes:
-        rows: (batch,) positions in the `Utterances`.
-        log_mel: (batch, frames, mels) float32 dB, zeros beyond a row's frames.
-        n_frames: (batch,) int64.
-        text: (batch, text_dim) summary embeddings.
-        has_audio, has_text: (batch,) bool.
-        target: (batch, categories), rows sum to 1, or 0 without a label.
-        dimensions: (batch, 3) in 0..1, NaN without a label.
-    """
-
-    rows: Tensor
-    log_mel: Tensor
-    n_frames: Tensor
-    text: Tensor
-    has_audio: Tensor
-    has_text: Tensor
-    target: Tensor
-    dimensions: Tensor
-
-    def inputs(self) -> tuple[Tensor, ...]:
-        """The arguments of `SerModel.forward`."""
-        return self.log_mel, self.n_frames, self.text, self.has_audio, self.has_text
 
 
 class Utterances:

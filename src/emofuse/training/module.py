@@ -13,7 +13,8 @@ from torch import nn
 from emofuse.config import Recipe
 from emofuse.corpora.labels import DIMENSIONS
 from emofuse.evaluation import metrics
-from emofuse.training.data import Batch, Utterances, eval_loader, seed_of, train_loader
+from emofuse.training.batch import Batch
+from emofuse.training.data import Utterances, eval_loader, seed_of, train_loader
 from emofuse.training.losses import JointLoss, class_weights
 
 SCORE = "dev_score"
