@@ -76,6 +76,22 @@ def test_predictions_are_those_of_the_stored_model(tmp_path):
     assert (run / "metrics.json").stat().st_mtime_ns == stamp, "a finished run was done again"
 
 
+def test_the_papers_optimiser_and_early_stopping(tmp_path):
+    """SGD with plateau, fp32, learned loss weights; a learning rate of nearly 0 never improves on its first epoch."""
+    options = [
+        "training.optimizer=sgd",
+        "training.schedule=plateau",
+        "training.precision=fp32",
+        "training.channels_last=false",
+        "training.loss_weights=uncertainty",
+        "training.learning_rate=1e-12",
+        "training.epochs=20",
+        "training.patience=2",
+    ]
+    run = train(toy(*AUDIO, *options), tmp_path / "run", tmp_path)
+    assert 3 <= len(pd.read_csv(run / "history.csv")) < 20
+
+
 def test_learns_the_made_up_corpus(tmp_path):
     recipe = toy("model.fusion=audio_only", "training.epochs=12")
     metrics = json.loads((train(recipe, tmp_path / "run", tmp_path) / "metrics.json").read_text())
