@@ -24,7 +24,7 @@ class SplitConfig(_Section):
 
     rule: Literal["given", "k_fold", "leave_one_speaker_out", "hold_out", "official"] = "hold_out"
     folds: str | None = Field(None, description="given: name of a shipped fold file, or path of a JSON file of keys")
-    k: int = Field(5, ge=2, description="k_fold: number of speaker-disjoint folds")
+    k: int = Field(5, ge=3, description="k_fold: number of speaker-disjoint folds")
     fold: int = Field(0, ge=0, description="which fold is the test part")
     dev_share: float = Field(0.15, gt=0, lt=1, description="hold_out: share of speakers for development")
     test_share: float = Field(0.15, ge=0, lt=1, description="hold_out: share of speakers for test")

@@ -15,13 +15,11 @@ from emofuse.config import CorpusConfig, Recipe, TextConfig
 from emofuse.corpora import read_corpus
 from emofuse.corpora.composed import compose
 from emofuse.corpora.labels import DIMENSIONS, weak_dimensions
-from emofuse.corpora.splits import Split, make_split, shared_speakers
+from emofuse.corpora.splits import PARTS, Split, make_split, shared_speakers
 from emofuse.errors import EmofuseError
 from emofuse.files import cache_dir
 from emofuse.training.data import FRAMES_PER_SECOND, Utterances
 from emofuse.training.features import Features, clips_of, compute_features
-
-PARTS = ("train", "dev", "test")
 
 
 @dataclass
