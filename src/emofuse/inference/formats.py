@@ -64,11 +64,12 @@ def to_table(predictions: Sequence[Prediction], *, width: int | None = None, col
 
 
 def metrics_table(metrics: dict[str, Any]) -> str:
-    """Metrics, perhaps nested, one a line.
+    """Metrics, perhaps nested, one a line; a value with its interval and n stands on one line.
 
-    >>> print(metrics_table({"test": {"uar": 0.51234, "n": 40}}), end="")
-    test.uar  0.512
-    test.n    40
+    >>> uar = {"value": 0.51234, "low": 0.4, "high": 0.6, "n": 40, "speakers": 4}
+    >>> print(metrics_table({"test": {"uar": uar, "ece": 0.1}}), end="")
+    test.uar  0.512 (0.400 .. 0.600), n 40, 4 speakers
+    test.ece  0.100
     """
     rows = list(_leaves(metrics))
     width = max((len(name) for name, _ in rows), default=0)
@@ -76,11 +77,20 @@ def metrics_table(metrics: dict[str, Any]) -> str:
 
 
 def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(value, dict):
+    if not isinstance(value, dict):
+        yield name, _short(value)
+    elif "low" in value:
+        low, high = _short(value["low"]), _short(value["high"])
+        yield name, f"{_short(value['value'])} ({low} .. {high}), n {value['n']}, {value['speakers']} speakers"
+    else:
         for key, item in value.items():
             yield from _leaves(item, f"{name}.{key}" if name else str(key))
-    else:
-        yield name, f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def _top(prediction: Prediction, n: int = 3) -> str:
