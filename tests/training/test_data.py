@@ -91,6 +91,13 @@ def test_crop_is_a_stretch_of_the_clip(data):
     assert any(torch.equal(whole[i : i + 20], crop) for i in range(len(whole) - 19))
 
 
+def test_short_clips_are_repeated_to_the_crop(data):
+    whole = data.batch([0]).log_mel[0]
+    batch = data.batch([0, 4], crop=120, generator=torch.Generator().manual_seed(1))
+    assert batch.n_frames.tolist() == [120, 0]
+    assert torch.equal(batch.log_mel[0], torch.cat([whole, whole, whole])[:120])
+
+
 def test_every_row_once_and_buckets_of_like_length():
     lengths = np.random.default_rng(0).integers(1, 500, 1000)
     batches = list(bucketed_batches(lengths, 16))

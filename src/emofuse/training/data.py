@@ -61,7 +61,10 @@ class Utterances:
         return torch.bincount(torch.tensor(self.label[self.label >= 0]), minlength=self.n_categories).float()
 
     def batch(self, rows: list[int], *, crop: int | None = None, generator: torch.Generator | None = None) -> Batch:
-        """Rows as a batch; with `crop`, clips longer than that many frames are cut at a random place."""
+        """Rows as a batch; with `crop`, each clip is cut at a random place, or repeated, to that many frames.
+
+        Repeating rather than padding: BatchNorm would count the padding in training, but not in evaluation.
+        """
         clips = [self._clip(row, crop, generator) for row in rows]
         longest = max((len(clip) for clip in clips), default=0) or 1
         log_mel = torch.zeros(len(rows), longest, self.features.frames.shape[1])
@@ -89,8 +92,10 @@ class Utterances:
         if clip is None:
             return np.zeros((0, self.features.frames.shape[1]), np.float16)
         frames = self.features[clip]
-        if crop is None or len(frames) <= crop:
+        if crop is None:
             return frames
+        if len(frames) < crop:
+            return np.resize(frames, (crop, frames.shape[1]))
         start = int(torch.randint(len(frames) - crop + 1, (), generator=generator))
         return frames[start : start + crop]
 
@@ -101,7 +106,8 @@ def train_loader(
     """Batches of one epoch, shuffled and augmented; the same seed, epoch and rank give the same batches."""
     crop = round(config.crop_seconds * FRAMES_PER_SECOND)
     order = torch.Generator().manual_seed(seed_of(seed, epoch))
-    batches = list(bucketed_batches(np.minimum(data.n_frames, crop), config.batch_size, generator=order))
+    # All clips have the length of the crop: what remains to be told apart is rows with audio and rows without.
+    batches = list(bucketed_batches(data.has_audio, config.batch_size, generator=order))
     batches = batches[: len(batches) // world * world or None][rank::world]  # each process has as many
     chance = torch.Generator().manual_seed(seed_of(seed, epoch, rank + 1))
 
@@ -129,7 +135,7 @@ def bucketed_batches(
 ) -> Iterator[list[int]]:
     """Lists of row numbers of similar length. With a generator: shuffled, in buckets; without: sorted by length.
 
-    In training a last batch of a single row is dropped: batch normalisation and CCC need two.
+    With a generator a batch of a single row is dropped: training's BatchNorm and CCC need two.
     """
     n = len(lengths)
     if generator is None:
