@@ -131,9 +131,9 @@ def collect(data: Utterances, results: list[tuple[Batch, dict[str, torch.Tensor]
 
 
 def score(table: pd.DataFrame, recipe: Recipe) -> dict[str, float]:
-    """UAR and mean CCC of a table made by `collect`, for the heads that the recipe has; every corpus counts the same."""
+    """UAR and mean CCC of a table made by `collect`, for the heads of the recipe; every corpus counts the same."""
     by_corpus = pd.DataFrame([_score(rows, recipe) for _, rows in table.groupby("corpus")])
-    return by_corpus.mean().to_dict()  # the mean of those where it is defined
+    return {str(name): float(value) for name, value in by_corpus.mean().items()}  # mean of those where it is defined
 
 
 def _score(table: pd.DataFrame, recipe: Recipe) -> dict[str, float]:
