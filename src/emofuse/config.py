@@ -110,7 +110,7 @@ class TrainingConfig(_Section):
     crop_seconds: float = Field(2.5, ge=0.1, description="random crop of longer clips in training")
     spec_augment: bool = False
     mixup: float = Field(0.0, ge=0, description="alpha of the Beta distribution; 0 = off")
-    class_balanced: bool = True
+    class_balanced: bool = Field(True, description="the categories of a corpus weigh the same within it")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     modality_dropout: float = Field(0.0, ge=0, lt=1, description="chance that a row with both modalities loses one")
     loss_weights: Literal["uncertainty"] | tuple[float, float] = Field(

@@ -84,6 +84,17 @@ def test_batch_marks_what_is_missing(data):
     assert batch.dimensions[:, 1].isnan().all()
 
 
+def test_balanced_within_each_corpus(data, table):
+    table = pd.concat([table, table.iloc[:3].assign(key=["a", "b", "c"], corpus="other")])
+    rows = Utterances(
+        table, labels=LABELS, label_column="emotion", features=data.features, embeddings={}, text_dim=5, balanced=True
+    )
+    weight = pd.Series(rows.weight).groupby([rows.table["corpus"], rows.label]).sum()
+    assert weight["made-up"].to_dict() == pytest.approx({-1: 0, 0: 3, 1: 3})
+    assert weight["other"].to_dict() == pytest.approx({0: 1.5, 1: 1.5})
+    assert rows.batch([7]).target.tolist() == [[0.75, 0]]
+
+
 def test_crop_is_a_stretch_of_the_clip(data):
     whole = data.batch([3]).log_mel[0]
     crop = data.batch([3], crop=20, generator=torch.Generator().manual_seed(1)).log_mel[0]

@@ -17,7 +17,7 @@ class Batch:
         n_frames: (batch,) int64.
         text: (batch, text_dim) summary embeddings.
         has_audio, has_text: (batch,) bool.
-        target: (batch, categories), rows sum to 1, or 0 without a label.
+        target: (batch, categories), a distribution times the weight of the row; zeros without a label.
         dimensions: (batch, 3) in 0..1, NaN without a label.
     """
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from emofuse.config import TrainingConfig
@@ -30,6 +29,7 @@ class Utterances:
         features: log-Mel frames of the clips.
         embeddings: summary embedding by transcript, each (text_dim,).
         text_dim: length of a summary embedding.
+        balanced: weigh rows so that the categories that a corpus has weigh the same within it; else all weigh 1.
     """
 
     def __init__(
@@ -41,6 +41,7 @@ class Utterances:
         features: Features,
         embeddings: dict[str, np.ndarray],
         text_dim: int,
+        balanced: bool = False,
     ):
         self.table = table.reset_index(drop=True)
         self.clips = clips_of(self.table)
@@ -48,6 +49,7 @@ class Utterances:
         self.features = features
         self.text_dim = text_dim
         self.label = self.table[label_column].map({name: i for i, name in enumerate(labels)}).fillna(-1).to_numpy(int)
+        self.weight = _balance(self.table["corpus"], self.label) if balanced else np.ones(len(self.table))
         self.dimensions = torch.tensor(self.table[list(DIMENSIONS)].to_numpy(np.float32))
         self.has_audio = np.array([clip is not None for clip in self.clips])
         self.texts = [embeddings.get(t) if isinstance(t, str) else None for t in self.table["text"]]
@@ -55,10 +57,6 @@ class Utterances:
 
     def __len__(self) -> int:
         return len(self.clips)
-
-    def class_counts(self) -> Tensor:
-        """Rows of each category, (categories,)."""
-        return torch.bincount(torch.tensor(self.label[self.label >= 0]), minlength=self.n_categories).float()
 
     def batch(self, rows: list[int], *, crop: int | None = None, generator: torch.Generator | None = None) -> Batch:
         """Rows as a batch; with `crop`, each clip is cut at a random place, or repeated, to that many frames.
@@ -75,7 +73,7 @@ class Utterances:
             if (embedding := self.texts[row]) is not None:
                 text[i] = torch.from_numpy(embedding)
             if self.label[row] >= 0:
-                target[i, self.label[row]] = 1.0
+                target[i, self.label[row]] = self.weight[row]
         return Batch(
             rows=torch.tensor(rows),
             log_mel=log_mel,
@@ -98,6 +96,16 @@ class Utterances:
             return np.resize(frames, (crop, frames.shape[1]))
         start = int(torch.randint(len(frames) - crop + 1, (), generator=generator))
         return frames[start : start + crop]
+
+
+def _balance(corpus: pd.Series, label: np.ndarray) -> np.ndarray:
+    """Weight of each row: n / (categories * count), all counted within its corpus."""
+    rows = pd.DataFrame({"corpus": corpus.to_numpy(), "label": label})
+    labelled = rows[rows["label"] >= 0]
+    count = labelled.groupby(["corpus", "label"])["label"].transform("size")
+    by_corpus = labelled.groupby("corpus")["label"]
+    weight = by_corpus.transform("size") / (by_corpus.transform("nunique") * count)
+    return weight.reindex(rows.index).fillna(0.0).to_numpy()
 
 
 def train_loader(

@@ -1,4 +1,4 @@
-"""Losses that skip what is missing: 1 - CCC for dimensions, class-balanced cross-entropy for categories."""
+"""Losses that skip what is missing: 1 - CCC for dimensions, weighted cross-entropy for categories."""
 
 from __future__ import annotations
 
@@ -35,46 +35,32 @@ def ccc_loss(prediction: Tensor, truth: Tensor) -> Tensor:
     return (loss * labelled).sum() / labelled.sum().clamp(min=1)
 
 
-def category_loss(logits: Tensor, target: Tensor, class_weight: Tensor, label_smoothing: float = 0.0) -> Tensor:
+def category_loss(logits: Tensor, target: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """Weighted cross-entropy against a target distribution.
 
     Args:
         logits: (batch, categories).
-        target: (batch, categories), rows sum to 1, or to 0 where there is no label.
-        class_weight: (categories,), see `class_weights`.
+        target: (batch, categories), a distribution times the weight of the row, or zeros where there is no label.
         label_smoothing: share of the target spread evenly over the categories, 0..1.
 
     Returns:
         A scalar; 0 (with gradient 0) when no row has a label.
     """
-    labelled = target.sum(dim=1, keepdim=True)
-    smooth = target * (1 - label_smoothing) + labelled * label_smoothing / target.shape[1]
-    weighted = smooth * class_weight
-    return -(weighted * logits.float().log_softmax(dim=1)).sum() / weighted.sum().clamp(min=EPSILON)
-
-
-def class_weights(counts: Tensor) -> Tensor:
-    """Weights n / (categories * count), so that each category weighs the same; 0 for one that does not occur."""
-    present = counts > 0
-    return torch.where(present, counts.sum() / (present.sum() * counts.clamp(min=1)), 0.0)
+    weight = target.sum(dim=1, keepdim=True)
+    smooth = target * (1 - label_smoothing) + weight * label_smoothing / target.shape[1]
+    return -(smooth * logits.float().log_softmax(dim=1)).sum() / weight.sum().clamp(min=EPSILON)
 
 
 class JointLoss(nn.Module):
     """Loss over the heads of a model: fixed weights, or learned by homoscedastic uncertainty (Kendall et al. 2018).
 
     Args:
-        class_weight: (categories,).
         weights: (categories, dimensions), or "uncertainty".
         label_smoothing: see `category_loss`.
     """
 
-    class_weight: Tensor
-
-    def __init__(
-        self, class_weight: Tensor, weights: tuple[float, float] | str = (1.0, 1.0), label_smoothing: float = 0.0
-    ):
+    def __init__(self, weights: tuple[float, float] | str = (1.0, 1.0), label_smoothing: float = 0.0):
         super().__init__()
-        self.register_buffer("class_weight", class_weight)
         self.label_smoothing = label_smoothing
         self.learned = weights == "uncertainty"
         start = torch.zeros(2) if self.learned else torch.tensor(weights)
@@ -84,8 +70,7 @@ class JointLoss(nn.Module):
         """Scalar loss of `outputs` ("logits", "dimensions") against (batch, categories) and (batch, 3) with NaN."""
         losses = []
         if "logits" in outputs:
-            value = category_loss(outputs["logits"], target, self.class_weight, self.label_smoothing)
-            losses.append((0, value))
+            losses.append((0, category_loss(outputs["logits"], target, self.label_smoothing)))
         if "dimensions" in outputs:
             losses.append((1, ccc_loss(outputs["dimensions"], dimensions)))
         if not self.learned:

@@ -15,7 +15,7 @@ from emofuse.corpora.labels import DIMENSIONS
 from emofuse.evaluation import metrics
 from emofuse.training.batch import Batch
 from emofuse.training.data import Utterances, eval_loader, seed_of, train_loader
-from emofuse.training.losses import JointLoss, class_weights
+from emofuse.training.losses import JointLoss
 
 SCORE = "dev_score"
 
@@ -36,9 +36,7 @@ class SerModule(lightning.LightningModule):
         self.config = recipe.training
         self.recipe = recipe
         self.train_rows, self.dev_rows = train, dev
-        counts = train.class_counts()
-        weight = class_weights(counts) if self.config.class_balanced else torch.ones_like(counts)
-        self.loss = JointLoss(weight, self.config.loss_weights, self.config.label_smoothing)
+        self.loss = JointLoss(self.config.loss_weights, self.config.label_smoothing)
         self._collected: list[tuple[Batch, dict[str, torch.Tensor]]] = []
 
     def train_dataloader(self) -> Any:

@@ -81,6 +81,7 @@ def prepare(recipe: Recipe, *, data: Path | None = None) -> Prepared:
             features=features,
             embeddings=embeddings,
             text_dim=text["dim"] if text else 1,
+            balanced=recipe.training.class_balanced,
         )
         for part, table in parts.items()
     }
