@@ -38,7 +38,7 @@ def test_recipe_is_the_papers():
     recipe = load_recipe(RECIPE)
     model, training = recipe.model, recipe.training
     assert (model.fusion, model.encoder, model.width, model.operator) == ("multistage", "cnn14", 1.0, "shift")
-    assert (model.stages, model.dropout, model.text_norm, model.pretrained) == ("all", 0.2, "none", None)
+    assert (model.stages, model.dropout, model.channel_dropout, model.text_norm) == ("all", 0.2, True, "none")
     assert (recipe.text.encoder, recipe.text.pooling) == ("bert-base-uncased", "mean")
     assert (training.optimizer, training.learning_rate, training.momentum) == ("sgd", 0.001, 0.9)
     assert (training.batch_size, training.epochs, training.schedule) == (32, 60, "plateau")

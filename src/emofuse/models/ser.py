@@ -6,7 +6,7 @@ Fusions (`ModelConfig.fusion`):
     single_stage: an operator on the pooled map, before the clip embedding's Linear + ReLU.
     single_stage_additive: the projected text added to the clip embedding, straight before the output layer; a sum of a
         function of the audio and one of the text, whatever `operator` says.
-    multistage: an operator after each of `stages` (Triantafyllopoulos et al. 2023), followed by 2-d dropout.
+    multistage: an operator after each of `stages` (Triantafyllopoulos et al. 2023), followed by dropout.
     late: two unimodal models, averaged (`LateModel`).
 """
 
@@ -58,7 +58,7 @@ class SerModel(nn.Module):
             self.operators["pooled"] = operator(text_dim, channels[-1])
         elif config.fusion == "single_stage_additive":
             self.project = nn.Linear(text_dim, self.encoder.embedding_dim)
-        self.dropout = nn.Dropout2d(config.dropout) if config.fusion == "multistage" else nn.Dropout(config.dropout)
+        self.dropout = (nn.Dropout2d if config.channel_dropout else nn.Dropout)(config.dropout)
         self.heads = Heads(self.encoder.embedding_dim, config.heads, n_categories)
 
     @property
