@@ -91,7 +91,7 @@ class ModelConfig(_Section):
     stages: Literal["all", "last"] | list[int] = Field("all", description="multistage: conditioned stages, from 1")
     heads: list[Literal["categories", "dimensions"]] = Field(["categories"], min_length=1)
     dropout: float = Field(0.2, ge=0, lt=1)
-    channel_dropout: bool = Field(False, description="drop whole channels (2-d), as the paper; costly in narrow networks")
+    channel_dropout: bool = Field(False, description="drop whole channels (2-d), as in the paper")
     text_norm: Literal["none", "layer"] = Field("layer", description="layer: each summary embedding to mean 0, sd 1")
     text_hidden: int = Field(256, ge=1, description="text_only: width of the MLP")
     late_weight: Literal["average", "dev"] = Field("average", description="late: equal weights, or fitted on dev")
