@@ -139,8 +139,12 @@ def test_late_fusion_is_made_of_two_runs(tmp_path, weight):
 
 
 @pytest.mark.slow
-def test_killed_and_resumed_is_the_same_as_unbroken(tmp_path):
+def test_killed_and_resumed_is_the_same_as_unbroken(tmp_path, monkeypatch, request):
     """kill -9 in the middle of training; what follows gives the same history and predictions."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # the same number of threads in both processes: sums depend on it
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    request.addfinalizer(lambda: torch.set_num_threads(threads))
     options = ["model.fusion=audio_only", "model.width=0.0625", "training.epochs=8", "training.mixup=0.4"]
     unbroken = train(toy(*options), tmp_path / "unbroken", tmp_path)
     code = PROGRAM.format(options=options)
