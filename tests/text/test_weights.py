@@ -5,9 +5,9 @@ from importlib.util import find_spec
 import pytest
 
 from emofuse.errors import EmofuseError
-from emofuse.files import sha256
+from emofuse.files import cache_dir, sha256
 from emofuse.text import weights
-from emofuse.text.weights import WEIGHTS, Carrier, WeightFile, cache_dir, file_hash, find_weights
+from emofuse.text.weights import WEIGHTS, Carrier, WeightFile, file_hash, find_weights
 
 
 @pytest.fixture

