@@ -22,28 +22,57 @@ class _Section(BaseModel):
 class SplitConfig(_Section):
     """How the rows of one corpus are parted into train, dev and test."""
 
-    rule: Literal["given", "k_fold", "leave_one_speaker_out", "hold_out", "official"] = "hold_out"
-    folds: str | None = Field(None, description="given: name of a shipped fold file, or path of a JSON file of keys")
-    k: int = Field(5, ge=3, description="k_fold: number of speaker-disjoint folds")
+    rule: Literal["given", "k_fold", "leave_one_out", "hold_out", "official"] = "hold_out"
+    folds: str | None = Field(None, description="given: name of a shipped fold file, or path of a JSON file of folds")
+    column: str | None = Field(
+        None,
+        description="official: column that names the parts (official_split); else the column whose values stay "
+        "together, or are left out in turn (speaker)",
+    )
+    k: int = Field(5, ge=3, description="k_fold: number of folds")
+    stratify: str | None = Field(None, description="k_fold: column whose values the folds have in like shares")
     fold: int = Field(0, ge=0, description="which fold is the test part")
+    dev: Literal["next", "other_speaker"] = Field(
+        "next",
+        description="leave_one_out: the next value is for development; or each speaker is left out in turn and the "
+        "others with the same value of `column` (such as session) are for development",
+    )
+    test: str = Field("test", description="official: which part is for test, where there are several (test1, test2)")
     dev_share: float = Field(0.15, gt=0, lt=1, description="hold_out: share of speakers for development")
     test_share: float = Field(0.15, ge=0, lt=1, description="hold_out: share of speakers for test")
+    allow_shared_speakers: bool = Field(False, description="let speakers stand in more than one part")
     seed: int = 0
 
     @model_validator(mode="after")
-    def _given_names_folds(self) -> SplitConfig:
+    def _options_have_their_rule(self) -> SplitConfig:
         if (self.rule == "given") != (self.folds is not None):
             raise ValueError(
                 'rule = "given" goes with `folds` (a shipped name or a JSON file), and only that rule does'
             )
+        if self.dev == "other_speaker" and (self.rule != "leave_one_out" or self.column in (None, "speaker")):
+            raise ValueError(
+                'dev = "other_speaker" goes with rule = "leave_one_out" and a `column` that speakers share, such as '
+                "session"
+            )
+        if self.stratify is not None and self.rule != "k_fold":
+            raise ValueError('`stratify` goes with rule = "k_fold"')
+        if self.test != "test" and self.rule != "official":
+            raise ValueError('`test` goes with rule = "official"')
         return self
 
 
 class CorpusConfig(_Section):
     """One corpus: its reader, where it lies, its split."""
 
-    reader: str = Field(description="ravdess, nemo, meld, emobank, toy, or table (CSV or Parquet)")
+    reader: str = Field(description="a corpus of `emofuse corpus list`, or table (CSV, TSV, JSON Lines, Parquet)")
     root: str = Field(description="folder or table, absolute or relative to the data folder (--data or EMOFUSE_DATA)")
+    allow_missing: bool = Field(False, description="go on where audio is missing")
+    where: dict[str, str | float | bool | list[str | float]] = Field(
+        {}, description='rows to keep: a value, a list of values, or a range such as "4..12", by column'
+    )
+    columns: dict[str, str] = Field({}, description="table: from its column names to ours")
+    emotions: dict[str, str] = Field({}, description="table: from its categories (original_emotion) to ours")
+    scale: tuple[float, float] | None = Field(None, description="table: lowest and highest rating, such as [1, 7]")
     split: SplitConfig = SplitConfig()
 
 
@@ -60,9 +89,17 @@ class ComposedConfig(_Section):
 class LabelsConfig(_Section):
     """Which categories the head has."""
 
-    column: Literal["emotion", "original_emotion"] = "emotion"
+    column: str = Field("emotion", description="emotion (shared by all corpora), original_emotion, or any other column")
     names: list[str] = ["neutral", "happiness", "sadness", "anger", "fear", "disgust", "surprise"]
+    merge: dict[str, str] = Field({}, description='categories that count as another, such as {excited = "happiness"}')
+    soft: bool = Field(False, description="train on the annotators' votes, where a row has them, not on one category")
     weak_dimensions: bool = Field(False, description="fill missing A/V/D of audio rows from category prototypes")
+
+    @model_validator(mode="after")
+    def _votes_are_of_shared_categories(self) -> LabelsConfig:
+        if self.soft and self.column != "emotion":
+            raise ValueError('`soft` goes with column = "emotion": votes are counted over the shared categories')
+        return self
 
 
 class DataConfig(_Section):
@@ -78,6 +115,8 @@ class TextConfig(_Section):
 
     encoder: str = Field("minilm", description="minilm, or the hub name or folder of any BERT-family model")
     pooling: Literal["mean", "cls"] = "mean"
+    column: str = Field("text", description="transcripts: text, or human_text where ASR wrote text")
+    min_confidence: float = Field(0.0, ge=0, le=1, description="ASR transcripts below it count as absent")
     languages: list[str] | None = Field(None, description="ISO 639-1; other transcripts count as absent; None: all")
 
 
@@ -102,6 +141,7 @@ class TrainingConfig(_Section):
     """Optimisation."""
 
     epochs: int = Field(40, ge=1)
+    max_steps: int = Field(0, ge=0, description="stop after this many steps; 0: train all epochs")
     batch_size: int = Field(32, ge=1)
     optimizer: Literal["sgd", "adamw"] = "adamw"
     learning_rate: float = Field(1e-3, gt=0)

@@ -37,7 +37,7 @@ configs = st.one_of(
         st.integers(0, 4),
         st.integers(0, 99),
     ),
-    st.builds(lambda fold: SplitConfig(rule="leave_one_speaker_out", fold=fold), st.integers(0, 4)),
+    st.builds(lambda fold: SplitConfig(rule="leave_one_out", fold=fold), st.integers(0, 4)),
     st.builds(
         lambda dev, test, seed: SplitConfig(dev_share=dev, test_share=test, seed=seed),
         st.floats(0.01, 0.4),
@@ -72,7 +72,7 @@ def test_speaker_disjoint_complete_and_independent_of_row_order(sizes, config, g
     "make",
     [
         lambda fold: SplitConfig(rule="k_fold", k=4, fold=fold, seed=3),
-        lambda fold: SplitConfig(rule="leave_one_speaker_out", fold=fold),
+        lambda fold: SplitConfig(rule="leave_one_out", fold=fold),
     ],
 )
 def test_test_parts_of_all_folds_make_up_the_corpus_and_dev_is_the_next(make) -> None:
@@ -111,8 +111,8 @@ def test_hold_out_shares() -> None:
     ("sizes", "config", "message"),
     [
         ([1, 1], {"rule": "k_fold", "k": 3}, "needs at least 3 speakers; the table has 2"),
-        ([1, 1], {"rule": "leave_one_speaker_out"}, "leaves no speaker for training"),
-        ([1], {"rule": "leave_one_speaker_out"}, "leaves no speaker for training"),
+        ([1, 1], {"rule": "leave_one_out"}, "leaves no speaker for training"),
+        ([1], {"rule": "leave_one_out"}, "leaves no speaker for training"),
         ([1] * 6, {"rule": "hold_out", "fold": 1}, "fold = 1 is out of range: this split has 1 fold,"),
     ],
 )
@@ -121,7 +121,7 @@ def test_too_few_speakers_or_folds(sizes: list[int], config: dict, message: str)
         make_split(corpus(sizes), SplitConfig(**config))
 
 
-@pytest.mark.parametrize("rule", ["k_fold", "leave_one_speaker_out", "hold_out"])
+@pytest.mark.parametrize("rule", ["k_fold", "leave_one_out", "hold_out"])
 def test_rows_without_speaker_are_refused(rule: str) -> None:
     df = corpus([2] * 6)
     df.loc[[3, 5], "speaker"] = None

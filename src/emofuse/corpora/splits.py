@@ -65,7 +65,7 @@ def make_split(df: pd.DataFrame, config: SplitConfig) -> Split:
     """Part the rows of one corpus.
 
     Rules: `given` (a shipped fold file or a user's JSON), `k_fold` (groups of speakers, alike in rows and gender),
-    `leave_one_speaker_out` (fold i tests the i-th speaker by name), `hold_out` (shares of the speakers) and `official`
+    `leave_one_out` (fold i tests the i-th speaker by name), `hold_out` (shares of the speakers) and `official`
     (the column `official_split`). Where folds are groups of speakers, the next group (cyclic) is for development and
     the rest for training.
 
@@ -92,7 +92,7 @@ def make_split(df: pd.DataFrame, config: SplitConfig) -> Split:
         rule = f"k_fold k={config.k} fold={config.fold} seed={config.seed}"
     else:
         groups = [[speaker] for speaker in sorted(df["speaker"].unique())]
-        rule = f"leave_one_speaker_out fold={config.fold}"
+        rule = f"leave_one_out fold={config.fold}"
     return _by_groups(df, groups, config.fold, rule)
 
 

@@ -1,0 +1,171 @@
+"""The files of corpora as their owners ship them: any encoding and line ending, names in any case, audio that may lack.
+
+What readers share. Row numbers in messages are those that an editor shows.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from emofuse.corpora.table import TableError, check_table, make_table
+
+AUDIO_ENDINGS = (".wav", ".flac", ".opus", ".ogg", ".mp3", ".m4a", ".mp4")
+_SHOWN = 5
+_log = logging.getLogger(__name__)
+
+
+def read_text(path: Path) -> str:
+    """Text of a file in UTF-8 (with or without BOM) or else Windows-1252, line ends as \\n.
+
+    Raises:
+        TableError: the file cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise TableError(f"{path}: cannot be read ({error.strerror}).") from error
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("cp1252", errors="replace")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_lines(path: Path) -> list[tuple[int, str]]:
+    """Lines that are not blank, each with its number, without white space at the end."""
+    return [(number, line.rstrip()) for number, line in enumerate(read_text(path).split("\n"), 1) if line.strip()]
+
+
+def read_rows(
+    path: Path, columns: Sequence[str], *, optional: Sequence[str] = (), delimiter: str = ","
+) -> list[tuple[int, dict[str, str]]]:
+    """Rows of a delimited file with a header as (line number, cells by column); blank rows are left out.
+
+    Column names are matched whatever their case and the white space around them; cells are stripped. An optional
+    column that is absent gives empty cells.
+
+    Raises:
+        TableError: the file cannot be read, a column is missing, a row has more cells than the header.
+    """
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter)
+    header = next((row for row in reader if any(cell.strip() for cell in row)), [])
+    place = {name.strip().lower(): i for i, name in enumerate(header)}
+    if absent := [column for column in columns if column.lower() not in place]:
+        found = ", ".join(name.strip() for name in header) or "nothing"
+        raise TableError(f"{path}: column {absent[0]!r} is missing; expected the file as published. It has {found}.")
+    wanted = [(column, place.get(column.lower())) for column in (*columns, *optional)]
+    rows = []
+    for row in reader:
+        if not any(cell.strip() for cell in row):
+            continue
+        if any(cell.strip() for cell in row[len(header) :]):
+            raise TableError(f"{path}, row {reader.line_num}: {len(row)} cells, but the header has {len(header)}.")
+        cells = {c: row[i].strip() if i is not None and i < len(row) else "" for c, i in wanted}
+        rows.append((reader.line_num, cells))
+    return rows
+
+
+class Clips:
+    """The audio files below a folder, found by their names whatever their case.
+
+    Args:
+        folder: may be absent; then there are no clips.
+        pattern: glob below the folder.
+        endings: kinds of files; where a clip is there in several, the first of these is taken.
+    """
+
+    def __init__(self, folder: Path, pattern: str = "**/*", endings: Sequence[str] = AUDIO_ENDINGS):
+        self.folder, self.pattern, self.endings = folder, pattern, endings
+
+    @cached_property
+    def paths(self) -> dict[str, Path]:
+        """The file of each clip by its lower-case stem; hidden files (such as ._x.wav) are no clips."""
+        found = [p for p in self.folder.glob(self.pattern) if p.suffix.lower() in self.endings and p.name[0] != "."]
+        found.sort(key=lambda p: (self.endings.index(p.suffix.lower()), p), reverse=True)
+        return {p.stem.lower(): p for p in found}
+
+    def path(self, stem: str, expected: str | None = None) -> str:
+        """File of a clip, or where it should be: `expected` below the folder, or stem.wav."""
+        return str(self.paths.get(stem.lower(), self.folder / (expected or f"{stem}.wav")))
+
+
+def scaled(rating: str | float | None, low: float, high: float, where: str) -> float | None:
+    """A rating on low..high scaled to 0..1; None if it is empty or NaN.
+
+    Raises:
+        TableError: no number, or out of low..high; `where` names file and row.
+
+    >>> scaled("3", 1, 5, "labels.csv, row 2"), scaled("", 1, 5, "labels.csv, row 2")
+    (0.5, None)
+    """
+    text = "" if rating is None else str(rating).strip()
+    if text.lower() in ("", "nan"):
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not low <= value <= high:
+        raise TableError(f"{where}: {text!r} is no rating from {low:g} to {high:g}.")
+    return (value - low) / (high - low)
+
+
+def finish(
+    rows: Sequence[Mapping[str, Any]], corpus: str, source: Path, *, allow_missing: bool = False
+) -> pd.DataFrame:
+    """Table of a reader's rows, checked; repeated rows are kept once.
+
+    Args:
+        rows: as for `make_table`; `file` is the path of the clip, be it there or not.
+        corpus: name of the corpus.
+        source: what messages name: the root, or the file of labels.
+        allow_missing: a row whose audio is absent keeps its labels and text, or is left out if it has no text; a
+            warning counts both. Else it is an error.
+
+    Raises:
+        TableError: audio is missing (lists the first few), a key has two different rows, or what `check_table` raises.
+    """
+    rows = _once(rows, source)
+    absent = {file for file in {row.get("file") for row in rows} if file and not os.path.isfile(file)}
+    if absent and not allow_missing:
+        shown = "\n  ".join(sorted(absent)[:_SHOWN])
+        more = f"\n  and {len(absent) - _SHOWN} more" if len(absent) > _SHOWN else ""
+        n = sum(1 for row in rows if row.get("file"))
+        raise TableError(
+            f"{source}: {len(absent)} of {n} audio files are missing:\n  {shown}{more}\n"
+            "Complete the download, or go on with what is there: --allow-missing (allow_missing = true in a recipe)."
+        )
+    if absent:
+        kept = [{**row, "file": None if row.get("file") in absent else row.get("file")} for row in rows]
+        rows = [row for row in kept if row["file"] or row.get("text")]
+        _log.warning(
+            "%s: %d audio files are missing (such as %s); %d rows go on without audio, %d without text are left out",
+            *(source, len(absent), min(absent), len(absent) - (len(kept) - len(rows)), len(kept) - len(rows)),
+        )
+        if not rows:
+            raise TableError(f"{source}: no row is left; none of the {len(absent)} audio files is there.")
+    return check_table(make_table(rows, corpus), str(source))
+
+
+def _once(rows: Sequence[Mapping[str, Any]], source: Path) -> list[Mapping[str, Any]]:
+    first: dict[str, Mapping[str, Any]] = {}
+    repeated = 0
+    for row in rows:
+        there = first.setdefault(row["key"], row)
+        if there is not row:
+            if there != row:
+                differing = ", ".join(c for c in row if there.get(c) != row[c])
+                raise TableError(f"{source}: {row['key']} has two rows that differ in {differing}. Remove one of them.")
+            repeated += 1
+    if repeated:
+        _log.warning("%s: %d rows stand there more than once and are kept once", source, repeated)
+    return list(first.values())
