@@ -1,31 +1,20 @@
 """Readers on small made-up trees of the official layouts, and on the real corpora where they are."""
 
-import logging
 import os
 from pathlib import Path
 
 import pytest
 
 from emofuse.corpora import READERS, read_corpus
-from emofuse.corpora.meld import repair
 from emofuse.corpora.table import COLUMNS, TableError
 from emofuse.errors import EmofuseError
 
-MELD_HEADER = "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode,StartTime,EndTime\n"
 NEMO_HEADER = "file_id\temotion\traw_text\tnormalized_text\tspeaker_id\tgender\tage\n"
 
 
 def touch(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"x")
-
-
-def meld(root: Path, train: str, encoding: str = "utf-8") -> Path:
-    (root / "train_sent_emo.csv").write_bytes((MELD_HEADER + train).encode(encoding))
-    for part in ("dev", "test"):
-        line = f"1,Hello there you,Ross,neutral,neutral,0,0,1,1,{part},x\n"
-        (root / f"{part}_sent_emo.csv").write_text(MELD_HEADER + line)
-    return root
 
 
 def test_ravdess_names_are_read(tmp_path: Path) -> None:
@@ -86,66 +75,9 @@ def test_nemo_missing_column(tmp_path: Path) -> None:
         read_corpus("nemo", tmp_path)
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
-def test_meld_in_either_encoding(tmp_path: Path, encoding: str) -> None:
-    root = meld(tmp_path, "1,You’re a genius!,Chandler,joy,positive,7,3,4,7,x,y\n", encoding)
-    df = read_corpus("meld", root)
-    assert df["official_split"].tolist() == ["train", "dev", "test"]
-    first = df.iloc[0]
-    assert first["key"] == "meld/train/dia7_utt3" and first["text"] == "You’re a genius!"
-    assert (first["emotion"], first["original_emotion"]) == ("happiness", "joy")
-    assert (first["speaker"], first["dialogue"], first["sentiment"]) == ("meld/Chandler", "train/7", "positive")
-    assert df["file"].isna().all()
-
-
-@pytest.mark.parametrize(
-    ("slip", "right"),
-    [
-        ("itâ€™s", "it’s"),
-        ("â€œhiâ€\x9d", "“hi”"),
-        ("it\x92s", "it’s"),
-        ("itÂ\x92s", "it’s"),
-        ("CafÃ©", "Café"),
-        ("Café à la carte, pâté", "Café à la carte, pâté"),
-        ("plain", "plain"),
-    ],
-)
-def test_meld_encoding_slips_are_put_right(slip: str, right: str) -> None:
-    assert repair(slip) == right
-
-
-def test_meld_errors_name_file_and_row(tmp_path: Path) -> None:
-    root = meld(tmp_path, "1,Hi,Ross,joy,positive,0,0,1,1,x,y\n2,Hi,Ross,bored,positive,0,1,1,1,x,y\n")
-    with pytest.raises(EmofuseError, match=r"train_sent_emo\.csv, row 3: unknown emotion 'bored'"):
-        read_corpus("meld", root)
-    (root / "dev_sent_emo.csv").unlink()
-    (root / "train_sent_emo.csv").write_text(MELD_HEADER)
-    with pytest.raises(TableError, match=r"no dev_sent_emo\.csv here"):
-        read_corpus("meld", root)
-
-
-def test_emobank_is_scaled_and_counts_what_it_drops(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "emobank.csv").write_text(
-        "id,split,V,A,D,text\na,train,1,3,5,Some words.\nb,dev,2,2,2,\nc,test,5,1,2,Hi\n"
-    )
-    with caplog.at_level(logging.WARNING):
-        df = read_corpus("emobank", tmp_path)
-    assert "1 of 3 rows have no text" in caplog.text
-    assert df["key"].tolist() == ["emobank/a", "emobank/c"]
-    assert df[["arousal", "valence", "dominance"]].iloc[0].tolist() == [0.5, 0.0, 1.0]
-    assert df["official_split"].tolist() == ["train", "test"] and df["emotion"].isna().all()
-
-
-@pytest.mark.parametrize("rating", ["5.1", "0", "high", "", "nan"])
-def test_emobank_refuses_other_ratings(tmp_path: Path, rating: str) -> None:
-    (tmp_path / "emobank.csv").write_text(f"id,split,V,A,D,text\na,train,{rating},3,5,Some words.\n")
-    with pytest.raises(TableError, match=r"emobank\.csv, row 2: .* no rating from 1 to 5"):
-        read_corpus("emobank", tmp_path)
-
-
 @pytest.mark.parametrize(
     ("name", "sought"),
-    [("ravdess", "Actor_01"), ("nemo", "data.tsv"), ("meld", "train_sent_emo.csv"), ("emobank", "emobank.csv")],
+    [("ravdess", "Actor_01"), ("nemo", "data.tsv")],
 )
 def test_wrong_root_says_what_was_sought_and_where(tmp_path: Path, name: str, sought: str) -> None:
     for root in (tmp_path, tmp_path / "absent"):

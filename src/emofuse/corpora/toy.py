@@ -12,8 +12,21 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from emofuse.corpora.table import TableError, make_table, read_table, write_table
+from emofuse.corpora.about import About, Corpus
+from emofuse.corpora.source import finish, read_rows
+from emofuse.corpora.table import COLUMNS, TableError, make_table, write_table
 from emofuse.files import atomic
+
+ABOUT = About(
+    title="A made-up corpus of tones",
+    languages=("en",),
+    access="Written to the root on first use.",
+    licence="MIT, as emofuse itself.",
+    citation="None; results on it say nothing about speech.",
+    layout="table.csv and audio/*.wav, written by emofuse; an empty or new folder will do.",
+    labels="Four categories (neutral, happiness, sadness, anger) and made-up arousal, valence, dominance on 0-1.",
+    protocol="Any split by speaker, to see that everything runs.",
+)
 
 _RATE = 16000
 _SPEAKERS = 6
@@ -35,13 +48,17 @@ _DIMENSIONS = {
 }
 
 
-def read(root: Path | str) -> pd.DataFrame:
+def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
     """Utterance table of the made-up corpus at `root`; it is written there first where it is absent.
 
     96 clips of 0.5 to 1.2 s with category, dimensions and, in half of the rows, text. The same numbers every time.
 
+    Args:
+        root: folder of the corpus, new, empty or written before.
+        allow_missing: go on without clips that were deleted.
+
     Raises:
-        TableError: the folder holds something else.
+        TableError: the folder holds something else, or a clip is missing.
         EmofuseError: the place cannot be written.
     """
     root = Path(root)
@@ -53,7 +70,11 @@ def read(root: Path | str) -> pd.DataFrame:
             )
         with atomic(root) as temporary:
             _write(temporary)
-    return read_table(table)
+    rows = [{**row, "file": str(root.absolute() / row["file"])} for _, row in read_rows(table, COLUMNS)]
+    return finish(rows, "toy", table, allow_missing=allow_missing)
+
+
+CORPUS = Corpus(ABOUT, read)
 
 
 def _write(root: Path) -> None:
