@@ -24,12 +24,12 @@ def test_table_of_the_made_up_release(root: Path, caplog: pytest.LogCaptureFixtu
     assert df["official_split"].value_counts().to_dict() == {"train": 32, "dev": 12, "test": 12}
     assert df.groupby("official_split")["speaker"].nunique().to_dict() == {"train": 8, "dev": 2, "test": 2}
     assert df["gender"].isna().all() and df[["arousal", "valence", "dominance"]].isna().all(axis=None)
-    second = df.loc["cmu_mosei/Tr-v_0_0.400"]
+    second = df.loc["cmu-mosei/Tr-v_0_0.400"]
     assert second["start"] == pytest.approx(0.4) and second["end"] == pytest.approx(0.8)
     assert second["text"] == "so, the words of segment 2" and second["sentiment_score"] == -1
     assert Path(second["file"]) == root / "Audio" / "WAV_16000" / "Tr-v_0.wav"
-    assert df.loc["cmu_mosei/Tr-v_0_-0.150", "start"] == 0
-    assert df.loc["cmu_mosei/Tr-v_0_0.800", "text"] is None
+    assert df.loc["cmu-mosei/Tr-v_0_-0.150", "start"] == 0
+    assert df.loc["cmu-mosei/Tr-v_0_0.800", "text"] is None
     assert "3 segments start before their recording" in caplog.text
     assert "3 rows stand there more than once" in caplog.text
 
@@ -51,7 +51,7 @@ def test_one_file_with_clip_numbers_and_segments(tmp_path: Path) -> None:
         write_clip(tmp_path / name, 0.2 + i / 10)
     write_clip(tmp_path / "Raw" / "other" / "2.wav")
     df = read(tmp_path)
-    assert df["key"].tolist() == [f"cmu_mosei/a-_b_{i}" for i in range(3)]
+    assert df["key"].tolist() == [f"cmu-mosei/a-_b_{i}" for i in range(3)]
     assert [str(Path(f).relative_to(tmp_path)) for f in df["file"]] == [
         "Raw/a-_b/0.wav",
         "a-_b_1.wav",
@@ -69,9 +69,9 @@ def test_segments_come_before_whole_recordings(root: Path) -> None:
     path.write_text("\n".join(line for line in lines if "Va-v_1" not in line))
     segment = write_clip(root / "Segmented" / "Va-v_0_2.wav")
     df = read(root).set_index("key")
-    assert df.loc["cmu_mosei/Va-v_0_2", "file"] == str(segment) and df.loc[["cmu_mosei/Va-v_0_2"], "end"].isna().all()
-    assert df.loc["cmu_mosei/Va-v_0_3", "file"].endswith("WAV_16000/Va-v_0.wav")
-    assert df.loc["cmu_mosei/Va-v_0_3", "start"] == pytest.approx(0.8)
+    assert df.loc["cmu-mosei/Va-v_0_2", "file"] == str(segment) and df.loc[["cmu-mosei/Va-v_0_2"], "end"].isna().all()
+    assert df.loc["cmu-mosei/Va-v_0_3", "file"].endswith("WAV_16000/Va-v_0.wav")
+    assert df.loc["cmu-mosei/Va-v_0_3", "start"] == pytest.approx(0.8)
 
 
 @pytest.mark.parametrize(

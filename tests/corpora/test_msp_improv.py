@@ -10,7 +10,7 @@ from emofuse.corpora.msp_improv import ABOUT, CORPUS, read
 from emofuse.corpora.table import TableError
 from made_up.msp_improv import make
 
-TURN = "msp_improv/MSP-IMPROV-"
+TURN = "msp-improv/MSP-IMPROV-"
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_table_of_the_made_up_release(root: Path, caplog: pytest.LogCaptureFixtu
         df = CORPUS.read(root).set_index("key")
     assert len(df) == 50 and df["speaker"].nunique() == 12
     assert df["emotion"].value_counts().to_dict() == dict.fromkeys(("anger", "happiness", "neutral", "sadness"), 12)
-    assert df.groupby("session")["speaker"].unique().map(sorted)[3] == ["msp_improv/F03", "msp_improv/M03"]
+    assert df.groupby("session")["speaker"].unique().map(sorted)[3] == ["msp-improv/F03", "msp-improv/M03"]
     first = df.loc[TURN + "S01A-F01-R-FM01"]
     assert first[["gender", "session", "script", "dialogue", "statement", "intended"]].tolist() == (
         ["female", 1, "read", "1/S01A", 1, "anger"]

@@ -83,7 +83,7 @@ def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
         cut += start < 0
     if cut:
         _log.warning("%s: %d segments start before their recording and are cut at 0 s", root, cut)
-    return finish(rows, "cmu_mosei", root, allow_missing=allow_missing)
+    return finish(rows, "cmu-mosei", root, allow_missing=allow_missing)
 
 
 def _label_files(root: Path) -> list[Path]:
@@ -139,12 +139,12 @@ def _row(row: dict[str, str], cells: dict[str, str], part: str | None, where: st
     intensities = _intensities(cells, where)
     emotion = _strongest(intensities)
     return {
-        "key": f"cmu_mosei/{row['video']}_{row['clip'] or format(start, '.3f')}",
+        "key": f"cmu-mosei/{row['video']}_{row['clip'] or format(start, '.3f')}",
         "video": row["video"],
         "clip": row["clip"],
         "start": start if end is not None else None,
         "end": end,
-        "speaker": f"cmu_mosei/{row['video']}",
+        "speaker": f"cmu-mosei/{row['video']}",
         "language": "en",
         "text": " ".join(cells["text"].split()) or None,
         "emotion": emotion,

@@ -81,8 +81,8 @@ def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
         name = row.pop("name")
         columns = dict(zip(("ratings", "votes"), pooled(ratings[name]), strict=True))
         file = clips.path(name, audio + row.pop("place"))
-        rows.append({"key": f"msp_improv/{name}", "file": file, "text": texts.get(name.lower()), **row, **columns})
-    return finish(rows, "msp_improv", root, allow_missing=allow_missing)
+        rows.append({"key": f"msp-improv/{name}", "file": file, "text": texts.get(name.lower()), **row, **columns})
+    return finish(rows, "msp-improv", root, allow_missing=allow_missing)
 
 
 def _read_labels(path: Path) -> tuple[list[dict[str, Any]], dict[str, set[Rating]]]:
@@ -115,7 +115,7 @@ def _row(match: re.Match[str], code: str, numbers: tuple[str, str, str], where: 
     return {
         "name": f"MSP-IMPROV-{turn}",
         "place": f"session{int(session)}/S{sentence}{intended}/{script}/MSP-IMPROV-{turn}.wav",
-        "speaker": f"msp_improv/{gender}{session}",
+        "speaker": f"msp-improv/{gender}{session}",
         "gender": "female" if gender == "F" else "male",
         "language": "en",
         "emotion": word if word in EMOTIONS else None,

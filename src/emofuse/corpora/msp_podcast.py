@@ -95,7 +95,7 @@ def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
         ratings, votes = pooled(given.get(name, ()))
         rows.append(
             {
-                "key": f"msp_podcast/{name}",
+                "key": f"msp-podcast/{name}",
                 "file": clips.path(name, f"Audios/{name}.wav"),
                 "language": "en",
                 "text": transcripts.get(name.lower()),
@@ -104,7 +104,7 @@ def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
                 **row,
             }
         )
-    return finish(rows, "msp_podcast", root, allow_missing=allow_missing)
+    return finish(rows, "msp-podcast", root, allow_missing=allow_missing)
 
 
 def read_labels(root: Path) -> list[dict[str, Any]]:
@@ -186,7 +186,7 @@ def _row(
     word, arousal, valence, dominance = label
     return {
         "name": name,
-        "speaker": f"msp_podcast/{speaker}" if speaker else None,
+        "speaker": f"msp-podcast/{speaker}" if speaker else None,
         "gender": gender,
         "official_split": part,
         "emotion": word if word in EMOTIONS else None,
