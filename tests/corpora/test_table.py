@@ -1,6 +1,7 @@
 """The utterance table: what it keeps, what it refuses, and how it says so."""
 
 import json
+import logging
 import os
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from emofuse.corpora.labels import EMOTIONS
 from emofuse.corpora.table import COLUMNS, TableError, check_table, make_table, read_table, write_table
+from emofuse.corpora.table_files import absent_files
 from emofuse.errors import EmofuseError
 
 
@@ -118,6 +120,9 @@ def test_like_named_extra_beside_the_known_column_is_kept(tmp_path: Path) -> Non
         ('key,text\na,hi\nb,"ho\n', ["row 3", "quotes"]),
         ("key,key\na,b\n", ["'key' appears twice"]),
         ("key,,text\na,b,c\n", ["column 2 has no name"]),
+        ("\n , \nkey,text,emotion\na,hi,mad\n", ["row 4", "'mad'"]),
+        ("key,text,language\na,hi,EN\n", ["row 2", "'EN' is no ISO 639-1"]),
+        ("key,text,arousal,valence\na,hi,1,0\nb,ho,low,2\n", ["row 3", "arousal 'low' is no number"]),
         ("key,text\n", ["no rows"]),
         ("", ["empty"]),
     ],
@@ -156,7 +161,7 @@ def test_unreadable_files(tmp_path: Path) -> None:
     assert "no valid Parquet" in refused(tmp_path, "key,text\n", "t.parquet")
     assert ".csv, .tsv or .parquet" in refused(tmp_path, "key,text\n", "t.xlsx")
     with pytest.raises(TableError, match="no valid UTF-8"):
-        read_table(table(tmp_path, "key,text\na,café\n", encoding="latin-1"))
+        read_table(table(tmp_path, "key,text\na,café\n", encoding="utf-16"))
 
 
 def test_check_table_types_numbered_speakers_and_missing_values() -> None:
@@ -184,13 +189,14 @@ shares = st.just(float("nan")) | st.floats(0, 1)
                 "emotion": st.none() | st.sampled_from(EMOTIONS),
                 "valence": shares,
                 "start": st.just(float("nan")) | st.floats(0, 1e6),
+                "take": st.integers(0, 9),
                 "ratings": st.none() | st.just(json.dumps([{"annotator": "1", "emotion": "joy"}])),
             }
         ),
         min_size=1,
         max_size=6,
     ),
-    st.sampled_from([".csv", ".tsv", ".parquet"]),
+    st.sampled_from([".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"]),
 )
 def test_round_trip(tmp_path_factory: pytest.TempPathFactory, rows: list[dict], ending: str) -> None:
     df = make_table([{"key": f"c/{i}", "note": f"n{i}", **row} for i, row in enumerate(rows)], "c")
@@ -213,3 +219,126 @@ def test_write_refuses_other_endings_and_leaves_nothing_behind(tmp_path: Path, m
     with pytest.raises(EmofuseError, match="cannot be written"):
         write_table(df.assign(text="y"), tmp_path / "t.csv")
     assert [p.name for p in tmp_path.iterdir()] == ["t.csv"] and (tmp_path / "t.csv").read_text() == before
+
+
+def test_json_lines(tmp_path: Path) -> None:
+    lines = [
+        {
+            "key": "a",
+            "text": "żółw\u2028x",
+            "speaker": 7,
+            "ratings": [{"emotion": "joy"}],
+            "votes": {"fear": 2},
+            "take": 1,
+        },
+        {"key": "b", "text": "NA", "valence": 0.25, "ratings": '[{"valence": 3}]', "take": 2, "clean": True},
+    ]
+    text = "\r\n\r\n".join(json.dumps(line, ensure_ascii=False) for line in lines)
+    df = read_table(table(tmp_path, text, "t.jsonl", "utf-8-sig"))
+    assert df["text"].tolist() == ["żółw\u2028x", "NA"] and df["speaker"].tolist() == ["7", None]
+    assert [json.loads(r) for r in df["ratings"]] == [[{"emotion": "joy"}], [{"valence": 3}]]
+    assert json.loads(df["votes"].iat[0]) == {"fear": 2} and df["votes"].iat[1] is None
+    assert df["take"].tolist() == [1, 2] and df["take"].dtype == int and df["clean"].tolist() == [None, True]
+    assert df["valence"].tolist()[1] == 0.25 and np.isnan(df["valence"].iat[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"key": "a", "text": "x"}\n\n{"key": "b"\n', "row 3: no valid JSON"),
+        ('{"key": "a", "text": "x"}\n["b"]\n', "row 2: expected one JSON object a line"),
+        ('{"key": "a", "text": "x"}\n\n{"key": "b", "text": "y", "emotion": "mad"}\n', "row 3: emotion 'mad'"),
+        ('{"key": "a", "text": "x", "ratings": {"valence": 1}}\n', "row 1: ratings is no JSON list"),
+        (
+            '{"key": "a", "text": "x", "valence": true}\n{"key": "a", "text": "x", "valence": [1]}',
+            r"row 2: valence '\[1\]'",
+        ),
+        ("\n", "is empty"),
+    ],
+)
+def test_broken_json_lines_are_refused_by_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(TableError, match=rf"t\.jsonl.*{message}"):
+        read_table(table(tmp_path, text, "t.jsonl"))
+
+
+@pytest.mark.parametrize(("name", "end"), [("t.csv", "\r\n"), ("t.tsv", "\r"), ("t.jsonl", "\n")])
+def test_windows_1252_is_read_with_one_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, end: str
+) -> None:
+    rows = {
+        "t.csv": ["key,text", "", 'a,"café\t“x”"', "  ,", "b,naïve"],
+        "t.tsv": ["key\ttext", '"a"\t"café\t“x”"', "b\tnaïve", ""],
+        "t.jsonl": ['{"key": "a", "text": "café\\t“x”"}', "", '{"key": "b", "text": "naïve"}'],
+    }
+    path = table(tmp_path, end.join(rows[name]), name, "cp1252")
+    with caplog.at_level(logging.WARNING):
+        df = read_table(path)
+    assert df["text"].tolist() == ["café\t“x”", "naïve"]
+    assert len(caplog.records) == 1 and f"{path}: no valid UTF-8; read as Windows-1252" in caplog.text
+
+
+def test_unchecked_tables_are_typed_and_keep_their_row_numbers(tmp_path: Path) -> None:
+    path = table(tmp_path, "key,file,emotion,arousal,language\na,x.wav,mad,5,en\n\nb,y.wav,joy,,\n")
+    for name in "xy":
+        (tmp_path / f"{name}.wav").write_bytes(b"x")
+    df = read_table(path, check=False)
+    assert list(df.columns) == list(COLUMNS) and df.index.tolist() == [2, 4]
+    assert df["arousal"].iat[0] == 5 and np.isnan(df["arousal"].iat[1]) and df["corpus"].tolist() == ["t", "t"]
+    assert df["file"].tolist() == [str(tmp_path / "x.wav"), str(tmp_path / "y.wav")]
+    mapped = df.assign(emotion=df["emotion"].map({"mad": "anger", "joy": "joy"}), arousal=df["arousal"] / 7)
+    with pytest.raises(TableError, match=r"t\.csv, row 4: emotion 'joy' is unknown"):
+        check_table(mapped, str(path), rows=df.index)
+    checked = check_table(mapped.assign(emotion="anger"), str(path), rows=df.index)
+    assert checked.index.tolist() == [0, 1] and checked["arousal"].iat[0] == 5 / 7
+    with pytest.raises(TableError, match="row 2: arousal 'high' is no number"):
+        read_table(table(tmp_path, "key,text,arousal\na,hi,high\n"), check=False)
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_rows_without_their_audio_go_on_if_they_have_words(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, check: bool
+) -> None:
+    (tmp_path / "x.wav").write_bytes(b"x")
+    path = table(tmp_path, "key,file,text,emotion\na,x.wav,,fear\nb,gone.wav,,fear\nc,gone.wav,hi,fear\nd,,ho,fear\n")
+    with caplog.at_level(logging.WARNING):
+        df = read_table(path, check=check, allow_missing=True)
+    assert df["key"].tolist() == ["a", "c", "d"] and df["emotion"].tolist() == ["fear"] * 3
+    assert df["file"].tolist() == [str(tmp_path / "x.wav"), None, None]
+    assert df.index.tolist() == ([0, 1, 2] if check else [2, 4, 5])
+    assert "1 audio files are missing" in caplog.text
+    assert "1 rows go on without audio, 1 without text are left out" in caplog.text
+    with pytest.raises(TableError, match="no row is left"):
+        read_table(table(tmp_path, "key,file\na,gone.wav\n"), check=check, allow_missing=True)
+
+
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".jsonl", ".parquet"])
+def test_corpus_and_table_can_move_together(tmp_path: Path, ending: str) -> None:
+    for place in ("old/tables", "old/corpus/audio"):
+        (tmp_path / place).mkdir(parents=True)
+    (tmp_path / "old/corpus/audio/x y.wav").write_bytes(b"x")
+    (tmp_path / "old/tables/z.wav").write_bytes(b"x")
+    files = [str(tmp_path / "old/corpus/audio/x y.wav"), str(tmp_path / "old/tables/z.wav"), None, "z.wav"]
+    df = make_table([{"key": str(i), "file": file, "text": "t"} for i, file in enumerate(files)], "c")
+    write_table(df, tmp_path / f"old/tables/t{ending}")
+    assert df["file"].tolist() == files  # the table given is left as it is
+    before = read_table(tmp_path / f"old/tables/t{ending}")
+    assert before["file"].tolist() == [*files[:3], files[1]]
+    write_table(before, tmp_path / f"old/tables/again{ending}")
+    pd.testing.assert_frame_equal(read_table(tmp_path / f"old/tables/again{ending}"), before)
+    (tmp_path / "old").rename(tmp_path / "new")
+    moved = read_table(tmp_path / f"new/tables/t{ending}")
+    assert moved["file"].tolist() == [f and f.replace("/old/", "/new/") for f in before["file"]]
+
+
+def test_one_listing_of_a_folder_finds_the_files_that_lack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "many").mkdir()
+    (tmp_path / "many" / "folder.wav").mkdir()
+    files = [str(tmp_path / "many" / f"{i}.wav") for i in range(80)]
+    for file in files[3:]:
+        Path(file).write_bytes(b"x")
+    lacking = [*files[:3], str(tmp_path / "many" / "folder.wav"), str(tmp_path / "none" / "1.wav"), "none.wav"]
+    looked_at = []
+    isfile = os.path.isfile
+    monkeypatch.setattr(os.path, "isfile", lambda file: looked_at.append(file) or isfile(file))
+    assert absent_files([*files, *lacking, None]) == set(lacking)
+    assert set(looked_at) == set(lacking)

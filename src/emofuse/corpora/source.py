@@ -16,7 +16,8 @@ from typing import Any
 
 import pandas as pd
 
-from emofuse.corpora.table import TableError, check_table, make_table
+from emofuse.corpora.table import TableError, check_table, make_table, without_absent_audio
+from emofuse.corpora.table_files import absent_files, absolute
 
 AUDIO_ENDINGS = (".wav", ".flac", ".opus", ".ogg", ".mp3", ".m4a", ".mp4")
 _SHOWN = 5
@@ -134,26 +135,18 @@ def finish(
     Raises:
         TableError: audio is missing (lists the first few), a key has two different rows, or what `check_table` raises.
     """
-    rows = _once(rows, source)
-    absent = {file for file in {row.get("file") for row in rows} if file and not os.path.isfile(file)}
-    if absent and not allow_missing:
+    df = make_table(_once(rows, source), corpus)
+    df["file"] = absolute(df["file"].tolist(), os.getcwd())
+    if allow_missing:
+        df = without_absent_audio(df, str(source))
+    elif absent := absent_files(df["file"]):
         shown = "\n  ".join(sorted(absent)[:_SHOWN])
         more = f"\n  and {len(absent) - _SHOWN} more" if len(absent) > _SHOWN else ""
-        n = sum(1 for row in rows if row.get("file"))
         raise TableError(
-            f"{source}: {len(absent)} of {n} audio files are missing:\n  {shown}{more}\n"
+            f"{source}: {len(absent)} of {df['file'].nunique()} audio files are missing:\n  {shown}{more}\n"
             "Complete the download, or go on with what is there: --allow-missing (allow_missing = true in a recipe)."
         )
-    if absent:
-        kept = [{**row, "file": None if row.get("file") in absent else row.get("file")} for row in rows]
-        rows = [row for row in kept if row["file"] or row.get("text")]
-        _log.warning(
-            "%s: %d audio files are missing (such as %s); %d rows go on without audio, %d without text are left out",
-            *(source, len(absent), min(absent), len(absent) - (len(kept) - len(rows)), len(kept) - len(rows)),
-        )
-        if not rows:
-            raise TableError(f"{source}: no row is left; none of the {len(absent)} audio files is there.")
-    return check_table(make_table(rows, corpus), str(source))
+    return check_table(df, str(source))
 
 
 def _once(rows: Sequence[Mapping[str, Any]], source: Path) -> list[Mapping[str, Any]]:

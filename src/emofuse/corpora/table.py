@@ -5,9 +5,8 @@ Row numbers in messages are those that a spreadsheet shows: the header is row 1.
 
 from __future__ import annotations
 
-import csv
 import difflib
-import json
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,10 +14,32 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
 
 from emofuse.corpora.labels import DIMENSIONS, EMOTIONS
-from emofuse.errors import EmofuseError
-from emofuse.files import atomic
+from emofuse.corpora.table_files import (
+    TableError,
+    absent_files,
+    absolute,
+    read_file,
+    read_records,
+    relative,
+    write_file,
+)
+
+__all__ = [
+    "COLUMNS",
+    "GENDERS",
+    "TableError",
+    "check_table",
+    "make_table",
+    "read_records",
+    "read_table",
+    "texts_of",
+    "without_absent_audio",
+    "write_table",
+]
 
 COLUMNS = (
     "key",
@@ -40,10 +61,7 @@ GENDERS = ("female", "male", "other")
 _NUMBERS = ("start", "end", *DIMENSIONS)
 _STRINGS = tuple(column for column in COLUMNS if column not in _NUMBERS)
 _ROWS_SHOWN = 5
-
-
-class TableError(EmofuseError):
-    """A corpus or table that is not as it should be; the message names the file and, where there is one, the row."""
+_log = logging.getLogger(__name__)
 
 
 def make_table(rows: Sequence[Mapping[str, Any]], corpus: str) -> pd.DataFrame:
@@ -64,43 +82,56 @@ def make_table(rows: Sequence[Mapping[str, Any]], corpus: str) -> pd.DataFrame:
     return df
 
 
-def read_table(path: Path | str, column_map: Mapping[str, str] | None = None) -> pd.DataFrame:
-    """Read and check an utterance table in CSV, TSV (both UTF-8) or Parquet.
+def read_table(
+    path: Path | str,
+    column_map: Mapping[str, str] | None = None,
+    *,
+    check: bool = True,
+    allow_missing: bool = False,
+) -> pd.DataFrame:
+    """Read and check an utterance table in CSV, TSV, JSON Lines (all UTF-8) or Parquet.
 
     Relative audio files are resolved against the folder of the table. Columns that are not in `COLUMNS` are kept as
-    extras; an extra whose name is nearly that of an absent known column is taken for a slip and refused.
+    extras; an extra whose name is nearly that of an absent known column is taken for a slip and refused. In JSON Lines
+    lists and objects (ratings, votes) become JSON strings.
 
     Args:
-        path: .csv, .tsv or .parquet.
+        path: .csv, .tsv, .jsonl (or .ndjson) or .parquet.
         column_map: from the table's column names to those of `COLUMNS`, for tables with names of their own.
+        check: whether to check the values; if not, for callers that map them first, numbers are still parsed, files
+            resolved, and the index of the table holds the row numbers of the file, for `check_table`.
+        allow_missing: go on where audio is absent, as `without_absent_audio`.
 
     Raises:
         TableError: the file cannot be read, or breaks a rule of `check_table`; names file and rows.
     """
     path = Path(path)
-    if path.suffix.lower() == ".parquet":
-        df = _renamed(_read_parquet(path), column_map or {}, path)
-        rows = np.arange(len(df)) + 2
-    else:
-        df = _renamed(read_cells(path), column_map or {}, path)
-        filled = (df != "").any(axis=1).to_numpy()
-        df, rows = df[filled].reset_index(drop=True), np.flatnonzero(filled) + 2
+    df, rows = read_file(path)
+    df = _renamed(df, column_map or {}, path)
+    if path.suffix.lower() in (".csv", ".tsv"):
         for column in [c for c in df.columns if c not in COLUMNS]:
             df[column] = _inferred(df[column].tolist())
     if "file" in df.columns:
-        folder = str(path.absolute().parent)
-        df["file"] = [None if f is None else os.path.normpath(os.path.join(folder, f)) for f in _strings(df["file"])]
+        folder = os.path.dirname(os.path.abspath(path))
+        df["file"] = absolute(texts_of(df["file"]), folder)
     if "corpus" not in df.columns:
         df["corpus"] = path.stem
-    return _checked(df, str(path), rows)
+    df = _typed_or_refused(df, str(path), rows)
+    if allow_missing:
+        df = without_absent_audio(df, str(path))
+    if not check:
+        return df
+    _check(df, str(path))
+    return df.reset_index(drop=True)
 
 
-def check_table(df: pd.DataFrame, source: str) -> pd.DataFrame:
+def check_table(df: pd.DataFrame, source: str, *, rows: Sequence[int] | None = None) -> pd.DataFrame:
     """Check every row and return the table with all of `COLUMNS` in order and of the right types.
 
     Args:
         df: a table; columns of `COLUMNS` may be absent, but not `key`.
         source: the file or corpus that messages name.
+        rows: row numbers that messages give; from 2 if None.
 
     Raises:
         TableError: a column name that is nearly a known one; a missing or repeated key; a row with neither audio nor
@@ -108,95 +139,67 @@ def check_table(df: pd.DataFrame, source: str) -> pd.DataFrame:
             dominance out of 0..1; an emotion, gender or language outside its set; ratings that are no JSON list of
             objects. Up to five rows are shown.
     """
-    return _checked(df, source, np.arange(len(df)) + 2)
+    df = _typed_or_refused(df, source, np.arange(len(df)) + 2 if rows is None else np.asarray(rows))
+    _check(df, source)
+    return df.reset_index(drop=True)
 
 
 def write_table(df: pd.DataFrame, path: Path | str) -> None:
-    """Write a table as .csv, .tsv or .parquet, whole or not at all. Missing values are empty cells in CSV and TSV.
+    """Write a table as .csv, .tsv, .jsonl or .parquet, whole or not at all. Missing values are empty cells, or null.
+
+    Audio files are written relative to the folder of the table, so that both can move together; paths that are
+    relative already are taken to be so.
 
     Raises:
         TableError: another ending.
         EmofuseError: the place cannot be written.
     """
     path = Path(path)
-    ending = path.suffix.lower()
-    if ending not in (".csv", ".tsv", ".parquet"):
-        raise TableError(f"{path}: a table is written as .csv, .tsv or .parquet; rename it.")
-    with atomic(path) as temporary:
-        if ending == ".parquet":
-            df.to_parquet(temporary, index=False)
-        else:
-            df.to_csv(temporary, index=False, sep="\t" if ending == ".tsv" else ",", encoding="utf-8")
+    if "file" in df.columns:
+        folder = os.path.dirname(os.path.abspath(path))
+        df = df.assign(file=pd.Series(relative(texts_of(df["file"]), folder), index=df.index, dtype=object))
+    write_file(df, path)
 
 
-def read_cells(path: Path | str, *, encoding: str = "utf-8-sig") -> pd.DataFrame:
-    """All cells of a CSV or TSV file as strings, unchanged; missing trailing cells and blank lines become "".
+def without_absent_audio(df: pd.DataFrame, source: str) -> pd.DataFrame:
+    """Rows whose audio is absent keep their labels and text, with an empty file; without text they are left out.
+
+    A warning counts both. The index is kept.
 
     Raises:
-        TableError: no such file, another ending or encoding, no header, repeated or empty column names, quotes that
-            do not close, a row with more cells than the header.
+        TableError: no row is left.
     """
-    path = Path(path)
-    delimiter = {".csv": ",", ".tsv": "\t"}.get(path.suffix.lower())
-    if delimiter is None:
-        raise TableError(f"{path}: expected a table that ends in .csv, .tsv or .parquet.")
-    records: list[list[str]] = []
-    try:
-        with open(path, encoding=encoding, newline="") as file:
-            for record in csv.reader(file, delimiter=delimiter, strict=True):
-                records.append(record)
-    except OSError as error:
-        raise TableError(f"{path}: table cannot be read ({error.strerror}).") from error
-    except UnicodeDecodeError as error:
-        raise TableError(f"{path}: no valid UTF-8 (byte {error.start}). Save the table as UTF-8.") from error
-    except csv.Error as error:
-        raise TableError(f"{path}, row {len(records) + 1}: {error}. Check the quotes of this row.") from error
-    if not records or not any(records[0]):
-        raise TableError(f"{path}: the table is empty; expected a first row with column names.")
-    return _frame(records, path)
+    absent = absent_files(df["file"].dropna())
+    if not absent:
+        return df
+    silent = df["file"].isin(absent)
+    left_out = silent & df["text"].isna()
+    _log.warning(
+        "%s: %d audio files are missing (such as %s); %d rows go on without audio, %d without text are left out",
+        *(source, len(absent), min(absent), int(silent.sum() - left_out.sum()), int(left_out.sum())),
+    )
+    if left_out.all():
+        raise TableError(f"{source}: no row is left; none of the {len(absent)} audio files is there.")
+    df = df.assign(file=df["file"].mask(silent, None))
+    return df[~left_out]
 
 
-def read_records(
-    path: Path, columns: Sequence[str], *, encoding: str = "utf-8-sig"
-) -> list[tuple[int, dict[str, str]]]:
-    """Rows of a CSV or TSV as (row number, cells by column), for readers; blank rows are left out.
+def texts_of(values: pd.Series) -> list[str | None]:
+    """Values as stripped text, None where missing or blank; numbers that are whole lose their decimals.
 
-    Raises:
-        TableError: as `read_cells`, or one of `columns` is missing.
+    >>> texts_of(pd.Series([1.0, None, " a "], dtype=object))
+    ['1', None, 'a']
     """
-    cells = read_cells(path, encoding=encoding)
-    if absent := [c for c in columns if c not in cells.columns]:
-        raise TableError(f"{path}: column {absent[0]!r} is missing; expected the file as published.")
-    lists = zip(*(cells[c] for c in columns), strict=True)
-    return [(i, dict(zip(columns, row, strict=True))) for i, row in enumerate(lists, 2) if any(row)]
+    cells = values.astype(object).tolist()
+    return [(v.strip() or None) if type(v) is str else None if v is None else _text(v) for v in cells]
 
 
-def _frame(records: list[list[str]], path: Path) -> pd.DataFrame:
-    names = [name.strip() for name in records[0]]
-    width = len(names)
-    for number, record in enumerate(records[1:], start=2):
-        if len(record) > width and any(record[width:]):
-            raise TableError(
-                f"{path}, row {number}: {len(record)} cells, but the header has {width}. "
-                "Put cells that contain the separator in double quotes."
-            )
-    columns = [[r[i] if i < len(r) else "" for r in records[1:]] for i in range(width)]
-    kept = [i for i in range(width) if names[i] or any(columns[i])]
-    for i in kept:
-        if not names[i]:
-            raise TableError(f"{path}: column {i + 1} has no name. Give it one in row 1.")
-        if names.index(names[i]) < i:
-            raise TableError(f"{path}: column {names[i]!r} appears twice. Rename or remove one.")
-    return pd.DataFrame({names[i]: pd.Series(columns[i], dtype=object) for i in kept})
-
-
-def _read_parquet(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(path)
-    except OSError as error:
-        raise TableError(f"{path}: table cannot be read ({error.strerror or error}).") from error
-    except ValueError as error:  # pyarrow's ArrowInvalid is one
-        raise TableError(f"{path}: no valid Parquet file ({error}).") from error
+def _text(value: Any) -> str | None:
+    if value is pd.NA or value != value:
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # numbered speakers become floats where one is missing
+    return str(value).strip() or None
 
 
 def _renamed(df: pd.DataFrame, column_map: Mapping[str, str], path: Path) -> pd.DataFrame:
@@ -212,7 +215,7 @@ def _renamed(df: pd.DataFrame, column_map: Mapping[str, str], path: Path) -> pd.
 def _inferred(cells: list[str]) -> pd.Series:
     """Extra column of a CSV: bool or number where every filled cell reads back as it was written, else strings."""
     filled = [cell for cell in cells if cell]
-    if filled and set(cells) <= {"True", "False"}:
+    if filled and all(cell in ("True", "False") for cell in cells):
         return pd.Series([cell == "True" for cell in cells])
     for kind in (int, float):
         if filled and _reads_back(filled, kind):
@@ -236,7 +239,7 @@ def _typed(df: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     for column in COLUMNS:
         given = df[column] if column in df.columns else pd.Series([None] * len(df), dtype=object)
         if column in _STRINGS:
-            columns[column] = pd.Series(_strings(given), dtype=object)
+            columns[column] = pd.Series(texts_of(given), dtype=object)
         else:
             columns[column], unparsed[column] = _numbers(given)
     extras = {str(c): _extra(df[c].reset_index(drop=True)) for c in df.columns if c not in COLUMNS}
@@ -250,94 +253,100 @@ def _extra(values: pd.Series) -> pd.Series:
     return values
 
 
-def _strings(values: pd.Series) -> list[str | None]:
-    return [None if missing else _string(v) for v, missing in zip(values.astype(object), values.isna(), strict=True)]
-
-
-def _string(value: Any) -> str | None:
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)  # numbered speakers become floats where one is missing
-    return str(value).strip() or None
-
-
 def _numbers(values: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     unparsed = np.zeros(len(values), dtype=bool)
-    if values.dtype == object or pd.api.types.is_string_dtype(values):
-        numbers = np.full(len(values), np.nan)
-        for i, value in enumerate(values.astype(object).where(values.notna(), "")):
-            if value == "":
-                continue
-            try:
-                numbers[i] = float(value)
-            except (TypeError, ValueError):
-                unparsed[i] = not (isinstance(value, str) and not value.strip())
-        return numbers, unparsed
-    return values.to_numpy(dtype=float, na_value=np.nan), unparsed
+    if values.dtype != object and not pd.api.types.is_string_dtype(values):
+        return values.to_numpy(dtype=float, na_value=np.nan), unparsed
+    cells = values.astype(object).tolist()
+    try:
+        return np.array([np.nan if v is None or v == "" else float(v) for v in cells], dtype=float), unparsed
+    except (TypeError, ValueError):
+        numbers = np.full(len(cells), np.nan)
+    for i, value in enumerate(cells):
+        if value is None or value is pd.NA:
+            continue
+        try:
+            numbers[i] = float(value)
+        except (TypeError, ValueError):
+            unparsed[i] = not (isinstance(value, str) and not value.strip())
+    return numbers, unparsed
 
 
-def _checked(df: pd.DataFrame, source: str, rows: np.ndarray) -> pd.DataFrame:
+class _Problems:
+    """Rows that break a rule: the first few by the number of the row, the others counted."""
+
+    def __init__(self, df: pd.DataFrame):
+        self.df, self.rows = df, df.index.to_numpy()
+        self.found: list[tuple[int, str]] = []
+        self.count = 0
+
+    def add(self, mask: Any, explain: Callable[[int], str]) -> None:
+        """Rows of the mask break a rule; `explain` says how the i-th does."""
+        found = np.flatnonzero(np.asarray(mask, dtype=bool))
+        self.count += len(found)
+        self.found.extend((int(self.rows[i]), explain(i)) for i in found[:_ROWS_SHOWN])
+
+    def outside(self, column: str, allowed: Callable[[str], bool], explain: Callable[[str], str]) -> None:
+        """Values of a column that are not allowed break a rule; each distinct one is looked at once."""
+        values = self.df[column]
+        wrong = {str(value) for value in set(values.tolist()) if value is not None and not allowed(str(value))}
+        if wrong:
+            self.add(values.isin(wrong), lambda i: explain(str(values.iat[i])))
+
+    def refuse(self, source: str) -> None:
+        if self.count:
+            shown = [f"row {row}: {text}" for row, text in sorted(self.found)[:_ROWS_SHOWN]]
+            more = f"\n  and {self.count - len(shown)} more" if self.count > len(shown) else ""
+            raise TableError(f"{source}, " + "\n  ".join(shown) + more)
+
+
+def _typed_or_refused(df: pd.DataFrame, source: str, rows: np.ndarray) -> pd.DataFrame:
+    """The table, typed, with row numbers as its index."""
     _check_columns([str(c) for c in df.columns], source)
     if df.empty:
         raise TableError(f"{source}: the table has no rows.")
-    given = df
-    df, unparsed = _typed(df)
-    problems: list[tuple[int, str]] = []
-    count = 0
-
-    def report(mask: Any, explain: Callable[[int], str]) -> None:
-        nonlocal count
-        found = np.flatnonzero(np.asarray(mask, dtype=bool))
-        count += len(found)
-        problems.extend((int(rows[i]), explain(i)) for i in found[:_ROWS_SHOWN])
-
-    def value(column: str) -> Callable[[int], Any]:
-        return lambda i: df[column].iat[i]
-
-    _check_keys(df, rows, report)
+    typed, unparsed = _typed(df)
+    typed.index = pd.Index(rows)
+    problems = _Problems(typed)
     for column, mask in unparsed.items():
-        cells = given[column] if column in given.columns else None
-        report(mask, lambda i, c=column, v=cells: f"{c} {v.iat[i]!r} is no number; leave it empty where missing")  # type: ignore[misc]
-    for column in DIMENSIONS:
-        outside = df[column].notna() & ~df[column].between(0, 1)
-        report(outside, lambda i, c=column: f"{c} {value(c)(i):g} is out of 0..1; scale the ratings")  # type: ignore[misc]
-    _check_times_and_sources(df, report)
-    for column, allowed in (("emotion", EMOTIONS), ("gender", GENDERS)):
-        outside = df[column].notna() & ~df[column].isin(allowed)
-        report(outside, lambda i, c=column, a=allowed: f"{c} {value(c)(i)!r} is unknown{_hint(value(c)(i), a)}")  # type: ignore[misc]
-    language = df["language"].notna() & ~df["language"].str.fullmatch(r"[a-z]{2}", na=False)
-    report(language, lambda i: f"language {value('language')(i)!r} is no ISO 639-1 code, such as en or pl")
-    ratings = [r is not None and not _is_ratings(r) for r in df["ratings"]]
-    report(ratings, lambda i: "ratings is no JSON list of objects, one for each annotator")
-    report(df["corpus"].isna(), lambda i: "corpus is missing")
-    if count:
-        shown = [f"row {row}: {text}" for row, text in sorted(problems)[:_ROWS_SHOWN]]
-        more = f"\n  and {count - len(shown)} more" if count > len(shown) else ""
-        raise TableError(f"{source}, " + "\n  ".join(shown) + more)
-    return df
+        if mask.any():
+            cells = df[column].tolist()
+            problems.add(mask, lambda i, c=column, v=cells: f"{c} {v[i]!r} is no number; leave it empty where missing")  # type: ignore[misc]
+    problems.refuse(source)
+    return typed
 
 
-Report = Callable[[Any, Callable[[int], str]], None]
-
-
-def _check_keys(df: pd.DataFrame, rows: np.ndarray, report: Report) -> None:
+def _check(df: pd.DataFrame, source: str) -> None:
+    """Check a typed table whose index holds row numbers."""
+    problems = _Problems(df)
     keys = df["key"]
-    report(keys.isna(), lambda i: "key is missing; every row needs a unique one")
+    problems.add(keys.isna(), lambda i: "key is missing; every row needs a unique one")
     repeated = keys.notna() & keys.duplicated()
-    report(
-        repeated,
-        lambda i: f"key {keys.iat[i]!r} is already that of row {rows[(keys == keys.iat[i]).to_numpy().argmax()]}",
-    )
+    problems.add(repeated, lambda i: f"key {keys.iat[i]!r} is already that of row {(keys == keys.iat[i]).idxmax()}")
+    for column in DIMENSIONS:
+        values = df[column]
+        problems.add(
+            values.notna() & ~values.between(0, 1),
+            lambda i, c=column, v=values: f"{c} {v.iat[i]:g} is out of 0..1; scale the ratings",  # type: ignore[misc]
+        )
+    _check_times_and_sources(df, problems)
+    problems.outside("emotion", EMOTIONS.__contains__, lambda v: f"emotion {v!r} is unknown{_hint(v, EMOTIONS)}")
+    problems.outside("gender", GENDERS.__contains__, lambda v: f"gender {v!r} is unknown{_hint(v, GENDERS)}")
+    problems.outside("language", _is_language, lambda v: f"language {v!r} is no ISO 639-1 code, such as en or pl")
+    problems.outside("ratings", _is_ratings, lambda v: "ratings is no JSON list of objects, one for each annotator")
+    problems.add(df["corpus"].isna(), lambda i: "corpus is missing")
+    problems.refuse(source)
 
 
-def _check_times_and_sources(df: pd.DataFrame, report: Report) -> None:
-    files = df["file"]
-    report(files.isna() & df["text"].isna(), lambda i: "neither audio nor text; give file, text, or both")
-    absent = {file for file in files.dropna().unique() if not os.path.isfile(file)}
-    report(files.isin(absent), lambda i: f"audio file {files.iat[i]} is not there")
-    start, end = df["start"], df["end"]
-    report(~np.isfinite(start.fillna(0)) | (start < 0), lambda i: f"start {start.iat[i]:g} s is not in the recording")
-    report(~np.isfinite(end.fillna(0)), lambda i: f"end {end.iat[i]:g} s is not in the recording")
-    report(end <= start.fillna(0), lambda i: f"end {end.iat[i]:g} s is not after start {start.fillna(0).iat[i]:g} s")
+def _check_times_and_sources(df: pd.DataFrame, problems: _Problems) -> None:
+    files, start, end = df["file"], df["start"], df["end"]
+    problems.add(files.isna() & df["text"].isna(), lambda i: "neither audio nor text; give file, text, or both")
+    absent = absent_files(files.dropna())
+    problems.add(files.isin(absent), lambda i: f"audio file {files.iat[i]} is not there")
+    first = start.fillna(0)
+    problems.add(~np.isfinite(first) | (start < 0), lambda i: f"start {start.iat[i]:g} s is not in the recording")
+    problems.add(~np.isfinite(end.fillna(0)), lambda i: f"end {end.iat[i]:g} s is not in the recording")
+    problems.add(end <= first, lambda i: f"end {end.iat[i]:g} s is not after start {first.iat[i]:g} s")
 
 
 def _check_columns(names: Sequence[str], source: str) -> None:
@@ -360,9 +369,20 @@ def _hint(value: str, allowed: Sequence[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else f"; expected one of {', '.join(allowed)}"
 
 
+def _is_language(code: str) -> bool:
+    return len(code) == 2 and code.isascii() and code.isalpha() and code.islower()
+
+
+class _Rating(TypedDict):
+    """Any JSON object: its members are passed over, which is faster than to load them."""
+
+
+_RATINGS = TypeAdapter(list[_Rating])
+
+
 def _is_ratings(text: str) -> bool:
     try:
-        ratings = json.loads(text)
+        _RATINGS.validate_json(text)
     except ValueError:
         return False
-    return isinstance(ratings, list) and all(isinstance(r, dict) for r in ratings)
+    return True
