@@ -139,7 +139,7 @@ def finish(
     df["file"] = absolute(df["file"].tolist(), os.getcwd())
     if allow_missing:
         df = without_absent_audio(df, str(source))
-    elif absent := absent_files(df["file"]):
+    elif absent := absent_files(df["file"].dropna()):
         shown = "\n  ".join(sorted(absent)[:_SHOWN])
         more = f"\n  and {len(absent) - _SHOWN} more" if len(absent) > _SHOWN else ""
         raise TableError(
