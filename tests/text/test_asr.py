@@ -126,3 +126,23 @@ def test_what_nobody_can_say_in_the_time_is_a_loop(monkeypatch, seconds, kept):
     )
     found = transcriber.transcribe(np.ones(round(seconds * 16000), np.float32))
     assert bool(found.text) == kept
+
+
+@weights
+@pytest.mark.data
+def test_a_clip_has_the_same_words_in_any_batch(tiny):
+    clips = [ravdess(f"Actor_03/03-01-01-01-0{statement}-01-03") for statement in (1, 2)]
+    clips.append(np.random.default_rng(0).normal(0, 0.01, 32000).astype(np.float32))
+    several = Transcriber("whisper-tiny.en", threads=1, workers=2)
+    found = several.transcribe_batch(clips)
+    assert found == [tiny.transcribe(clip) for clip in clips]
+    assert found == several.transcribe_batch(clips[::-1])[::-1]
+    assert "kids" in found[0].text.lower() and "dogs" in found[1].text.lower() and not found[2].text
+    assert several.transcribe_batch([]) == []
+
+
+@weights
+def test_identity_is_of_weights_and_options(tiny):
+    assert tiny.identity == Transcriber("whisper-tiny.en", threads=1, workers=2).identity
+    others = [Transcriber("whisper-tiny.en", threads=1, beam_size=1), Transcriber("whisper-tiny.en", "en", threads=1)]
+    assert len({tiny.identity, *(other.identity for other in others)}) == 3
