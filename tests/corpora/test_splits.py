@@ -11,15 +11,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emofuse.config import SplitConfig
-from emofuse.corpora.splits import Split, make_split, shared_speakers
+from emofuse.corpora import splits
+from emofuse.corpora.labels import EMOTIONS
+from emofuse.corpora.splits import Split, freeze, in_words, make_split, n_folds, shared_speakers
 from emofuse.corpora.table import TableError, make_table
 from emofuse.errors import EmofuseError
 
 
 def corpus(sizes: list[int], genders: str = "fm") -> pd.DataFrame:
+    """Speakers with so many rows each; two speakers a session; emotions in turn, a third of the speakers have one."""
     names = {"f": "female", "m": "male", "-": None}
     rows = [
-        {"key": f"c/{s}-{i}", "text": "x", "speaker": f"c/{s:02d}", "gender": names[genders[s % len(genders)]]}
+        {
+            "key": f"c/{s}-{i}",
+            "text": "x",
+            "speaker": f"c/{s:02d}",
+            "gender": names[genders[s % len(genders)]],
+            "session": s // 2 + 8,
+            "emotion": EMOTIONS[i % 3 if s % 3 else 0],
+        }
         for s, size in enumerate(sizes)
         for i in range(size)
     ]
@@ -30,18 +40,30 @@ def speakers(df: pd.DataFrame, keys: tuple[str, ...]) -> set[str]:
     return set(df.loc[df["key"].isin(keys), "speaker"])
 
 
+columns = st.sampled_from([None, "speaker", "session"])
 configs = st.one_of(
     st.builds(
-        lambda k, fold, seed: SplitConfig(rule="k_fold", k=k, fold=fold % k, seed=seed),
-        st.integers(3, 5),
-        st.integers(0, 4),
+        lambda column, stratify, k, fold, seed: SplitConfig(
+            rule="k_fold", column=column, stratify=stratify, k=k, fold=fold % k, seed=seed
+        ),
+        columns,
+        st.sampled_from([None, "emotion"]),
+        st.integers(3, 4),
+        st.integers(0, 3),
         st.integers(0, 99),
     ),
-    st.builds(lambda fold: SplitConfig(rule="leave_one_out", fold=fold), st.integers(0, 4)),
     st.builds(
-        lambda dev, test, seed: SplitConfig(dev_share=dev, test_share=test, seed=seed),
-        st.floats(0.01, 0.4),
-        st.floats(0, 0.4),
+        lambda column, fold: SplitConfig(rule="leave_one_out", column=column, fold=fold), columns, st.integers(0, 3)
+    ),
+    st.builds(
+        lambda fold: SplitConfig(rule="leave_one_out", column="session", dev="other_speaker", fold=fold),
+        st.integers(0, 7),
+    ),
+    st.builds(
+        lambda column, dev, test, seed: SplitConfig(column=column, dev_share=dev, test_share=test, seed=seed),
+        columns,
+        st.floats(0.01, 0.3),
+        st.floats(0, 0.3),
         st.integers(0, 99),
     ),
 )
@@ -49,14 +71,18 @@ configs = st.one_of(
 
 @settings(max_examples=50, deadline=None)
 @given(
-    st.lists(st.integers(1, 6), min_size=5, max_size=12),
+    st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), min_size=4, max_size=7).map(lambda p: [*sum(p, ())]),
     configs,
     st.sampled_from(["fm", "f", "-", "fmm-"]),
     st.randoms(),
 )
 def test_speaker_disjoint_complete_and_independent_of_row_order(sizes, config, genders, random) -> None:
     df = corpus(sizes, genders)
-    split = make_split(df, config)
+    try:
+        split = make_split(df, config)
+    except TableError as error:  # labels so uneven that one fold would be empty
+        assert config.stratify and "is empty" in str(error)
+        return
     assert sorted(split.train + split.dev + split.test) == sorted(df["key"])  # disjoint and complete
     parts = [speakers(df, part) for part in (split.train, split.dev, split.test)]
     assert len(set.union(*parts)) == sum(map(len, parts)) == len(sizes)
@@ -253,3 +279,217 @@ def test_folds_do_not_depend_on_numpy_global_state() -> None:
     first = make_split(df, SplitConfig(seed=1))
     np.random.seed(0)
     assert make_split(df, SplitConfig(seed=1)) == first
+
+
+def keys_by(df: pd.DataFrame, column: str, *values: object) -> tuple[str, ...]:
+    return tuple(sorted(df.loc[df[column].isin(values), "key"]))
+
+
+def test_leave_one_session_out_in_natural_order() -> None:
+    df = corpus([2] * 10)  # sessions 8, 9, 10, 11, 12
+    config = SplitConfig(rule="leave_one_out", column="session", fold=1)
+    split = make_split(df, config)
+    assert n_folds(df, config) == 5 and split.rule == "leave_one_out column=session fold=1"
+    assert split.test == keys_by(df, "session", 9) and split.dev == keys_by(df, "session", 10)
+    assert make_split(df.assign(session=df["session"].astype(float)), config) == split
+    assert make_split(df.assign(session=df["session"].map("s{}".format)), config) == split
+
+
+def test_the_other_speaker_of_the_session_is_for_development() -> None:
+    df = corpus([2, 3] * 5)
+    config = SplitConfig(rule="leave_one_out", column="session", dev="other_speaker")
+    assert n_folds(df, config) == 10
+    split = make_split(df, config.model_copy(update={"fold": 3}))
+    assert split.test == keys_by(df, "speaker", "c/03") and split.dev == keys_by(df, "speaker", "c/02")
+    assert split.train == tuple(sorted(set(df["key"]) - set(keys_by(df, "session", 9))))
+    df.loc[0, "session"] = 12
+    with pytest.raises(TableError, match="c/00 has 8, 12"):
+        make_split(df, config)
+    with pytest.raises(TableError, match="c/04 is alone in 10"):
+        make_split(corpus([2] * 5), config)
+    with pytest.raises(TableError, match="leaves no session for training: all rows have session 8"):
+        make_split(corpus([2, 2]), config)
+
+
+def test_stratified_folds_have_like_shares_and_are_seeded() -> None:
+    df = corpus([5] * 40)
+    df["emotion"] = df["speaker"].map({f"c/{s:02d}": (*EMOTIONS[:3], None)[s % 7 % 4] for s in range(40)})
+    expected = df["emotion"].fillna("").value_counts() / 4
+    tests, uneven = [], 0
+    for seed in range(3):
+        config = SplitConfig(rule="k_fold", k=4, stratify="emotion", seed=seed)
+        parts = [make_split(df, config.model_copy(update={"fold": fold})) for fold in range(4)]
+        for fold, part in enumerate(parts):
+            counts = df[df["key"].isin(part.test)]["emotion"].fillna("").value_counts()
+            assert (counts - expected).abs().max() <= 5  # a speaker
+            assert part.dev == parts[(fold + 1) % 4].test
+        other = make_split(df, config.model_copy(update={"stratify": None}))
+        counts = df[df["key"].isin(other.test)]["emotion"].fillna("").value_counts()
+        uneven += (counts.reindex(expected.index, fill_value=0) - expected).abs().max() > 5
+        assert parts[0].rule == f"k_fold k=4 stratify=emotion fold=0 seed={seed}"
+        tests.append(parts[0].test)
+    assert len(set(tests)) > 1 and uneven
+    with pytest.raises(TableError, match="no column mood to stratify by"):
+        make_split(df, SplitConfig(rule="k_fold", stratify="mood"))
+
+
+@pytest.mark.parametrize("rule", ["k_fold", "leave_one_out", "hold_out"])
+def test_groups_by_another_column_keep_speakers_apart_unless_told(rule: str) -> None:
+    df = corpus([4] * 10)
+    df["take"] = [i % 4 for i in range(len(df))]
+    config = SplitConfig(rule=rule, column="take", k=4, dev_share=0.25, test_share=0.25)
+    with pytest.raises(TableError, match=r"10 of 10 speakers .* \(such as c/00\).*allow_shared_speakers = true"):
+        make_split(df, config)
+    allowed = config.model_copy(update={"allow_shared_speakers": True})
+    split = make_split(df, allowed)
+    assert len(split.dev) == len(split.test) == 10 and len(shared_speakers(df, split)) == 10
+    df.loc[3, "speaker"] = None
+    with pytest.raises(TableError, match="1 of 40 rows have no speaker"):
+        make_split(df, config)
+    assert make_split(df, allowed) == split
+    df["take"] = df["take"].astype(object).where(df.index != 5, None)
+    with pytest.raises(TableError, match=r"1 of 40 rows have no take \(first: c/1-1\), so no split can be made"):
+        make_split(df, allowed)
+    with pytest.raises(TableError, match="no column room"):
+        make_split(df, SplitConfig(rule=rule, column="room"))
+
+
+def test_official_test_parts_are_kept_apart() -> None:
+    df = corpus([1] * 8)
+    df["Split_Set"] = ["Train", " TRAIN ", "Development", "Test1", "Test1", "Test2", "Test3", "test10"]
+    split = make_split(df, SplitConfig(rule="official", column="Split_Set", test="Test1"))
+    assert split == Split(("c/0-0", "c/1-0"), ("c/2-0",), ("c/3-0", "c/4-0"), "official column=Split_Set test=Test1")
+    assert make_split(df, SplitConfig(rule="official", column="Split_Set", test="test3")).test == ("c/6-0",)
+    for test in ("test", "test4", "dev"):
+        with pytest.raises(
+            TableError, match=f"no {test} rows. Set the key `test` to test1 or test2 or test3 or test10"
+        ):
+            make_split(df, SplitConfig(rule="official", column="Split_Set", test=test))
+    none = df.assign(Split_Set=["train", "dev"] * 4)
+    assert make_split(none, SplitConfig(rule="official", column="Split_Set")).test == ()
+    with pytest.raises(TableError, match=r"no test1 rows\. It has no test rows at all"):
+        make_split(none, SplitConfig(rule="official", column="Split_Set", test="test1"))
+
+
+def test_given_folds_may_share_speakers_where_allowed(tmp_path: Path) -> None:
+    config = given_file(tmp_path, [{"train": ["c/2-0"], "dev": ["c/2-1"], "test": []}])
+    split = make_split(corpus([2, 2, 2]), config.model_copy(update={"allow_shared_speakers": True}))
+    assert split.dev == ("c/2-1",)
+
+
+def frozen_config(path: Path, fold: int = 0) -> SplitConfig:
+    return SplitConfig(rule="given", folds=str(path), fold=fold)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        SplitConfig(rule="k_fold", k=3, stratify="emotion", seed=4, fold=2),
+        SplitConfig(rule="leave_one_out", column="session", dev="other_speaker"),
+        SplitConfig(rule="hold_out", column="session"),
+        SplitConfig(rule="official", column="part", test="test2"),
+        SplitConfig(rule="k_fold", k=3, column="part", allow_shared_speakers=True),
+        SplitConfig(rule="given", folds="own"),
+    ],
+)
+def test_frozen_splits_come_back_as_they_were(tmp_path: Path, config: SplitConfig) -> None:
+    df = corpus([6] * 10)
+    df["part"] = ["train", "dev", "test1", "test2"] * 15
+    if config.rule == "given":
+        folds = [{"test_speakers": [f"c/{s:02d}" for s in range(i, 10, 3)]} for i in range(3)]
+        config = given_file(tmp_path, folds)
+    path = tmp_path / "my split.json"
+    splits = freeze(df, config, path)
+    assert len(splits) == n_folds(df, config) == n_folds(df, frozen_config(path))
+    again = [make_split(df.sample(frac=1, random_state=1), frozen_config(path, i)) for i in range(len(splits))]
+    assert again == splits and [a.hash for a in again] == [s.hash for s in splits]
+    assert splits == [make_split(df, config.model_copy(update={"fold": i})) for i in range(len(splits))]
+    tree = json.loads(path.read_text())
+    assert tree["format"] == tree["rule_version"] == 1 and tree["rule"] == in_words(config) and tree["rows"] == 60
+    assert SplitConfig(**tree["config"]) == config.model_copy(update={"fold": 0})
+    first = tree["folds"][0]
+    assert first["counts"] == {"train": len(splits[0].train), "dev": len(splits[0].dev), "test": len(splits[0].test)}
+    assert first["speakers"]["test"] == sorted(speakers(df, splits[0].test))
+    with pytest.raises(TableError, match="out of range"):
+        make_split(df, frozen_config(path, len(splits)))
+
+
+def edited(path: Path, change) -> Path:
+    tree = json.loads(path.read_text())
+    change(tree)
+    path.write_text(json.dumps(tree))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda t: t["folds"][1]["train"].append(t["folds"][1]["test"].pop()),
+            "fold 1: the keys do not match the hash",
+        ),
+        (lambda t: t["folds"][1].pop("test"), "fold 1: no saved split"),
+        (lambda t: t["folds"][2]["speakers"]["test"].pop(), "speakers or counts do not match the hash"),
+        (lambda t: t["config"].update(seed=9), "do not match the hash; the file was changed"),
+        (lambda t: t.update(format=2), "frozen in format 2; this version of emofuse reads format 1"),
+        (lambda t: t["folds"].pop(0), "do not match the hash"),
+    ],
+)
+def test_edited_frozen_splits_are_refused(tmp_path: Path, change, message: str) -> None:
+    df = corpus([2] * 9)
+    path = tmp_path / "split.json"
+    freeze(df, SplitConfig(rule="k_fold", k=3), path)
+    with pytest.raises(TableError, match=message):
+        make_split(df, frozen_config(edited(path, change), 1))
+
+
+def test_frozen_splits_refuse_a_changed_table(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    df = corpus([2] * 9)
+    config, path = SplitConfig(rule="k_fold", k=3), tmp_path / "split.json"
+    split = freeze(df, config, path)[1]
+    with pytest.raises(TableError, match=r"fold 1: 1 keys are not in the table, such as 'c/0-0'"):
+        make_split(df[1:], frozen_config(path, 1))
+    more = pd.concat([df, corpus([3]).tail(1)], ignore_index=True)
+    with caplog.at_level(logging.WARNING):
+        assert make_split(more, frozen_config(path, 1)) == split
+    assert "fold 1: 1 of 19 rows are in no part" in caplog.text
+    renamed = df.assign(speaker=df["speaker"].where(df["key"] != split.test[0], "c/new"))
+    with pytest.raises(TableError, match="fold 1: the table was changed: c/new is now a speaker of the test part"):
+        make_split(renamed, frozen_config(path, 1))
+    merged = df.assign(
+        speaker=df["speaker"].replace(sorted(speakers(df, split.dev))[0], sorted(speakers(df, split.dev))[1])
+    )
+    with pytest.raises(TableError, match="is no longer a speaker of the dev part"):
+        make_split(merged, frozen_config(path, 1))
+
+
+def test_splits_frozen_by_other_rules_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    df, path = corpus([2] * 9), tmp_path / "split.json"
+    split = freeze(df, SplitConfig(rule="k_fold", k=3), path)[0]
+    monkeypatch.setattr(splits, "RULE_VERSION", 2)
+    assert make_split(df, frozen_config(path)) == split
+    assert "frozen by version 1 of the rules; version 2" in caplog.text
+
+
+def test_freeze_writes_all_or_nothing(tmp_path: Path) -> None:
+    with pytest.raises(TableError, match="needs at least 5 speakers"):
+        freeze(corpus([1, 1]), SplitConfig(rule="k_fold"), tmp_path / "split.json")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "parts"),
+    [
+        ({"rule": "k_fold", "k": 4, "stratify": "emotion"}, ["4 folds", "speaker", "shares of emotion", "seed 0"]),
+        ({"rule": "k_fold", "column": "session"}, ["5 folds", "session", "genders"]),
+        ({"rule": "hold_out", "test_share": 0.2}, ["15% of the values of speaker", "20% for test"]),
+        ({"rule": "official", "test": "test1"}, ["official_split", "test1 is for test"]),
+        ({"rule": "leave_one_out", "column": "session", "dev": "other_speaker"}, ["each speaker", "same session"]),
+        ({"rule": "given", "folds": "ravdess-emobox"}, ["ravdess-emobox"]),
+    ],
+)
+def test_rules_in_words(config: dict, parts: list[str]) -> None:
+    for part in parts:
+        assert part in in_words(SplitConfig(**config))

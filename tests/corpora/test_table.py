@@ -340,5 +340,5 @@ def test_one_listing_of_a_folder_finds_the_files_that_lack(tmp_path: Path, monke
     looked_at = []
     isfile = os.path.isfile
     monkeypatch.setattr(os.path, "isfile", lambda file: looked_at.append(file) or isfile(file))
-    assert absent_files([*files, *lacking, None]) == set(lacking)
+    assert absent_files([*files, *lacking, None, float("nan")]) == set(lacking)
     assert set(looked_at) == set(lacking)

@@ -1,12 +1,13 @@
 """Train, development and test parts of a corpus, as keys. Speaker-disjoint, unless the corpus's official split is not.
 
-Every rule looks at keys and speakers only, never at the order of rows.
+Splits can be frozen: all folds of a rule in one JSON file that others read back, with the rule `given`.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,14 +16,28 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+import emofuse
 from emofuse.config import SplitConfig
-from emofuse.corpora.table import TableError
+from emofuse.corpora import split_rules as rules
+from emofuse.corpora.split_rules import RULE_VERSION, corpus_of, in_words, values_of
+from emofuse.corpora.table import TableError, texts_of
 from emofuse.files import hash_of, read_json, write_json
 
+__all__ = ["PARTS", "RULE_VERSION", "Split", "freeze", "in_words", "make_split", "n_folds", "shared_speakers"]
+
 PARTS = ("train", "dev", "test")
-_OFFICIAL = {"train": "train", "dev": "dev", "valid": "dev", "validation": "dev", "development": "dev", "test": "test"}
+FORMAT = 1
 _FOLDS = Path(__file__).parent / "folds"
+_OPTIONS = {
+    "k_fold": ("column", "k", "stratify", "fold", "seed"),
+    "leave_one_out": ("column", "dev", "fold"),
+    "hold_out": ("column", "dev_share", "test_share", "seed"),
+    "official": ("column", "test"),
+}
+_UNSAID = {"column": None, "stratify": None, "dev": "next", "test": "test"}
 _log = logging.getLogger(__name__)
+
+Plan = tuple[int, Callable[[int], "Split"]]  # number of folds, and how to make one
 
 
 @dataclass(frozen=True)
@@ -39,9 +54,29 @@ class Split:
         """SHA-256 of the rule and the keys of each part."""
         return hash_of({"rule": self.rule, **{part: sorted(getattr(self, part)) for part in PARTS}})
 
+    def to_dict(self) -> dict[str, Any]:
+        """Rule, hash and keys, for JSON."""
+        return {"rule": self.rule, "hash": self.hash, **{part: list(getattr(self, part)) for part in PARTS}}
+
+    @classmethod
+    def from_dict(cls, saved: Any, where: str) -> Split:
+        """Back from `to_dict`; `where` names the file in errors.
+
+        Raises:
+            TableError: something is missing, or the keys are not those that were saved.
+        """
+        try:
+            split = cls(tuple(saved["train"]), tuple(saved["dev"]), tuple(saved["test"]), saved["rule"])
+            expected = saved["hash"]
+        except (KeyError, TypeError) as error:
+            raise TableError(f"{where}: no saved split; expected rule, hash, train, dev and test.") from error
+        if split.hash != expected:
+            raise TableError(f"{where}: the keys do not match the hash; the file was changed. Make the split again.")
+        return split
+
     def save(self, path: Path | str) -> None:
         """Write as JSON, with the hash."""
-        write_json(path, {"rule": self.rule, "hash": self.hash, **{part: list(getattr(self, part)) for part in PARTS}})
+        write_json(path, self.to_dict())
 
     @classmethod
     def load(cls, path: Path | str) -> Split:
@@ -50,62 +85,93 @@ class Split:
         Raises:
             TableError: something is missing, or the keys are not those that were saved.
         """
-        saved = read_json(path)
-        try:
-            split = cls(tuple(saved["train"]), tuple(saved["dev"]), tuple(saved["test"]), saved["rule"])
-            expected = saved["hash"]
-        except (KeyError, TypeError) as error:
-            raise TableError(f"{path}: no saved split; expected rule, hash, train, dev and test.") from error
-        if split.hash != expected:
-            raise TableError(f"{path}: the keys do not match the hash; the file was changed. Make the split again.")
-        return split
+        return cls.from_dict(read_json(path), str(path))
 
 
 def make_split(df: pd.DataFrame, config: SplitConfig) -> Split:
     """Part the rows of one corpus.
 
-    Rules: `given` (a shipped fold file or a user's JSON), `k_fold` (groups of speakers, alike in rows and gender),
-    `leave_one_out` (fold i tests the i-th speaker by name), `hold_out` (shares of the speakers) and `official`
-    (the column `official_split`). Where folds are groups of speakers, the next group (cyclic) is for development and
-    the rest for training.
+    Rules:
+        official: the parts that the corpus names in a column (`official_split`); rows of test parts other than the
+            one asked for (`test`) are in no part.
+        leave_one_out: fold i tests the i-th value of a column (speaker) in natural order. The next value is for
+            development; or, with `dev = "other_speaker"`, each speaker is a fold and the others with the same value of
+            the column (session) are for development.
+        k_fold: groups of whole values (speakers), alike in rows and gender, or in the shares of the labels in a column
+            (`stratify`). The next group is for development.
+        hold_out: shares of the values (speakers).
+        given: a shipped file of folds, a user's `{"folds": [...]}`, or what `freeze` wrote.
 
     Raises:
-        TableError: a row without speaker (all rules but `official`), too few speakers, a fold out of range, a speaker
-            in two parts, keys that are not in the table or listed twice, an official part that is empty or unknown.
+        TableError: a row without speaker (all rules but `official`) or without the column's value, too few values, a
+            fold out of range, a speaker in two parts where that was not allowed, keys that are not in the table or
+            listed twice, an official part that is empty or unknown, a frozen split that was changed.
     """
-    if config.rule == "official":
-        _check_fold(config.fold, 1)
-        return _official(df)
-    missing = df.loc[df["speaker"].isna(), "key"]
-    if len(missing):
-        raise TableError(
-            f"{_corpus(df)}: {len(missing)} of {len(df)} rows have no speaker (first: {missing.min()}), so no "
-            f'speaker-disjoint split can be made. Fill the column speaker, or use rule = "official".'
-        )
-    if config.rule == "given":
-        return _given(df, config)
-    if config.rule == "hold_out":
-        _check_fold(config.fold, 1)
-        return _hold_out(df, config)
-    if config.rule == "k_fold":
-        groups = _groups(df, config.k, config.seed)
-        rule = f"k_fold k={config.k} fold={config.fold} seed={config.seed}"
-    else:
-        groups = [[speaker] for speaker in sorted(df["speaker"].unique())]
-        rule = f"leave_one_out fold={config.fold}"
-    return _by_groups(df, groups, config.fold, rule)
+    n, make = _plan(df, config)
+    _check_fold(config.fold, n)
+    return make(config.fold)
+
+
+def n_folds(df: pd.DataFrame, config: SplitConfig) -> int:
+    """Number of folds of a rule on a table.
+
+    Raises:
+        TableError: as `make_split`.
+    """
+    return _plan(df, config)[0]
+
+
+def freeze(df: pd.DataFrame, config: SplitConfig, path: Path | str) -> list[Split]:
+    """Write all folds of a rule (whatever `config.fold`) to one JSON file, which `rule = "given"` reads back.
+
+    The file holds the keys, speakers and counts of each part, the hash of each fold, the rule with its version, and the
+    version of emofuse. Reading it back refuses a file or a table that was changed since.
+
+    Raises:
+        TableError: as `make_split`.
+        EmofuseError: the file cannot be written.
+    """
+    n, make = _plan(df, config)
+    splits = [make(fold) for fold in range(n)]
+    speaker_of = _speaker_of(df)
+    folds = [
+        {
+            **split.to_dict(),
+            "speakers": _speakers(split, speaker_of),
+            "counts": {part: len(getattr(split, part)) for part in PARTS},
+        }
+        for split in splits
+    ]
+    header = {
+        "format": FORMAT,
+        "rule_version": RULE_VERSION,
+        "rule": in_words(config),
+        "config": config.model_dump(mode="json", exclude={"fold"}, exclude_none=True),
+        "emofuse": emofuse.__version__,
+        "rows": len(df),
+    }
+    write_json(path, {**header, "hash": _header_hash(header, folds), "folds": folds})
+    return splits
 
 
 def shared_speakers(df: pd.DataFrame, split: Split) -> set[str]:
-    """Speakers with rows in more than one part; empty for every rule but possibly `official`."""
-    part_of = {key: part for part in PARTS for key in getattr(split, part)}
-    parts = df["key"].map(part_of)
-    counts = parts.groupby(df["speaker"]).nunique()
-    return set(counts.index[counts > 1])
+    """Speakers with rows in more than one part; empty unless the rule or `allow_shared_speakers` lets them."""
+    counts = Counter(name for names in _speakers(split, _speaker_of(df)).values() for name in names)
+    return {name for name, n in counts.items() if n > 1}
 
 
-def _corpus(df: pd.DataFrame) -> str:
-    return ", ".join(sorted(df["corpus"].unique()))
+def _speaker_of(df: pd.DataFrame) -> dict[str, str | None]:
+    return dict(zip(df["key"], texts_of(df["speaker"]), strict=True))
+
+
+def _speakers(split: Split, speaker_of: dict[str, str | None]) -> dict[str, list[str]]:
+    names = {part: {speaker_of.get(key) for key in getattr(split, part)} for part in PARTS}
+    return {part: sorted(name for name in names[part] if name is not None) for part in PARTS}
+
+
+def _header_hash(header: dict[str, Any], folds: Sequence[dict[str, Any]]) -> str:
+    """Hash of all that the folds' own hashes do not cover."""
+    return hash_of([header, [{name: fold[name] for name in fold if name not in PARTS} for fold in folds]])
 
 
 def _check_fold(fold: int, n: int) -> None:
@@ -113,9 +179,50 @@ def _check_fold(fold: int, n: int) -> None:
         raise TableError(f"split.fold = {fold} is out of range: this split has {n} fold{'s'[: n > 1]}, counted from 0.")
 
 
-def _by_speaker(df: pd.DataFrame, dev: Iterable[str], test: Iterable[str], rule: str) -> Split:
-    dev, test = set(dev), set(test)
-    part = np.where(df["speaker"].isin(test), "test", np.where(df["speaker"].isin(dev), "dev", "train"))
+def _plan(df: pd.DataFrame, config: SplitConfig) -> Plan:
+    if config.rule == "official":
+        part = rules.official_parts(df, config.column or "official_split", config.test)
+        return 1, lambda fold: _split(df["key"], part, _said(config, fold))
+    if config.rule == "given":
+        return _given(df, config)
+    column = config.column or "speaker"
+    values = values_of(df, column)
+    if column != "speaker" and not config.allow_shared_speakers:
+        values_of(df, "speaker")
+    if config.dev == "other_speaker":
+        return _other_speaker(df, column, config)
+    if config.rule == "hold_out":
+        dev, test = rules.hold_out_groups(df, values, config)
+        return 1, lambda fold: _disjoint(df, _by_value(df, values, dev, test, _said(config, fold)), config)
+    if config.rule == "leave_one_out":
+        groups = [[value] for value in rules.in_natural_order(values.tolist())]
+    elif config.stratify is not None:
+        groups = rules.stratified_groups(df, values, config.stratify, config.k, config.seed)
+    else:
+        groups = rules.balanced_groups(df, values, config.k, config.seed)
+    return len(groups), lambda fold: _disjoint(df, _by_groups(df, values, groups, fold, _said(config, fold)), config)
+
+
+def _said(config: SplitConfig, fold: int) -> str:
+    options = {name: fold if name == "fold" else getattr(config, name) for name in _OPTIONS[config.rule]}
+    said = [f"{name}={value}" for name, value in options.items() if name not in _UNSAID or value != _UNSAID[name]]
+    return " ".join([config.rule, *said])
+
+
+def _disjoint(df: pd.DataFrame, split: Split, config: SplitConfig) -> Split:
+    """The split, unless speakers are in more than one part although that is not allowed."""
+    if config.column in (None, "speaker") or config.allow_shared_speakers:
+        return split
+    if shared := shared_speakers(df, split):
+        raise TableError(
+            f"{corpus_of(df)}: {split.rule}: {len(shared)} of {df['speaker'].nunique()} speakers are in more than one "
+            f"part (such as {min(shared)}). Choose another column, or allow it: allow_shared_speakers = true."
+        )
+    return split
+
+
+def _by_value(df: pd.DataFrame, values: pd.Series, dev: Iterable[str], test: Iterable[str], rule: str) -> Split:
+    part = np.where(values.isin(set(test)), "test", np.where(values.isin(set(dev)), "dev", "train"))
     return _split(df["key"], part, rule)
 
 
@@ -124,65 +231,35 @@ def _split(keys: pd.Series, part: Any, rule: str) -> Split:
     return Split(train, dev, test, rule)
 
 
-def _by_groups(df: pd.DataFrame, groups: Sequence[Sequence[str]], fold: int, rule: str) -> Split:
-    _check_fold(fold, len(groups))
-    split = _by_speaker(df, groups[(fold + 1) % len(groups)], groups[fold], rule)
+def _by_groups(df: pd.DataFrame, values: pd.Series, groups: Sequence[Sequence[str]], fold: int, rule: str) -> Split:
+    split = _by_value(df, values, groups[(fold + 1) % len(groups)], groups[fold], rule)
     if len(groups) < 3 or not split.train:
         raise TableError(
-            f"{_corpus(df)}: {rule} leaves no speaker for training. At least three folds are needed: test, "
-            f"development and training; the table has {df['speaker'].nunique()} speakers."
+            f"{corpus_of(df)}: {rule} leaves no {values.name} for training. At least three folds are needed: test, "
+            f"development and training; the table has {values.nunique()} {rules.plural(values)}."
         )
     return split
 
 
-def _groups(df: pd.DataFrame, k: int, seed: int) -> list[list[str]]:
-    """Speakers in k groups: largest first, each to the group with fewest of its gender, then fewest rows."""
-    rows = df.groupby("speaker").size().to_dict()
-    if len(rows) < k:
-        raise TableError(f"{_corpus(df)}: k_fold with k = {k} needs at least {k} speakers; the table has {len(rows)}.")
-    gender = df.sort_values("key").groupby("speaker")["gender"].first().to_dict()
-    order = np.random.default_rng(seed).permutation(np.array(sorted(df["speaker"].unique()), dtype=object))
-    groups: list[list[str]] = [[] for _ in range(k)]
-    for speaker in sorted(order, key=lambda s: -rows[s]):
-        loads = [
-            (sum(gender[s] == gender[speaker] for s in group), len(group), sum(rows[s] for s in group), i)
-            for i, group in enumerate(groups)
-        ]
-        groups[min(loads)[-1]].append(speaker)
-    return [sorted(group) for group in groups]
-
-
-def _hold_out(df: pd.DataFrame, config: SplitConfig) -> Split:
-    speakers = np.array(sorted(df["speaker"].unique()), dtype=object)
-    n_test = max(1, round(config.test_share * len(speakers))) if config.test_share > 0 else 0
-    n_dev = max(1, round(config.dev_share * len(speakers)))
-    if n_test + n_dev >= len(speakers):
+def _other_speaker(df: pd.DataFrame, column: str, config: SplitConfig) -> Plan:
+    place = rules.place_of_speakers(df, column)
+    if len(set(place.values())) < 2:
         raise TableError(
-            f"{_corpus(df)}: hold_out of {n_dev} speakers for development and {n_test} for test leaves none of the "
-            f"{len(speakers)} for training. Lower dev_share or test_share, or add speakers."
+            f'{corpus_of(df)}: dev = "other_speaker" leaves no {column} for training: all rows have {column} '
+            f"{min(place.values())}."
         )
-    order = np.random.default_rng(config.seed).permutation(speakers)
-    rule = f"hold_out dev_share={config.dev_share} test_share={config.test_share} seed={config.seed}"
-    return _by_speaker(df, order[n_test : n_test + n_dev], order[:n_test], rule)
+    names = rules.in_natural_order(list(place))
+    speakers = values_of(df, "speaker")
+
+    def make(fold: int) -> Split:
+        test = names[fold]
+        dev = [name for name in names if place[name] == place[test] and name != test]
+        return _by_value(df, speakers, dev, [test], _said(config, fold))
+
+    return len(names), make
 
 
-def _official(df: pd.DataFrame) -> Split:
-    if "official_split" not in df.columns:
-        raise TableError(f"{_corpus(df)}: no column official_split. Add it, or use another split rule.")
-    part = df["official_split"].map(_OFFICIAL)
-    if part.isna().any():
-        first = df[part.isna()].sort_values("key").iloc[0]
-        raise TableError(
-            f"{_corpus(df)}: official_split of {first['key']} is {first['official_split']!r}; "
-            f"expected one of {', '.join(_OFFICIAL)}."
-        )
-    for name in ("train", "dev"):
-        if not (part == name).any():
-            raise TableError(f"{_corpus(df)}: official_split has no {name} rows, which training needs.")
-    return _split(df["key"], part, "official")
-
-
-def _given(df: pd.DataFrame, config: SplitConfig) -> Split:
+def _given(df: pd.DataFrame, config: SplitConfig) -> Plan:
     assert config.folds is not None
     shipped = _FOLDS / f"{config.folds}.json"
     path = shipped if shipped.is_file() else Path(config.folds)
@@ -193,42 +270,79 @@ def _given(df: pd.DataFrame, config: SplitConfig) -> Split:
     folds = tree.get("folds") if isinstance(tree, dict) else None
     if not isinstance(folds, list) or not folds or not all(isinstance(fold, dict) for fold in folds):
         raise TableError(f'{path}: expected {{"folds": [{{"train": [keys], "dev": [...], "test": [...]}}, ...]}}.')
-    rule = f"given {path.stem} fold={config.fold}"
+    if "rule_version" in tree:
+        _check_frozen(tree, path)
+        return len(folds), lambda fold: _frozen(df, folds[fold], f"{path}, fold {fold}")
+    speakers = df["speaker"] if config.allow_shared_speakers else values_of(df, "speaker")
     if "test_speakers" in folds[0]:
-        groups = [_names(fold, "test_speakers", path, i) for i, fold in enumerate(folds)]
-        _check_listed([s for group in groups for s in group], set(df["speaker"]), path, "speaker")
-        return _by_groups(df, groups, config.fold, rule)
-    _check_fold(config.fold, len(folds))
-    return _given_keys(df, folds[config.fold], config.fold, path, rule)
+        groups = [_names(fold, "test_speakers", f"{path}, fold {i}") for i, fold in enumerate(folds)]
+        _check_listed([s for group in groups for s in group], set(speakers), str(path), "speaker")
+        return len(folds), lambda fold: _by_groups(df, speakers, groups, fold, f"given {path.stem} fold={fold}")
+    return len(folds), lambda fold: _given_keys(df, folds[fold], path, fold, config)
 
 
-def _given_keys(df: pd.DataFrame, fold: dict[str, Any], number: int, path: Path, rule: str) -> Split:
-    parts = {part: _names(fold, part, path, number) for part in PARTS}
-    listed = [key for part in PARTS for key in parts[part]]
-    _check_listed(listed, set(df["key"]), path, "key")
-    train, dev, test = (tuple(sorted(parts[part])) for part in PARTS)
-    split = Split(train, dev, test, rule)
-    if shared := shared_speakers(df, split):
+def _check_frozen(tree: dict[str, Any], path: Path) -> None:
+    if tree.get("format") != FORMAT:
         raise TableError(
-            f"{path}, fold {number}: {len(shared)} speakers are in more than one part (such as {min(shared)}). Only an "
-            'official split may share speakers: put it in the column official_split and use rule = "official".'
+            f"{path}: frozen in format {tree.get('format')!r}; this version of emofuse reads format {FORMAT}. "
+            "Read it with the version that wrote it, or freeze the split again."
         )
-    if unlisted := len(df) - len(listed):
-        _log.warning("%s, fold %d: %d of %d rows are in no part and are left out", path, number, unlisted, len(df))
+    header = {name: value for name, value in tree.items() if name not in ("hash", "folds")}
+    if tree.get("hash") != _header_hash(header, tree["folds"]):
+        raise TableError(f"{path}: the rule, speakers or counts do not match the hash; the file was changed.")
+    if tree["rule_version"] != RULE_VERSION:
+        _log.warning(
+            "%s: frozen by version %s of the rules; version %d would part the table otherwise. The frozen parts hold",
+            *(path, tree["rule_version"], RULE_VERSION),
+        )
+
+
+def _frozen(df: pd.DataFrame, fold: dict[str, Any], where: str) -> Split:
+    split = Split.from_dict(fold, where)
+    _check_keys(df, split, where)
+    now = _speakers(split, _speaker_of(df))
+    for part in PARTS:
+        if changed := sorted(set(now[part]) ^ set(fold["speakers"][part])):
+            new = changed[0] in now[part]
+            raise TableError(
+                f"{where}: the table was changed: {changed[0]} is {'now' if new else 'no longer'} a speaker of the "
+                f"{part} part, unlike when the split was frozen. Use the table of that time, or freeze again."
+            )
     return split
 
 
-def _names(fold: dict[str, Any], field: str, path: Path, number: int) -> list[str]:
+def _given_keys(df: pd.DataFrame, fold: dict[str, Any], path: Path, number: int, config: SplitConfig) -> Split:
+    where = f"{path}, fold {number}"
+    train, dev, test = (tuple(sorted(_names(fold, part, where))) for part in PARTS)
+    split = Split(train, dev, test, f"given {path.stem} fold={number}")
+    _check_keys(df, split, where)
+    if not config.allow_shared_speakers and (shared := shared_speakers(df, split)):
+        raise TableError(
+            f"{where}: {len(shared)} speakers are in more than one part (such as {min(shared)}). Only an official "
+            'split may share speakers: put it in the column official_split and use rule = "official"; or allow it: '
+            "allow_shared_speakers = true."
+        )
+    return split
+
+
+def _names(fold: dict[str, Any], field: str, where: str) -> list[str]:
     names = fold.get(field)
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise TableError(f"{path}, fold {number}: expected a list of names under {field!r}.")
+        raise TableError(f"{where}: expected a list of names under {field!r}.")
     return names
 
 
-def _check_listed(listed: list[str], known: set[str], path: Path, what: str) -> None:
+def _check_keys(df: pd.DataFrame, split: Split, where: str) -> None:
+    listed = [key for part in PARTS for key in getattr(split, part)]
+    _check_listed(listed, set(df["key"]), where, "key")
+    if unlisted := len(df) - len(listed):
+        _log.warning("%s: %d of %d rows are in no part and are left out", where, unlisted, len(df))
+
+
+def _check_listed(listed: list[str], known: set[str], where: str, what: str) -> None:
     unknown = sorted(set(listed) - known)
     if unknown:
-        raise TableError(f"{path}: {len(unknown)} {what}s are not in the table, such as {unknown[0]!r}.")
+        raise TableError(f"{where}: {len(unknown)} {what}s are not in the table, such as {unknown[0]!r}.")
     if len(set(listed)) < len(listed):
-        twice = min(name for name in set(listed) if listed.count(name) > 1)
-        raise TableError(f"{path}: {what} {twice!r} is listed twice.")
+        twice = min(name for name, n in Counter(listed).items() if n > 1)
+        raise TableError(f"{where}: {what} {twice!r} is listed twice.")

@@ -215,10 +215,10 @@ def relative(files: Sequence[str | None], folder: str) -> list[str | None]:
     return found
 
 
-def absent_files(files: Iterable[str | None]) -> set[str]:
-    """Those of the paths where no file is."""
+def absent_files(files: Iterable[str | float | None]) -> set[str]:
+    """Those of the paths where no file is; None and NaN are no paths."""
     by_folder: dict[str, list[str]] = {}
-    for file in {file for file in files if file}:
+    for file in {file for file in files if isinstance(file, str)}:
         by_folder.setdefault(file.rpartition(os.sep)[0], []).append(file)
     absent = set()
     for folder, wanted in by_folder.items():
