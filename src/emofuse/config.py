@@ -64,15 +64,16 @@ class SplitConfig(_Section):
 class CorpusConfig(_Section):
     """One corpus: its reader, where it lies, its split."""
 
-    reader: str = Field(description="a corpus of `emofuse corpus list`, or table (CSV, TSV, JSON Lines, Parquet)")
+    reader: str = Field(description="a corpus of `emofuse corpus list`, or table, audformat, huggingface")
     root: str = Field(description="folder or table, absolute or relative to the data folder (--data or EMOFUSE_DATA)")
     allow_missing: bool = Field(False, description="go on where audio is missing")
     where: dict[str, str | float | bool | list[str | float]] = Field(
         {}, description='rows to keep: a value, a list of values, or a range such as "4..12", by column'
     )
-    columns: dict[str, str] = Field({}, description="table: from its column names to ours")
-    emotions: dict[str, str] = Field({}, description="table: from its categories (original_emotion) to ours")
-    scale: tuple[float, float] | None = Field(None, description="table: lowest and highest rating, such as [1, 7]")
+    # The next three are for table, audformat and huggingface.
+    columns: dict[str, str] = Field({}, description="from the source's column names to ours")
+    emotions: dict[str, str] = Field({}, description='from its categories to ours, or "none" where we have none')
+    scale: tuple[float, float] | None = Field(None, description="lowest and highest rating, such as [1, 7]")
     split: SplitConfig = SplitConfig()
 
 
@@ -141,7 +142,7 @@ class TrainingConfig(_Section):
     """Optimisation."""
 
     epochs: int = Field(40, ge=1)
-    max_steps: int = Field(0, ge=0, description="stop after this many steps; 0: train all epochs")
+    epoch_steps: int = Field(0, ge=0, description="steps of an epoch; 0: as many as see every row once")
     batch_size: int = Field(32, ge=1)
     optimizer: Literal["sgd", "adamw"] = "adamw"
     learning_rate: float = Field(1e-3, gt=0)
@@ -205,6 +206,18 @@ def load_recipe(path: Path | str, overrides: list[str] | None = None) -> Recipe:
     for override in overrides or []:
         _set(tree, override)
     return parse_recipe(tree, source=str(path))
+
+
+def split_config(options: dict[str, Any]) -> SplitConfig:
+    """Options of a split, by the names of `SplitConfig`, checked.
+
+    Raises:
+        EmofuseError: a value out of range, or options that do not go together.
+    """
+    try:
+        return SplitConfig.model_validate(options)
+    except ValidationError as error:
+        raise EmofuseError("; ".join(_explain(e) for e in error.errors())) from None
 
 
 def parse_recipe(tree: dict[str, Any], *, source: str) -> Recipe:

@@ -1,32 +1,99 @@
-"""Corpora as tables of utterances: readers, labels, splits, composed pairs."""
+"""Corpora as tables of utterances: readers, labels, splits, audits, composed pairs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from emofuse.corpora import emobank, meld, nemo, ravdess, toy
-from emofuse.corpora.table import read_table
+from emofuse.corpora import (
+    audformat_db,
+    cmu_mosei,
+    coded_european,
+    coded_other,
+    crema_d,
+    emobank,
+    emotale,
+    esd,
+    generic,
+    hf_datasets,
+    iemocap,
+    meld,
+    msp_improv,
+    msp_podcast,
+    nemo,
+    ravdess,
+    shemo,
+    toy,
+)
+from emofuse.corpora.about import Corpus
 from emofuse.errors import EmofuseError
 
-READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
-    "ravdess": ravdess.read,
-    "nemo": nemo.read,
-    "meld": meld.read,
-    "emobank": emobank.read,
-    "toy": toy.read,
-    "table": read_table,
+CORPORA: dict[str, Corpus] = {
+    "msp-podcast": msp_podcast.CORPUS,
+    "iemocap": iemocap.CORPUS,
+    "meld": meld.CORPUS,
+    "cmu-mosei": cmu_mosei.CORPUS,
+    "msp-improv": msp_improv.CORPUS,
+    **ravdess.CORPORA,
+    "crema-d": crema_d.CORPUS,
+    "nemo": nemo.CORPUS,
+    "emotale": emotale.CORPUS,
+    **coded_european.CORPORA,
+    **coded_other.CORPORA,
+    **esd.CORPORA,
+    **shemo.CORPORA,
+    "emobank": emobank.CORPUS,
+    "toy": toy.CORPUS,
 }
+"""Corpora with a layout of their own, by the name of the reader, which their keys begin with."""
+
+GENERIC: dict[str, Callable[..., pd.DataFrame]] = {
+    "table": generic.read,
+    "audformat": audformat_db.read,
+    "huggingface": hf_datasets.read,
+}
+"""Sources whose columns, categories and scales the user names: CSV, TSV, JSON Lines or Parquet; databases on disk."""
 
 
-def read_corpus(name: str, root: Path | str) -> pd.DataFrame:
+def read_corpus(
+    name: str,
+    root: Path | str,
+    *,
+    allow_missing: bool = False,
+    columns: Mapping[str, str] | None = None,
+    emotions: Mapping[str, str] | None = None,
+    scale: tuple[float, float] | None = None,
+) -> pd.DataFrame:
     """Utterance table of the corpus at `root`, by the reader called `name`.
+
+    Args:
+        name: of `CORPORA` or `GENERIC`.
+        root: folder (or file, for table).
+        allow_missing: go on where audio is missing.
+        columns: from the source's column names to ours; for `GENERIC` only, as the next two.
+        emotions: from the source's categories to ours.
+        scale: lowest and highest possible rating of arousal, valence and dominance.
 
     Raises:
         EmofuseError: there is no such reader, or it finds the corpus not as it should be.
     """
-    if name not in READERS:
-        raise EmofuseError(f"unknown corpus reader {name!r}; expected one of {', '.join(READERS)}.")
-    return READERS[name](Path(root))
+    if name in GENERIC:
+        return GENERIC[name](Path(root), columns=columns, emotions=emotions, scale=scale, allow_missing=allow_missing)
+    if columns or emotions or scale:
+        raise EmofuseError(
+            f"corpus {name!r} has a layout of its own: columns, emotions and scale go with {', '.join(GENERIC)} only."
+        )
+    return corpus_of(name).read(Path(root), allow_missing=allow_missing)
+
+
+def corpus_of(name: str) -> Corpus:
+    """The corpus whose reader is called `name`.
+
+    Raises:
+        EmofuseError: there is no such reader.
+    """
+    if name not in CORPORA:
+        raise EmofuseError(f"unknown corpus reader {name!r}; expected one of {', '.join([*CORPORA, *GENERIC])}.")
+    return CORPORA[name]

@@ -7,14 +7,6 @@ from typing import Any
 
 from emofuse.inference.bundle import Bundle
 
-# Licence and citation of the corpora that emofuse has readers for.
-CORPORA = {
-    "ravdess": ("CC BY-NC-SA 4.0", "Livingstone & Russo 2018, doi 10.1371/journal.pone.0196391"),
-    "nemo": ("CC BY-NC-SA 4.0", "Christop 2024, nEMO: Dataset of Emotional Speech in Polish"),
-    "meld": ("GPL-3.0", "Poria et al. 2019, MELD: A Multimodal Multi-Party Dataset for Emotion Recognition"),
-    "emobank": ("CC BY-SA 4.0", "Buechel & Hahn 2017, EmoBank"),
-}
-
 
 def licence_of(corpora: list[dict[str, Any]]) -> str:
     """Licence of weights trained on these corpora, as far as they are known.
@@ -22,8 +14,13 @@ def licence_of(corpora: list[dict[str, Any]]) -> str:
     >>> licence_of([{"name": "ravdess"}, {"name": "meld"}])
     'CC BY-NC-SA 4.0 (non-commercial)'
     """
-    if any("-NC" in CORPORA.get(corpus["name"], ("", ""))[0] for corpus in corpora):
+    from emofuse.corpora import CORPORA  # imports pandas, which prediction does without
+
+    licences = [CORPORA[corpus["name"]].about.licence for corpus in corpora if corpus["name"] in CORPORA]
+    if any("-NC" in licence for licence in licences):
         return "CC BY-NC-SA 4.0 (non-commercial)"
+    if any("research" in licence for licence in licences):
+        return "for research only, as the licences of the training data say"
     return "as the training data allow"
 
 
@@ -71,7 +68,10 @@ def model_card(bundle: Bundle) -> str:
 
 
 def _corpus(facts: dict[str, Any]) -> str:
-    licence, source = CORPORA.get(facts["name"], (facts.get("licence", "ask its owner"), "-"))
+    from emofuse.corpora import CORPORA
+
+    known = CORPORA.get(facts["name"])
+    licence, source = (known.about.licence, known.about.citation) if known else ("ask its owner", "-")
     cells = [facts["name"], *(facts.get(key, "-") for key in ("rows", "with_audio", "with_text", "speakers"))]
     return "| " + " | ".join(map(str, [*cells, ", ".join(facts.get("languages", [])) or "-", licence, source])) + " |"
 
