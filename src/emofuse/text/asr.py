@@ -116,9 +116,8 @@ class Transcriber:
         """Transcribe several clips, as many at once as the transcriber has workers.
 
         Each clip is decoded by itself, so a transcript never depends on the others. Whisper hears 30 seconds whatever
-        the length of the clip, and one clip keeps a core busy: on a processor, joining clips into one call of the
-        network (faster-whisper's batches of 8 and 16) took 1.1 to 1.3 times as long as one after the other, and two
-        workers of one thread 0.6 times as long as one worker of two threads.
+        the length of the clip, so one clip keeps a core busy: workers of one thread each are faster than one worker
+        with all threads, and joining clips into one call of the network gains nothing on a processor.
 
         Args:
             samples: clips as for `transcribe`.
