@@ -34,8 +34,7 @@ def handbook(corpora: Mapping[str, Corpus]) -> str:
     """All pages, docs/corpora.md: `emofuse corpus list --markdown`."""
     head = (
         "# Corpora\n\nWritten by `emofuse corpus list --markdown`. emofuse ships no corpus: get it from its owner, "
-        "under its owner's licence.\n`emofuse corpus prepare NAME ROOT OUT.parquet` reads it into a table of utterances."
-        "\n\n"
+        "under its owner's licence.\n`emofuse corpus prepare NAME ROOT OUT.parquet` reads it into a table.\n\n"
     )
     return head + "\n".join(page(name, corpus) for name, corpus in corpora.items())
 

@@ -71,7 +71,8 @@ def _corpus(facts: dict[str, Any]) -> str:
     from emofuse.corpora import CORPORA
 
     known = CORPORA.get(facts["name"])
-    licence, source = (known.about.licence, known.about.citation) if known else ("ask its owner", "-")
+    licence = known.about.licence if known else facts.get("licence", "ask its owner")
+    source = known.about.citation if known else "-"
     cells = [facts["name"], *(facts.get(key, "-") for key in ("rows", "with_audio", "with_text", "speakers"))]
     return "| " + " | ".join(map(str, [*cells, ", ".join(facts.get("languages", [])) or "-", licence, source])) + " |"
 
