@@ -137,3 +137,10 @@ def test_bad_ratings() -> None:
         agreement(make_table([{"key": "c/1", "text": "x", "ratings": '[{"arousal": "high"}]'}], "c"))
     with pytest.raises(TableError, match=r"c/1: ratings is no JSON list"):
         agreement(make_table([{"key": "c/1", "text": "x", "ratings": '{"arousal": 1}'}], "c"))
+
+
+def test_what_speakers_say_of_themselves_does_not_count() -> None:
+    df = table(TEXTBOOK)
+    own = {"annotator": "C-F1", "emotion": "other", "arousal": 9, "self": True}
+    df["ratings"] = [json.dumps([*json.loads(ratings), own]) for ratings in df["ratings"]]
+    assert agreement(df) == agreement(table(TEXTBOOK))

@@ -79,10 +79,10 @@ def test_ratings_keep_every_evaluator_and_votes_only_the_external_ones(df: pd.Da
         {"annotator": "C-E2", "emotion": "anger"},
         {"annotator": "C-E3", "emotion": ["surprise", "fear"]},
         {"annotator": "C-E4", "emotion": ["other", "frustration"]},
-        {"annotator": "C-F1", "emotion": "neutral"},
+        {"annotator": "C-F1", "emotion": "neutral", "self": True},
         {"annotator": "A-E3", "valence": 3, "arousal": 4, "dominance": 2},
         {"annotator": "A-E4", "valence": 2, "arousal": 4, "dominance": 4},
-        {"annotator": "A-F1", "valence": 3},
+        {"annotator": "A-F1", "valence": 3, "self": True},
     ]
     assert json.loads(row["votes"]) == {"anger": 1, "surprise": 1, "fear": 1, "other": 1, "frustration": 1}
     excited = df[df["original_emotion"] == "excited"].iloc[0]

@@ -29,7 +29,8 @@ def agreement(df: pd.DataFrame, *, seed: int = 0) -> dict[str, dict[str, Any]]:
     """Agreement between the annotators of each corpus, from the column `ratings`.
 
     Of several ratings of an utterance by one annotator the first counts; ratings without a name are by different
-    annotators. Emotion: only annotators who gave exactly one category of an utterance count there.
+    annotators. Speakers' ratings of themselves (marked "self": true) do not count. Emotion: only annotators who gave
+    exactly one category of an utterance count there.
 
     Args:
         df: utterance table. Ratings are on the corpus's own scale, which no figure depends on.
@@ -226,6 +227,8 @@ def _collect(rows: pd.DataFrame) -> dict[str, _Ratings]:
     categories: dict[str, int] = {}
     for unit, (key, text) in enumerate(zip(rows["key"].tolist(), rows["ratings"].tolist(), strict=True)):
         for rating in _parsed(text, key):
+            if rating.get("self"):
+                continue
             name = rating.get("annotator")
             annotator = -1 if name is None else numbers.setdefault(str(name), len(numbers))
             for measure, (units, annotators, values) in found.items():

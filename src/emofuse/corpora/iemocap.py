@@ -34,8 +34,8 @@ ABOUT = About(
     "fear, surprise, disgust, other, undecided (no majority). Shared: excited counts as happiness; frustration, other "
     "and undecided have no counterpart. Valence, arousal (activation), dominance: means of ratings on 1-5. Ratings "
     "hold every evaluator under the name in the file: C-E1 and so on gave categories (one or several), A-E1 and so on "
-    "dimensions, C-F1, C-M1, A-F1, A-M1 are the actors' self-evaluations. Votes count the categories of the external "
-    "evaluators (C-E) only, each category of an evaluator once. Dialogue acts (SwDA codes) were made by "
+    "dimensions; C-F1, C-M1, A-F1, A-M1 are the actors' evaluations of themselves, marked self. Votes count the "
+    "categories of the external evaluators (C-E) only, each category of an evaluator once. Dialogue acts (SwDA codes) were made by "
     "machine, by an ensemble of neural classifiers; xx, where those do not agree, is left empty.",
     protocol="Four classes with excited merged into happiness: 5,531 of 10,039 utterances (anger 1,103, happiness "
     "1,636, sadness 1,084, neutral 1,708). Leave one session out, with another session, or one speaker of the test "
@@ -190,8 +190,13 @@ def _rating(evaluator: str, text: str) -> dict[str, Any]:
     return {"annotator": evaluator, **{_DIMENSIONS[name]: float(value) for name, value in values}}
 
 
+def _marked(rating: dict[str, Any]) -> dict[str, Any]:
+    """A rating, marked where it is of the actor herself or himself (C-F1, A-M1)."""
+    return rating if "-E" in rating["annotator"] else {**rating, "self": True}
+
+
 def _rated(row: dict[str, Any], ratings: list[dict[str, Any]]) -> dict[str, Any]:
-    ratings = [rating for rating in ratings if len(rating) > 1]
+    ratings = [_marked(rating) for rating in ratings if len(rating) > 1]
     votes: Counter[str] = Counter()
     for rating in ratings:
         if rating["annotator"].startswith("C-E"):
