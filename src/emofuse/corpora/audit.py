@@ -1,0 +1,118 @@
+"""What may be wrong with a corpus and its split, found before anything is trained.
+
+Severities:
+
+- error: results are no measure of what they claim. A speaker in two parts (also where the corpus's official split is
+  so: whoever runs the audit decides what to do then), a key in two parts or not in the table, no row to train on, the
+  same or nearly the same audio in two parts, audio that cannot be decoded.
+- warning: results must be read with it in mind. Unknown speakers; sentences of dev or test that stand in train, the
+  same or nearly so, in 1 % of its rows or more; an empty dev or test part; speakers whose category is nearly given
+  (bias-corrected Cramér's V of .3 or more, or a tenth of the speakers beyond chance with one category only); categories
+  that lack in a part, or a total variation distance of .1 or more beyond chance; dimensions whose means differ by half
+  a standard deviation or more; transcripts, labels or audio missing in more than 5 % of a part's rows; copies of clips
+  within a part; silent or too short clips; clipping in 1 % of the clips or more.
+- note: the same in lesser degree, rows in no part, a table without any transcript or audio, checks that were left out.
+- ok: looked for and not found.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from emofuse.corpora import checks, checks_audio
+from emofuse.corpora.findings import Finding, Severity
+from emofuse.corpora.labels import DIMENSIONS
+from emofuse.corpora.splits import PARTS, Split
+from emofuse.files import cache_dir
+
+_READ = ("key", "file", "start", "end", "speaker", "text", "emotion", "original_emotion", *DIMENSIONS)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Findings on a table and its split, one a check.
+
+    Attributes:
+        rule: how the split came about.
+        rows: number of rows by part.
+        findings: in the order of the checks, also of those that pass.
+    """
+
+    rule: str
+    rows: dict[str, int]
+    findings: tuple[Finding, ...]
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is an error."""
+        return any(finding.severity == "error" for finding in self.findings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, JSON-able."""
+        findings = [finding.to_dict() for finding in self.findings]
+        return {"rule": self.rule, "rows": self.rows, "failed": self.failed, "findings": findings}
+
+
+def audit(
+    df: pd.DataFrame, split: Split, *, audio: bool, progress: bool = False, cache: Path | str | None = None
+) -> Audit:
+    """Check a split of an utterance table for what makes results look better, or other, than they are.
+
+    Args:
+        df: utterance table with the columns of `table.COLUMNS`.
+        split: keys of its parts.
+        audio: decode every clip too, to find copies and clips of no use; the first time about a minute for 10,000.
+        progress: show a bar while audio is decoded.
+        cache: SQLite file of decoded facts; None: audio-index.sqlite in the cache folder.
+
+    Raises:
+        EmofuseError: the cache cannot be used.
+    """
+    part_of = {key: part for part in PARTS for key in getattr(split, part)}
+    table = df[list(_READ)].assign(part=df["key"].map(part_of))
+    found = chain(
+        checks.parts(table, split),
+        checks.speakers(table, split),
+        checks.sentences(table),
+        checks.confounding(table),
+        checks.drift(table),
+        checks.missing(table),
+        checks_audio.audio(table, Path(cache or cache_dir() / "audio-index.sqlite"), progress)
+        if audio
+        else checks_audio.unchecked(),
+    )
+    return Audit(split.rule, {part: len(getattr(split, part)) for part in PARTS}, tuple(found))
+
+
+def render(audit: Audit, *, width: int | None = 120, colour: bool = False) -> str:
+    """The audit as a table for people, one line a check, `width` characters wide (None: as the terminal)."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    styles: dict[Severity, str] = {"ok": "green", "note": "cyan", "warning": "yellow", "error": "bold red"}
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name, ratio in (("", None), ("check", 5), ("found", 10), ("what to do", 8)):
+        table.add_column(name, overflow="fold", ratio=ratio, no_wrap=not name)
+    for finding in audit.findings:
+        found = finding.message
+        if finding.examples and finding.severity != "ok":
+            found += f" [{', '.join(finding.examples)}{', ...' if finding.count > len(finding.examples) else ''}]"
+        cells = (Text(finding.severity, styles[finding.severity]), finding.check, found, finding.advice)
+        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in cells))
+    buffer = io.StringIO()
+    console = Console(file=buffer, width=width, force_terminal=colour, highlight=False)
+    console.print(Text(f"Audit of the split: {audit.rule}"))
+    console.print(table)
+    counts = {level: sum(f.severity == level for f in audit.findings) for level in ("error", "warning")}
+    told = ", ".join(f"{n} {level}{'s' * (n != 1)}" for level, n in counts.items())
+    verdict = "failed. Mend the errors, or say beside every result why they stand." if audit.failed else "passed."
+    console.print(Text(f"{told}: {verdict}"))
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
