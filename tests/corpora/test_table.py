@@ -342,3 +342,14 @@ def test_one_listing_of_a_folder_finds_the_files_that_lack(tmp_path: Path, monke
     monkeypatch.setattr(os.path, "isfile", lambda file: looked_at.append(file) or isfile(file))
     assert absent_files([*files, *lacking, None, float("nan")]) == set(lacking)
     assert set(looked_at) == set(lacking)
+
+
+def test_parquet_with_an_index_and_nested_columns(tmp_path: Path) -> None:
+    votes = [{"fear": 2}, None]
+    df = pd.DataFrame({"text": ["x", "y"], "ratings": [[{"valence": 1}], None], "votes": votes, "a.b": [1, 2]})
+    df.set_index(pd.Index(["k", "l"], name="key")).to_parquet(tmp_path / "named.parquet")
+    read = read_table(tmp_path / "named.parquet")
+    assert read["key"].tolist() == ["k", "l"] and read["ratings"].tolist() == ['[{"valence": 1}]', None]
+    assert read["votes"].tolist() == ['{"fear": 2}', None] and read["a.b"].tolist() == [1, 2]
+    df.assign(key=["k", "l"]).set_index(pd.Index([5, 7])).to_parquet(tmp_path / "numbered.parquet")
+    assert list(read_table(tmp_path / "numbered.parquet").columns) == [*COLUMNS, "votes", "a.b"]

@@ -92,8 +92,8 @@ def read_table(
     """Read and check an utterance table in CSV, TSV, JSON Lines (all UTF-8) or Parquet.
 
     Relative audio files are resolved against the folder of the table. Columns that are not in `COLUMNS` are kept as
-    extras; an extra whose name is nearly that of an absent known column is taken for a slip and refused. In JSON Lines
-    lists and objects (ratings, votes) become JSON strings.
+    extras; an extra whose name is nearly that of an absent known column is taken for a slip and refused. Lists and
+    objects in JSON Lines and Parquet (ratings, votes) become JSON strings.
 
     Args:
         path: .csv, .tsv, .jsonl (or .ndjson) or .parquet.

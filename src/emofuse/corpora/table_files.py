@@ -159,12 +159,31 @@ def _named(names: list[str], columns: list[list[str]], path: Path) -> dict[str, 
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
+    import pyarrow.parquet
+
     try:
-        return pd.read_parquet(path)
+        with pyarrow.parquet.ParquetFile(path) as file:
+            names = [name for name in file.schema_arrow.names if not name.startswith("__index_level_")]  # of pandas
+            return pd.DataFrame({name: _parquet_column(file, name) for name in names})
     except OSError as error:
         raise TableError(f"{path}: table cannot be read ({error.strerror or error}).") from error
-    except ValueError as error:  # pyarrow's ArrowInvalid is one
+    except (ValueError, KeyError) as error:  # pyarrow's ArrowInvalid is a ValueError
         raise TableError(f"{path}: no valid Parquet file ({error}).") from error
+
+
+def _parquet_column(file: Any, name: str) -> pd.Series:
+    """One column, strings as objects: all at once, the strings would be in memory twice."""
+    import pyarrow
+
+    column = file.read([name]).column(name)
+    if pyarrow.types.is_nested(column.type):
+        return pd.Series([_flat(cell) for cell in column.to_pylist()], dtype=object)
+    values = column.to_pandas()
+    if pd.api.types.is_string_dtype(values.dtype):
+        del column
+        values = values.astype(object)
+        pyarrow.default_memory_pool().release_unused()
+    return values
 
 
 def _read_objects(file: TextIO, path: Path) -> tuple[pd.DataFrame, np.ndarray]:
@@ -198,19 +217,26 @@ def _write_objects(df: pd.DataFrame, path: Path) -> None:
 
 def absolute(files: Sequence[str | None], folder: str) -> list[str | None]:
     """Audio files as absolute paths; relative ones start from `folder`."""
-    return [f and os.path.normpath(os.path.join(folder, f)) for f in files]
+    return _placed(files, lambda head: os.path.normpath(os.path.join(folder, head)))
 
 
 def relative(files: Sequence[str | None], folder: str) -> list[str | None]:
     """Absolute audio files as seen from `folder`, with forward slashes; relative ones are taken to be so already."""
-    seen: dict[str, str] = {}
-    found = []
+    found = _placed(files, lambda head: _seen_from(folder, head) if os.path.isabs(head) else head)
+    return [file and file.replace(os.sep, "/") for file in found]
+
+
+def _placed(files: Sequence[str | None], place: Callable[[str], str]) -> list[str | None]:
+    """The files in other folders: `place` says for each folder, asked once, which."""
+    places: dict[str, str] = {}
+    found: list[str | None] = []
     for file in files:
-        if file is not None and os.path.isabs(file):
+        if file is not None:
             head, name = os.path.split(file)
-            if head not in seen:
-                seen[head] = _seen_from(folder, head)
-            file = (seen[head] + name).replace(os.sep, "/")
+            if head not in places:
+                there = place(head)
+                places[head] = os.path.join(there, "") if there else ""
+            file = places[head] + name
         found.append(file)
     return found
 
@@ -222,16 +248,16 @@ def absent_files(files: Iterable[str | float | None]) -> set[str]:
         by_folder.setdefault(file.rpartition(os.sep)[0], []).append(file)
     absent = set()
     for folder, wanted in by_folder.items():
-        there = _file_names(folder) if len(wanted) >= _WORTH_LISTING else set()
-        absent |= {f for f in wanted if f[len(folder) + 1 :] not in there and not os.path.isfile(f)}
+        there = _files_in(folder) if len(wanted) >= _WORTH_LISTING else set()
+        absent |= {file for file in set(wanted) - there if not os.path.isfile(file)}
     return absent
 
 
-def _file_names(folder: str) -> set[str]:
-    """Names of the files in a folder: one listing is far cheaper than a look at each file, over a network above all."""
+def _files_in(folder: str) -> set[str]:
+    """One listing is far cheaper than a look at each file, over a network above all."""
     try:
-        with os.scandir(folder or os.curdir) as entries:
-            return {entry.name for entry in entries if entry.is_file()}
+        with os.scandir(folder) as entries:
+            return {entry.path for entry in entries if entry.is_file()}
     except OSError:
         return set()
 
@@ -240,5 +266,5 @@ def _seen_from(folder: str, place: str) -> str:
     try:
         relative = os.path.relpath(place, folder)
     except ValueError:  # on another drive
-        relative = place
-    return "" if relative == os.curdir else os.path.join(relative, "")
+        return place
+    return "" if relative == os.curdir else relative
