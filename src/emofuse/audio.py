@@ -75,16 +75,31 @@ def read_audio(path: Path | str, *, start: float = 0.0, end: float | None = None
         AudioError: the file is absent, no file, unreadable, empty, truncated, damaged or no audio; the segment
             ends before it starts or starts after the recording ends; or what `check_samples` raises.
     """
+    samples = decode(path, start=start, end=end)
+    check_samples(samples, f"{path}{_stretch(start, end)}")
+    return samples
+
+
+def decode(path: Path | str, *, start: float = 0.0, end: float | None = None) -> np.ndarray:
+    """As `read_audio`, but what `check_samples` would refuse (silence, a clip that is too short) is given too.
+
+    Raises:
+        AudioError: as `read_audio`, but not what `check_samples` raises.
+    """
     path = Path(path)
     start = 0.0 if math.isnan(start) else start
     end = math.inf if end is None or math.isnan(end) else end
     if not 0 <= start < end:
         raise AudioError(f"{path}: segment from {start:g} s to {end:g} s. Expected 0 <= start < end, in seconds.")
     _check_file(path)
-    samples = _resampled(_mono_blocks(path, start, end))
-    part = f", {start:g} s to {end:g} s" if math.isfinite(end) else f", from {start:g} s on" if start else ""
-    check_samples(samples, f"{path}{part}")
-    return samples
+    return _resampled(_mono_blocks(path, start, end))
+
+
+def _stretch(start: float, end: float | None) -> str:
+    """The segment in words; nothing for a whole recording."""
+    if end is not None and math.isfinite(end):
+        return f", {start:g} s to {end:g} s"
+    return f", from {start:g} s on" if start > 0 else ""
 
 
 def check_samples(samples: np.ndarray, source: Path | str) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from emofuse import __version__
+from emofuse import __version__, cli_corpus
 from emofuse.errors import EmofuseError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Speech emotion recognition from voice and words together.",
 )
+app.add_typer(cli_corpus.app, name="corpus")
 
 
 class Format(StrEnum):

@@ -1,4 +1,5 @@
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from emofuse.config import TrainingConfig
 from emofuse.corpora.table import make_table
 from emofuse.training.augment import drop_modality, mixup, spec_augment
 from emofuse.training.data import Utterances, bucketed_batches, eval_loader, train_loader
-from emofuse.training.features import compute_features
+from emofuse.training.features import clips_of, compute_features
 
 LABELS = ["neutral", "anger"]
 
@@ -56,19 +57,35 @@ def test_features_are_those_of_the_front_end_and_of_segments(table, tmp_path):
 def test_feature_cache_follows_the_content(table, tmp_path):
     cache = tmp_path / "cache"
     compute_features(table, cache)
-    compute_features(table.assign(key=table["key"] + "x"), cache)
-    assert len(list(cache.iterdir())) == 1
+    size = len(compute_features(table.assign(key=table["key"] + "x"), cache).frames)
     soundfile.write(table["file"][0], np.random.default_rng(9).normal(size=16000) * 0.1, 16000)
-    assert compute_features(table, cache).length((table["file"][0], None, None)) == 101
-    assert len(list(cache.iterdir())) == 2
+    changed = compute_features(table, cache)
+    assert changed.length((table["file"][0], None, None)) == 101
+    assert len(changed.frames) == size + 101  # the others were not computed again
 
 
-def test_bad_audio_names_the_utterance_and_leaves_nothing(table, tmp_path):
+def test_feature_cache_goes_on_after_a_kill(table, tmp_path):
+    cache = tmp_path / "cache"
+    with open(table["file"][3], "r+b") as file:
+        sound = file.read()
+        file.truncate(1000)
+    with pytest.raises(AudioError, match=r"utterance k[36]: .*truncated"):
+        compute_features(table, cache)
+    (frames,) = cache.glob("*/frames.f16")
+    with frames.open("ab") as file:
+        file.write(b"half a frame that a kill left behind")
+    Path(table["file"][3]).write_bytes(sound)
+    features = compute_features(table, cache)
+    for file in table["file"].dropna().unique():
+        np.testing.assert_allclose(features[(file, None, None)], log_mel(read_audio(file)), atol=0.05)
+    assert frames.stat().st_size == sum(features.length(clip) for clip in set(clips_of(table)) if clip) * 64 * 2
+
+
+def test_bad_audio_names_the_utterance(table, tmp_path):
     with open(table["file"][1], "w") as file:
         file.write("no audio")
     with pytest.raises(AudioError, match="utterance k1"):
         compute_features(table, tmp_path / "cache")
-    assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_batch_marks_what_is_missing(data):
@@ -89,10 +106,29 @@ def test_balanced_within_each_corpus(data, table):
     rows = Utterances(
         table, labels=LABELS, label_column="emotion", features=data.features, embeddings={}, text_dim=5, balanced=True
     )
-    weight = pd.Series(rows.weight).groupby([rows.table["corpus"], rows.label]).sum()
-    assert weight["made-up"].to_dict() == pytest.approx({-1: 0, 0: 3, 1: 3})
-    assert weight["other"].to_dict() == pytest.approx({0: 1.5, 1: 1.5})
+    target = pd.DataFrame(rows.target).groupby(rows.table["corpus"]).sum()
+    assert target.loc["made-up"].tolist() == [3, 3]
+    assert target.loc["other"].tolist() == [1.5, 1.5]
     assert rows.batch([7]).target.tolist() == [[0.75, 0]]
+
+
+def test_votes_are_soft_targets_also_of_rows_without_a_majority(data, table):
+    votes = ['{"neutral": 3, "anger": 1, "contempt": 4}', None, "{}", '{"fear": 2}', None, None, '{"anger": 1}']
+    arguments = {"labels": LABELS, "label_column": "emotion", "features": data.features, "embeddings": {}}
+    rows = Utterances(table.assign(votes=votes), soft=True, text_dim=5, **arguments)
+    expected = [[0.75, 0.25], [0, 1], [1, 0], [0, 1], [1, 0], [0, 1], [0, 1]]
+    np.testing.assert_allclose(rows.target, expected)
+    assert rows.label.tolist() == [0, 1, 0, 1, 0, 1, -1]
+    balanced = Utterances(table.assign(votes=votes), soft=True, text_dim=5, balanced=True, **arguments)
+    np.testing.assert_allclose(balanced.target.sum(axis=0), [3.5, 3.5])
+    hard = Utterances(table.assign(votes=votes), text_dim=5, **arguments)
+    np.testing.assert_array_equal(hard.target[0], [1, 0])
+
+
+def test_steps_of_an_epoch(data):
+    config = TrainingConfig(batch_size=2, crop_seconds=0.5, epoch_steps=2)
+    assert len(list(train_loader(data, config, seed=0, epoch=0))) == 2
+    assert len(list(train_loader(data, config.model_copy(update={"epoch_steps": 0}), seed=0, epoch=0))) == 3
 
 
 def test_crop_is_a_stretch_of_the_clip(data):

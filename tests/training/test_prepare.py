@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from emofuse.config import parse_recipe
-from emofuse.corpora.table import make_table, write_table
+from emofuse.config import SplitConfig, parse_recipe
+from emofuse.corpora.splits import freeze, make_split
+from emofuse.corpora.table import make_table, read_table, write_table
 from emofuse.errors import EmofuseError
 from emofuse.training import prepare as module
 from emofuse.training.prepare import prepare
@@ -93,10 +94,72 @@ def test_rows_without_a_usable_label_or_modality_are_left_out_and_told(tmp_path)
     found = prepare(recipe(data={"labels": {"names": ["neutral", "anger"]}}), data=tmp_path)
     assert "voices: 6 of 18 rows left out" in found.notes[0]
     assert (found.parts["train"].label >= 0).all()
-    with pytest.raises(EmofuseError, match="no row of the corpus"):
+    with pytest.raises(EmofuseError, match="no row of words has a label"):
         prepare(recipe(model={"fusion": "audio_only"}), data=tmp_path)
     with pytest.raises(EmofuseError, match="bliss"):
         prepare(recipe(data={"labels": {"names": ["bliss"]}}), data=tmp_path)
+
+
+def test_rows_are_chosen_by_column_and_categories_merged(tmp_path):
+    voices = {"reader": "table", "root": "voices.csv", "where": {"speaker": ["v0", "v1", "v2"]}}
+    labels = {"names": ["neutral", "aroused"], "merge": {"anger": "aroused", "happiness": "aroused"}}
+    corpora = [voices | {"split": {"rule": "leave_one_out", "fold": 1}}]
+    found = prepare(recipe(data={"corpora": corpora, "labels": labels}), data=tmp_path)
+    assert {part: set(rows.table["speaker"]) for part, rows in found.parts.items()} == {
+        "train": {"v0"},
+        "dev": {"v2"},
+        "test": {"v1"},
+    }
+    assert found.parts["train"].label.tolist() == [0, 1, 1]
+
+
+def test_rows_that_only_votes_label_train_with_soft_targets(tmp_path):
+    table = read_table(tmp_path / "voices.csv")
+    table["votes"] = '{"anger": 1, "neutral": 3}'
+    table.loc[table["emotion"] == "happiness", ["emotion"]] = None
+    write_table(table, tmp_path / "voted.csv")
+    corpora = [{"reader": "table", "root": "voted.csv", "split": {"rule": "k_fold", "k": 3}}]
+    sizes = []
+    for soft in (False, True):
+        data = {"corpora": corpora, "labels": {"names": EMOTIONS, "soft": soft}}
+        found = prepare(recipe(data=data, training={"class_balanced": False}), data=tmp_path)
+        sizes.append(len(found.parts["train"]))
+    assert sizes == [4, 6]
+    np.testing.assert_allclose(found.parts["train"].target, [[0.75, 0.25, 0]] * 6)
+
+
+def test_transcripts_by_column_and_confidence(tmp_path):
+    table = read_table(tmp_path / "voices.csv")
+    table["human_text"] = "as a human heard it"
+    table["asr_confidence"] = [0.2, 0.8] * 9
+    write_table(table, tmp_path / "heard.csv")
+    corpora = [{"reader": "table", "root": "heard.csv", "split": {"rule": "k_fold", "k": 3}}]
+    found = prepare(recipe(data={"corpora": corpora}, text={"min_confidence": 0.5}), data=tmp_path)
+    rows = found.parts["train"].table
+    assert (rows["text"].notna() == (rows["asr_confidence"] > 0.5)).all() and rows["text"].notna().any()
+    found = prepare(recipe(data={"corpora": corpora}, text={"column": "human_text"}), data=tmp_path)
+    assert set(found.parts["train"].table["text"]) == {"as a human heard it"}
+    with pytest.raises(EmofuseError, match="voices has no column 'human_text'"):
+        prepare(recipe(text={"column": "human_text"}), data=tmp_path)
+
+
+def test_frozen_split_of_the_whole_corpus_holds_for_the_rows_that_are_used(tmp_path):
+    freeze(read_table(tmp_path / "voices.csv"), SplitConfig(rule="k_fold", k=3), tmp_path / "split.json")
+    corpora = [{"reader": "table", "root": "voices.csv", "where": {"emotion": ["neutral", "anger"]}}]
+    corpora[0]["split"] = {"rule": "given", "folds": "split.json", "fold": 2}
+    found = prepare(recipe(data={"corpora": corpora}), data=tmp_path)
+    frozen = make_split(read_table(tmp_path / "voices.csv"), SplitConfig(rule="k_fold", k=3, fold=2))
+    assert len(frozen.test) == 6 and len(found.split.test) == 4
+    assert set(found.split.test) < set(frozen.test)
+
+
+def test_audit_comes_with_the_data(tmp_path):
+    audits = prepare(recipe(), data=tmp_path).audits
+    assert list(audits) == ["voices", "words"] and not audits["voices"].failed
+    words = read_table(tmp_path / "words.csv")
+    words["speaker"] = "w"
+    write_table(words, tmp_path / "words.csv")
+    assert prepare(recipe(), data=tmp_path).audits["words"].failed
 
 
 def test_absent_corpus_is_named(tmp_path):

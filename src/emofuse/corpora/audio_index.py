@@ -16,17 +16,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from emofuse.audio import (
-    MIN_SECONDS,
-    SAMPLE_RATE,
-    SILENCE_PEAK,
-    AudioError,
-    FrontEnd,
-    _check_file,
-    _mono_blocks,
-    _resampled,
-    check_samples,
-)
+from emofuse.audio import MIN_SECONDS, SAMPLE_RATE, SILENCE_PEAK, AudioError, FrontEnd, check_samples, decode
 from emofuse.corpora import near_audio
 from emofuse.errors import EmofuseError
 from emofuse.files import sha256
@@ -114,7 +104,7 @@ def _content(file: str) -> str | None:
 def _measure(clip: Clip) -> Facts:
     file, start, end = clip
     try:
-        samples = _decoded(file, start, end)
+        samples = decode(file, start=start, end=end)
         seconds = len(samples) / SAMPLE_RATE
         if seconds < MIN_SECONDS:
             return None, seconds, None, None, False, None, None
@@ -129,10 +119,3 @@ def _measure(clip: Clip) -> Facts:
         return None, seconds, peak, clipped, True, None, None
     digest = hashlib.sha256(samples.tobytes()).hexdigest()
     return digest, seconds, peak, clipped, False, near_audio.fingerprint(samples).tobytes(), None
-
-
-def _decoded(file: str, start: float, end: float) -> np.ndarray:
-    """As `read_audio`, but silence and clips that are too short are given, not refused."""
-    path = Path(file)
-    _check_file(path)
-    return _resampled(_mono_blocks(path, start, end))

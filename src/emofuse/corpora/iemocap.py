@@ -35,8 +35,8 @@ ABOUT = About(
     "and undecided have no counterpart. Valence, arousal (activation), dominance: means of ratings on 1-5. Ratings "
     "hold every evaluator under the name in the file: C-E1 and so on gave categories (one or several), A-E1 and so on "
     "dimensions; C-F1, C-M1, A-F1, A-M1 are the actors' evaluations of themselves, marked self. Votes count the "
-    "categories of the external evaluators (C-E) only, each category of an evaluator once. Dialogue acts (SwDA codes) were made by "
-    "machine, by an ensemble of neural classifiers; xx, where those do not agree, is left empty.",
+    "categories of the external evaluators (C-E) only, each category of an evaluator once. Dialogue acts (SwDA codes) "
+    "were made by machine, by an ensemble of neural classifiers; xx, where those do not agree, is left empty.",
     protocol="Four classes with excited merged into happiness: 5,531 of 10,039 utterances (anger 1,103, happiness "
     "1,636, sadness 1,084, neutral 1,708). Leave one session out, with another session, or one speaker of the test "
     "session, as development set. Scripted sentences recur across sessions and leak through text: report improvised "

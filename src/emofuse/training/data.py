@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import numpy as np
@@ -26,6 +27,7 @@ class Utterances:
         table: utterance table; its order is kept, everything else is found by key.
         labels: names of the categories, in the order of the model's outputs.
         label_column: column with the category names; other names count as missing.
+        soft: the target of a row with `votes` is the share of its annotators that chose each category.
         features: log-Mel frames of the clips.
         embeddings: summary embedding by transcript, each (text_dim,).
         text_dim: length of a summary embedding.
@@ -38,6 +40,7 @@ class Utterances:
         *,
         labels: list[str],
         label_column: str,
+        soft: bool = False,
         features: Features,
         embeddings: dict[str, np.ndarray],
         text_dim: int,
@@ -45,11 +48,11 @@ class Utterances:
     ):
         self.table = table.reset_index(drop=True)
         self.clips = clips_of(self.table)
-        self.n_categories = len(labels)
         self.features = features
         self.text_dim = text_dim
         self.label = self.table[label_column].map({name: i for i, name in enumerate(labels)}).fillna(-1).to_numpy(int)
-        self.weight = _balance(self.table["corpus"], self.label) if balanced else np.ones(len(self.table))
+        shares = _shares(self.table, self.label, labels, soft)
+        self.target = _balance(self.table["corpus"], shares) if balanced else shares
         self.dimensions = torch.tensor(self.table[list(DIMENSIONS)].to_numpy(np.float32))
         self.has_audio = np.array([clip is not None for clip in self.clips])
         self.texts = [embeddings.get(t) if isinstance(t, str) else None for t in self.table["text"]]
@@ -67,13 +70,10 @@ class Utterances:
         longest = max((len(clip) for clip in clips), default=0) or 1
         log_mel = torch.zeros(len(rows), longest, self.features.frames.shape[1])
         text = torch.zeros(len(rows), self.text_dim)
-        target = torch.zeros(len(rows), self.n_categories)
         for i, (row, clip) in enumerate(zip(rows, clips, strict=True)):
             log_mel[i, : len(clip)] = torch.from_numpy(clip.astype(np.float32))
             if (embedding := self.texts[row]) is not None:
                 text[i] = torch.from_numpy(embedding)
-            if self.label[row] >= 0:
-                target[i, self.label[row]] = self.weight[row]
         return Batch(
             rows=torch.tensor(rows),
             log_mel=log_mel,
@@ -81,7 +81,7 @@ class Utterances:
             text=text,
             has_audio=torch.tensor(self.has_audio[rows]),
             has_text=torch.tensor([self.texts[row] is not None for row in rows]),
-            target=target,
+            target=torch.from_numpy(self.target[rows]),
             dimensions=self.dimensions[rows],
         )
 
@@ -98,14 +98,27 @@ class Utterances:
         return frames[start : start + crop]
 
 
-def _balance(corpus: pd.Series, label: np.ndarray) -> np.ndarray:
-    """Weight of each row: n / (categories * count), all counted within its corpus."""
-    rows = pd.DataFrame({"corpus": corpus.to_numpy(), "label": label})
-    labelled = rows[rows["label"] >= 0]
-    count = labelled.groupby(["corpus", "label"])["label"].transform("size")
-    by_corpus = labelled.groupby("corpus")["label"]
-    weight = by_corpus.transform("size") / (by_corpus.transform("nunique") * count)
-    return weight.reindex(rows.index).fillna(0.0).to_numpy()
+def _shares(table: pd.DataFrame, label: np.ndarray, names: list[str], soft: bool) -> np.ndarray:
+    """Share of each category in each row, float32 (rows, categories); zeros without a label."""
+    shares = np.zeros((len(table), len(names)), np.float32)
+    shares[label >= 0, label[label >= 0]] = 1
+    if soft and "votes" in table:
+        for i, text in enumerate(table["votes"]):
+            votes = json.loads(text) if isinstance(text, str) else {}
+            counts = np.array([votes.get(name, 0) for name in names], np.float32)
+            if counts.any():
+                shares[i] = counts / counts.sum()
+    return shares
+
+
+def _balance(corpus: pd.Series, shares: np.ndarray) -> np.ndarray:
+    """Shares times a weight of the category, n / (categories * its count), all counted within the row's corpus."""
+    weighted = shares.copy()
+    for name in corpus.unique():
+        rows = (corpus == name).to_numpy()
+        count = shares[rows].sum(axis=0)
+        weighted[rows] *= count.sum() / (max((count > 0).sum(), 1) * np.maximum(count, 1e-9))
+    return weighted
 
 
 def train_loader(
@@ -116,6 +129,7 @@ def train_loader(
     order = torch.Generator().manual_seed(seed_of(seed, epoch))
     # All clips have the length of the crop: what remains to be told apart is rows with audio and rows without.
     batches = list(bucketed_batches(data.has_audio, config.batch_size, generator=order))
+    batches = batches[: config.epoch_steps * world or None]
     batches = batches[: len(batches) // world * world or None][rank::world]  # each process has as many
     chance = torch.Generator().manual_seed(seed_of(seed, epoch, rank + 1))
 

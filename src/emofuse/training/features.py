@@ -1,19 +1,29 @@
-"""Log-Mel features of a corpus, computed once and memory-mapped."""
+"""Log-Mel features of clips, computed once, kept on disk and memory-mapped.
+
+The store grows clip by clip: a run that was killed goes on where it was, a table with one row more computes one clip
+more, and no more than one clip is ever in memory.
+"""
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
 import torch
+from filelock import FileLock
 from tqdm import tqdm
 
 from emofuse.audio import AudioError, FrontEnd, read_audio
-from emofuse.files import atomic, hash_of, read_json, sha256, write_json
+from emofuse.files import sha256
 from emofuse.models.front_end import LogMel
 
 Clip = tuple[str, float | None, float | None]
+_COMMIT_EVERY = 100  # clips: what a killed run computes again
 
 
 class Features:
@@ -24,12 +34,18 @@ class Features:
     Args:
         folder: written by `compute_features`.
         content: SHA-256 of each file.
+        n_mels: mel bands of a frame.
     """
 
-    def __init__(self, folder: Path, content: dict[str, str]):
-        self.frames = np.load(folder / "frames.npy", mmap_mode="r")  # (all frames, mels) float16
-        self._index: dict[str, list[int]] = read_json(folder / "index.json")
+    def __init__(self, folder: Path, content: dict[str, str], n_mels: int):
+        with closing(_open(folder)) as index:
+            clips = {clip: (start, n) for clip, start, n in index.execute("SELECT clip, start, frames FROM clips")}
+        self._index: dict[str, tuple[int, int]] = clips
         self._content = content
+        path = folder / "frames.f16"
+        n_frames = path.stat().st_size // (2 * n_mels)
+        empty = np.zeros((0, n_mels), np.float16)
+        self.frames = np.memmap(path, np.float16, "r", shape=(n_frames, n_mels)) if n_frames else empty
 
     def length(self, clip: Clip) -> int:
         """Number of frames of a clip."""
@@ -37,8 +53,8 @@ class Features:
 
     def __getitem__(self, clip: Clip) -> np.ndarray:
         """Frames of a clip, (frames, mels) float16 in dB."""
-        offset, n = self._index[clip_id(clip, self._content)]
-        return self.frames[offset : offset + n]
+        start, n = self._index[clip_id(clip, self._content)]
+        return self.frames[start : start + n]
 
 
 def clips_of(table: pd.DataFrame) -> list[Clip | None]:
@@ -55,9 +71,9 @@ def clip_id(clip: Clip, content: dict[str, str]) -> str:
 
 
 def compute_features(table: pd.DataFrame, cache: Path, *, front_end: FrontEnd | None = None) -> Features:
-    """Log-Mel features of every row that has a file, from the cache if its content was seen before.
+    """Log-Mel features of every row that has a file; clips that the store has already are not computed again.
 
-    The cache is keyed by a hash of the front end and of each clip's audio bytes, start and end.
+    There is a store for each front end; in it a clip is known by the hash of its file's bytes, start and end.
 
     Raises:
         AudioError: a file is no usable audio; the message names the utterance's key and the file.
@@ -66,26 +82,54 @@ def compute_features(table: pd.DataFrame, cache: Path, *, front_end: FrontEnd | 
     key_of = {clip: key for key, clip in zip(table["key"], clips_of(table), strict=True) if clip}
     content = {file: sha256(file) for file in sorted({clip[0] for clip in key_of})}
     clips = {clip_id(clip, content): clip for clip in sorted(key_of, key=str)}
-    folder = cache / f"log-mel-{hash_of([front_end.hash, sorted(clips)])[:24]}"
-    if not folder.exists():
-        with atomic(folder) as temporary:
-            temporary.mkdir()
-            _write(clips, key_of, temporary, front_end)
-    return Features(folder, content)
+    folder = cache / f"log-mel-{front_end.hash[:24]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "lock"), closing(_open(folder)) as index:
+        _add(clips, key_of, folder / "frames.f16", index, front_end)
+    return Features(folder, content, front_end.n_mels)
 
 
-def _write(clips: dict[str, Clip], key_of: dict[Clip, str], folder: Path, front_end: FrontEnd) -> None:
+def _open(folder: Path) -> sqlite3.Connection:
+    index = sqlite3.connect(folder / "index.sqlite")
+    index.execute("CREATE TABLE IF NOT EXISTS clips (clip TEXT PRIMARY KEY, start INTEGER, frames INTEGER)")
+    return index
+
+
+def _add(
+    clips: dict[str, Clip], key_of: dict[Clip, str], path: Path, index: sqlite3.Connection, front_end: FrontEnd
+) -> None:
+    known = {clip for (clip,) in index.execute("SELECT clip FROM clips")}
     log_mel = LogMel(front_end)
-    index, parts, offset = {}, [], 0
-    for identity, clip in tqdm(clips.items(), desc="log-Mel", leave=False, disable=None):
-        samples = _read(clip, key_of[clip])
-        with torch.inference_mode():
-            frames = log_mel(torch.from_numpy(samples)[None])[0].numpy().astype(np.float16)
-        index[identity] = [offset, len(frames)]
-        parts.append(frames)
-        offset += len(frames)
-    np.save(folder / "frames.npy", np.concatenate(parts) if parts else np.zeros((0, front_end.n_mels), np.float16))
-    write_json(folder / "index.json", index)
+    with _appending(path, index, front_end.n_mels) as (frames_file, end):
+        missing = [identity for identity in clips if identity not in known]
+        for i, identity in enumerate(tqdm(missing, desc="log-Mel", leave=False, disable=None), start=1):
+            samples = _read(clips[identity], key_of[clips[identity]])
+            with torch.inference_mode():
+                frames = log_mel(torch.from_numpy(samples)[None])[0].numpy().astype(np.float16)
+            frames_file.write(frames.tobytes())
+            index.execute("INSERT INTO clips VALUES (?, ?, ?)", (identity, end, len(frames)))
+            end += len(frames)
+            if i % _COMMIT_EVERY == 0:
+                frames_file.flush()
+                index.commit()
+
+
+@contextmanager
+def _appending(path: Path, index: sqlite3.Connection, n_mels: int) -> Iterator[tuple[BinaryIO, int]]:
+    """The file of frames, open at the end of what the index knows, and how many it knows.
+
+    What a killed run wrote past that end is cut off. What was added stays, also if the block fails.
+    """
+    (known,) = index.execute("SELECT COALESCE(MAX(start + frames), 0) FROM clips").fetchone()
+    path.touch()
+    with path.open("r+b") as file:
+        file.truncate(known * n_mels * 2)
+        file.seek(0, 2)
+        try:
+            yield file, known
+        finally:
+            file.flush()
+            index.commit()
 
 
 def _read(clip: Clip, key: str) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,13 +14,17 @@ import pandas as pd
 
 from emofuse.config import CorpusConfig, Recipe, TextConfig
 from emofuse.corpora import read_corpus
+from emofuse.corpora.audit import Audit, audit
 from emofuse.corpora.composed import compose
 from emofuse.corpora.labels import DIMENSIONS, weak_dimensions
-from emofuse.corpora.splits import PARTS, Split, make_split, shared_speakers
+from emofuse.corpora.select import select
+from emofuse.corpora.splits import PARTS, Split, make_split
 from emofuse.errors import EmofuseError
 from emofuse.files import cache_dir
 from emofuse.training.data import FRAMES_PER_SECOND, Utterances
 from emofuse.training.features import Features, clips_of, compute_features
+
+LABEL = "label"  # column that `prepare` adds: the category of the recipe's labels
 
 
 @dataclass
@@ -31,7 +36,8 @@ class Prepared:
         split: the keys of each part over all corpora (composed pairs are not in it).
         text: identity of the text encoder (name, weights_hash, pooling, dim), or None where the model reads no text.
         corpora: facts on each corpus for the model card.
-        notes: what a reader of the results should know (rows left out, shared speakers).
+        notes: what a reader of the results should know (rows left out).
+        audits: what the audit of each corpus and its split found, before rows were left out.
     """
 
     parts: dict[str, Utterances]
@@ -39,6 +45,7 @@ class Prepared:
     text: dict[str, Any] | None
     corpora: list[dict[str, Any]]
     notes: list[str]
+    audits: dict[str, Audit]
 
 
 def prepare(recipe: Recipe, *, data: Path | None = None) -> Prepared:
@@ -52,15 +59,15 @@ def prepare(recipe: Recipe, *, data: Path | None = None) -> Prepared:
         EmofuseError: a corpus is absent or has bad rows, or no row is left to train on.
     """
     tables, splits = [], []
+    audits: dict[str, Audit] = {}
     notes: list[str] = []
     for corpus in recipe.data.corpora:
-        table = _labelled(read_corpus(corpus.reader, _root(corpus, data)), recipe, notes)
-        split = make_split(table, corpus.split)
-        if shared := shared_speakers(table, split):
-            notes.append(
-                f"{corpus.reader}: {len(shared)} speakers stand in more than one part of its {split.rule} split."
-            )
-        tables.append(table)
+        table, split = read_and_split(corpus, data)
+        audits[_name(table)] = audit(table, split, audio=False)
+        table = _labelled(table, recipe, notes)
+        split = _restricted(split, table)
+        used = {key for part in PARTS for key in getattr(split, part)}
+        tables.append(table[table["key"].isin(used)])
         splits.append(split)
     whole = pd.concat(tables, ignore_index=True)
     split = splits[0] if len(splits) == 1 else _merge(splits)
@@ -77,7 +84,8 @@ def prepare(recipe: Recipe, *, data: Path | None = None) -> Prepared:
         part: Utterances(
             table,
             labels=recipe.data.labels.names,
-            label_column=recipe.data.labels.column,
+            label_column=LABEL,
+            soft=recipe.data.labels.soft,
             features=features,
             embeddings=embeddings,
             text_dim=text["dim"] if text else 1,
@@ -87,7 +95,7 @@ def prepare(recipe: Recipe, *, data: Path | None = None) -> Prepared:
     }
     if len(utterances["train"]) < 2 or len(utterances["dev"]) < 1:
         raise EmofuseError(f"recipe {recipe.name}: the split leaves too few rows: " + _sizes(utterances))
-    return Prepared(utterances, split, text, [_facts(table, features) for table in tables], notes)
+    return Prepared(utterances, split, text, [_facts(table, features) for table in tables], notes, audits)
 
 
 def embed(texts: Sequence[str], config: TextConfig) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -99,23 +107,58 @@ def embed(texts: Sequence[str], config: TextConfig) -> tuple[dict[str, Any], dic
     return encoder.identity, dict(zip(spoken, encoder.encode(spoken), strict=True))
 
 
-def _root(corpus: CorpusConfig, data: Path | None) -> Path:
+def read_and_split(config: CorpusConfig, data: Path | None) -> tuple[pd.DataFrame, Split]:
+    """The chosen rows of a corpus, and its split; a given split is of the whole corpus, others are of those rows."""
     base = data or (Path(os.environ["EMOFUSE_DATA"]) if "EMOFUSE_DATA" in os.environ else Path.cwd())
-    return base / corpus.root
+    table = read_corpus(
+        config.reader,
+        base / config.root,
+        allow_missing=config.allow_missing,
+        columns=config.columns,
+        emotions=config.emotions,
+        scale=config.scale,
+    )
+    rule = config.split
+    if rule.folds is not None and rule.folds.endswith(".json"):
+        rule = rule.model_copy(update={"folds": str(base / rule.folds)})
+    chosen = select(table, config.where)
+    split = make_split(table if rule.rule == "given" else chosen, rule)
+    return chosen, _restricted(split, chosen)
+
+
+def _restricted(split: Split, table: pd.DataFrame) -> Split:
+    """The split without keys that are not in the table."""
+    there = set(table["key"])
+    parts = {part: tuple(key for key in getattr(split, part) if key in there) for part in PARTS}
+    return Split(**parts, rule=split.rule)
 
 
 def _labelled(table: pd.DataFrame, recipe: Recipe, notes: list[str]) -> pd.DataFrame:
-    """Rows that can teach or test at least one head of the model, and one modality that it reads."""
-    labels, languages = recipe.data.labels, recipe.text.languages
-    if languages is not None:
-        foreign = table["language"].notna() & ~table["language"].isin(languages)
-        table = table.assign(text=table["text"].mask(foreign, None))
+    """Rows that can teach or test at least one head of the model, and one modality that it reads.
+
+    The column `LABEL` is added: the category of the recipe's labels, None for others.
+    """
+    labels, text = recipe.data.labels, recipe.text
+    for column in (labels.column, text.column):
+        if column not in table:
+            there = ", ".join(table.columns)
+            raise EmofuseError(f"recipe {recipe.name}: {_name(table)} has no column {column!r}. There are {there}.")
+    table = table.assign(text=table[text.column])
+    if text.min_confidence and text.column == "text" and "asr_confidence" in table:
+        table["text"] = table["text"].mask(table["asr_confidence"] < text.min_confidence, None)
+    if text.languages is not None:
+        foreign = table["language"].notna() & ~table["language"].isin(text.languages)
+        table["text"] = table["text"].mask(foreign, None)
     if labels.weak_dimensions:
         spoken = table["file"].notna()
         table = pd.concat([weak_dimensions(table[spoken]), table[~spoken]]).sort_index()
+    named = table[labels.column].replace(labels.merge)
+    table[LABEL] = named.where(named.isin(labels.names), None)
     useful = pd.Series(False, index=table.index)
     if "categories" in recipe.model.heads:
-        useful |= table[labels.column].isin(labels.names)
+        useful |= table[LABEL].notna()
+        if labels.soft and "votes" in table:
+            useful |= table["votes"].map(lambda votes: _any_vote(votes, labels.names))
     if "dimensions" in recipe.model.heads:
         useful |= table[list(DIMENSIONS)].notna().any(axis=1)
     if recipe.model.fusion == "audio_only":
@@ -123,16 +166,23 @@ def _labelled(table: pd.DataFrame, recipe: Recipe, notes: list[str]) -> pd.DataF
     if recipe.model.fusion == "text_only":
         useful &= table["text"].notna()
     if left_out := int((~useful).sum()):
-        name = table["corpus"].iloc[0]
         notes.append(
-            f"{name}: {left_out} of {len(table)} rows left out (no label or no modality that this model uses)."
+            f"{_name(table)}: {left_out} of {len(table)} rows left out (no label or no modality that this model uses)."
         )
     if not useful.any():
         raise EmofuseError(
-            f"recipe {recipe.name}: no row of the corpus has a label among {labels.names} (column {labels.column}) "
+            f"recipe {recipe.name}: no row of {_name(table)} has a label among {labels.names} (column {labels.column}) "
             "and a modality that the model reads."
         )
     return table[useful].reset_index(drop=True)
+
+
+def _any_vote(votes: object, names: list[str]) -> bool:
+    return isinstance(votes, str) and any(json.loads(votes).get(name) for name in names)
+
+
+def _name(table: pd.DataFrame) -> str:
+    return ", ".join(sorted(table["corpus"].unique()))
 
 
 def _merge(splits: list[Split]) -> Split:
@@ -159,7 +209,7 @@ def _add_composed(parts: dict[str, pd.DataFrame], recipe: Recipe) -> None:
 def _facts(table: pd.DataFrame, features: Features) -> dict[str, Any]:
     seconds = [features.length(clip) / FRAMES_PER_SECOND for clip in clips_of(table) if clip]
     return {
-        "name": str(table["corpus"].iloc[0]),
+        "name": _name(table),
         "rows": len(table),
         "with_audio": int(table["file"].notna().sum()),
         "with_text": int(table["text"].notna().sum()),

@@ -1,7 +1,7 @@
 """Train, resume and evaluate a recipe; everything that it made lies in one run folder.
 
-`recipe.toml` (resolved), `split.json`, `environment.json`, `checkpoints/` (last.ckpt, best.ckpt, model.safetensors),
-`history.csv`, TensorBoard events, `predictions-{dev,test}.parquet`, `metrics.json`.
+`recipe.toml` (resolved), `audit.json`, `split.json`, `environment.json`, `checkpoints/` (last.ckpt, best.ckpt,
+model.safetensors), `history.csv`, TensorBoard events, `predictions-{dev,test}.parquet`, `metrics.json`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from safetensors.torch import load_file, save_file
 
 from emofuse.config import Recipe, dump_toml, load_recipe
+from emofuse.corpora.audit import render
 from emofuse.errors import EmofuseError
 from emofuse.files import atomic, read_json, write_json, write_text
 from emofuse.models.fusion import LateModel
@@ -75,12 +76,19 @@ def train(recipe: Recipe, out: Path | None = None, data: Path | None = None) -> 
     if (run / "metrics.json").exists():
         return run
     prepared = prepare(recipe, data=data)
-    for note in prepared.notes:
-        print(note)
+    _tell(prepared)
+    write_json(run / "audit.json", {corpus: found.to_dict() for corpus, found in prepared.audits.items()})
     model = _train_late(recipe, run, data, prepared) if recipe.model.fusion == "late" else _fit(recipe, run, prepared)
     if not getattr(rank_zero_only, "rank", 0):
         _finish(recipe, run, prepared, model)
     return run
+
+
+def _tell(prepared: Prepared) -> None:
+    for corpus, found in prepared.audits.items():
+        print(f"Audit of {corpus}\n{render(found)}")
+    for note in prepared.notes:
+        print(note)
 
 
 def evaluate(run: Path) -> dict[str, Any]:

@@ -1,0 +1,235 @@
+"""`emofuse corpus ...`: read corpora into tables, look at them, split them, audit the splits, transcribe them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from emofuse.errors import EmofuseError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Corpora: read, look at, split, audit, transcribe, merge."
+)
+
+Table = Annotated[Path, typer.Argument(metavar="TABLE", help="Table of utterances (.parquet, .csv, .tsv, .jsonl).")]
+AllowMissing = Annotated[bool, typer.Option("--allow-missing", help="Go on where audio is missing.")]
+
+
+class Rule(StrEnum):
+    """How rows are parted."""
+
+    official = "official"
+    leave_one_out = "leave_one_out"
+    k_fold = "k_fold"
+    hold_out = "hold_out"
+    given = "given"
+
+
+class Development(StrEnum):
+    """The development part of leave_one_out."""
+
+    next = "next"
+    other_speaker = "other_speaker"
+
+
+@app.command("list")
+def list_corpora(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Tell all about this one.")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="All pages, as in docs/corpora.md.")] = False,
+) -> None:
+    """List the corpora that can be read, or tell how to get one, its licence, labels and known defects."""
+    from emofuse.corpora import CORPORA, corpus_of, pages
+
+    if markdown:
+        typer.echo(pages.handbook(CORPORA), nl=False)
+    else:
+        typer.echo(pages.page(name, corpus_of(name)) if name else pages.listing(CORPORA), nl=False)
+
+
+@app.command()
+def prepare(
+    name: Annotated[str, typer.Argument(help="A corpus of `emofuse corpus list`.")],
+    root: Annotated[Path, typer.Argument(help="Where it lies.")],
+    out: Annotated[Path, typer.Argument(help="Table to write (.parquet, .csv, .tsv, .jsonl).")],
+    where: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN=VALUE", help="Keep these rows only: a,b or 4..12 work too.")
+    ] = None,
+    allow_missing: AllowMissing = False,
+) -> None:
+    """Read a corpus in its owner's layout into a table of utterances."""
+    from emofuse.corpora import read_corpus
+    from emofuse.corpora.select import parse_where, select
+    from emofuse.corpora.table import write_table
+
+    df = select(read_corpus(name, root, allow_missing=allow_missing), parse_where(where or []))
+    write_table(df, out)
+    typer.echo(f"{out}: {_summary(df)}")
+
+
+@app.command()
+def stats(
+    table: Table,
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the figures to this file too.")] = None,
+    plots: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Draw them into this folder.")] = None,
+) -> None:
+    """Hours, speakers, distributions of labels and ratings, text lengths, agreement between annotators."""
+    from emofuse.corpora.stats import describe, render
+    from emofuse.corpora.table import read_table
+
+    df = read_table(table)
+    described = describe(df)
+    typer.echo(render(described), nl=False)
+    _put_json(described, json)
+    if plots:
+        from emofuse.corpora.stats_plots import write_plots
+
+        for path in write_plots(df, plots):
+            typer.echo(path)
+
+
+@app.command()
+def merge(
+    tables: Annotated[list[Path], typer.Argument(metavar="TABLE...", help="Tables of utterances.")],
+    out: Annotated[Path, typer.Option(help="Table to write.")],
+) -> None:
+    """Join tables of several corpora into one."""
+    from emofuse.corpora import merge as merging
+    from emofuse.corpora.table import read_table, write_table
+
+    df = merging.merge([(str(path), read_table(path)) for path in tables])
+    write_table(df, out)
+    typer.echo(f"{out}: {_summary(df)}")
+
+
+@app.command()
+def split(
+    table: Table,
+    out: Annotated[Path, typer.Argument(metavar="SPLIT", help="JSON file to write: all folds, with keys and hashes.")],
+    rule: Annotated[Rule, typer.Option(help="How rows are parted.")] = Rule.k_fold,
+    column: Annotated[
+        str | None, typer.Option(help="Whose values stay together (speaker), or name the parts (official_split).")
+    ] = None,
+    k: Annotated[int | None, typer.Option(help="k_fold: number of folds (5).")] = None,
+    stratify: Annotated[str | None, typer.Option(metavar="COLUMN", help="k_fold: alike in its values.")] = None,
+    dev: Annotated[
+        Development | None, typer.Option(help="leave_one_out: the next value, or the session's other speaker.")
+    ] = None,
+    test: Annotated[str | None, typer.Option(help="official: the part for test, such as test1.")] = None,
+    dev_share: Annotated[float | None, typer.Option(help="hold_out: share of speakers (0.15).")] = None,
+    test_share: Annotated[float | None, typer.Option(help="hold_out: share of speakers (0.15).")] = None,
+    folds: Annotated[str | None, typer.Option(help="given: a shipped name, or a JSON file of folds.")] = None,
+    allow_shared_speakers: Annotated[
+        bool | None, typer.Option("--allow-shared-speakers", help="Let speakers stand in several parts.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of k_fold and hold_out (0).")] = None,
+) -> None:
+    """Part a table into train, dev and test, and freeze the folds, for recipes (rule = "given") and for others."""
+    from emofuse.config import split_config
+    from emofuse.corpora.splits import freeze
+    from emofuse.corpora.table import read_table
+
+    given = {
+        "rule": rule.value,
+        "column": column,
+        "k": k,
+        "stratify": stratify,
+        "dev": dev and dev.value,
+        "test": test,
+        "dev_share": dev_share,
+        "test_share": test_share,
+        "folds": folds,
+        "allow_shared_speakers": allow_shared_speakers,
+        "seed": seed,
+    }
+    config = split_config({name: value for name, value in given.items() if value is not None})
+    for number, fold in enumerate(freeze(read_table(table), config, out)):
+        typer.echo(f"fold {number}: train {len(fold.train)}, dev {len(fold.dev)}, test {len(fold.test)}")
+
+
+@app.command()
+def audit(
+    table: Table,
+    split: Annotated[Path, typer.Argument(metavar="SPLIT", help="Frozen by `emofuse corpus split`.")],
+    fold: Annotated[int | None, typer.Option(help="This fold only; default: every fold.")] = None,
+    audio: Annotated[bool, typer.Option(help="Listen to all audio too; the second time it is known.")] = True,
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the findings to this file too.")] = None,
+) -> None:
+    """Look for leaks between the parts of a split, and for rows at fault. Exit code 1 if a leak is found."""
+    from emofuse.config import SplitConfig
+    from emofuse.corpora import audit as auditing
+    from emofuse.corpora.splits import make_split, n_folds
+    from emofuse.corpora.table import read_table
+
+    df = read_table(table)
+    config = SplitConfig(rule="given", folds=str(split))
+    numbers = range(n_folds(df, config)) if fold is None else [fold]
+    audits = {}
+    for number in numbers:
+        parts = make_split(df, config.model_copy(update={"fold": number}))
+        audits[number] = auditing.audit(df, parts, audio=audio, progress=True)
+        typer.echo(f"{split}, fold {number}\n{auditing.render(audits[number])}")
+    _put_json({"table": str(table), "folds": {n: found.to_dict() for n, found in audits.items()}}, json)
+    if failed := [number for number, found in audits.items() if found.failed]:
+        raise EmofuseError(f"{split}: the audit failed in fold {', '.join(map(str, failed))}; see the errors above.")
+
+
+@app.command()
+def transcribe(
+    table: Table,
+    out: Annotated[Path | None, typer.Option(help="Table to write; default: TABLE itself.")] = None,
+    model: Annotated[str, typer.Option(help="Speech recogniser.")] = "whisper-base",
+    language: Annotated[str | None, typer.Option(help="Of the speech, such as en; default: that of each row.")] = None,
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the word error rates to this file.")] = None,
+) -> None:
+    """Fill the column text by speech recognition; human transcripts move to human_text and are compared."""
+    import os
+
+    from emofuse.corpora.table import read_table, write_table
+    from emofuse.corpora.transcribe import render_wer, transcribe_table, wer_report
+    from emofuse.files import cache_dir
+    from emofuse.text.asr import Transcriber
+
+    df = read_table(table)
+    recogniser = Transcriber(model, threads=1, workers=os.cpu_count() or 1)  # several short clips at once
+    df = transcribe_table(df, recogniser, cache=cache_dir() / "transcripts.sqlite", language=language)
+    write_table(df, out or table)
+    report = wer_report(df)
+    typer.echo(f"{out or table}: {_summary(df)}\n{render_wer(report)}", nl=False)
+    _put_json(report, json)
+
+
+@app.command()
+def export(
+    table: Table, out: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the new database.")]
+) -> None:
+    """Write a table as an audformat database."""
+    from emofuse.corpora import audformat_db
+    from emofuse.corpora.table import read_table
+
+    audformat_db.write(read_table(table), out)
+    typer.echo(out)
+
+
+def _summary(df: pd.DataFrame) -> str:
+    """One line on a table.
+
+    Ends with what a reader should notice: rows without audio, text or category.
+    """
+    lacks = [f"{df[c].isna().sum()} without {name}" for c, name in _LACKS.items() if df[c].isna().any()]
+    return ", ".join([f"{len(df)} utterances", f"{df['speaker'].nunique()} speakers", *lacks])
+
+
+_LACKS = {"file": "audio", "text": "text", "emotion": "shared category", "valence": "A/V/D"}
+
+
+def _put_json(value: object, path: Path | None) -> None:
+    from emofuse.files import write_json
+
+    if path:
+        write_json(path, value)

@@ -1,0 +1,124 @@
+"""`emofuse corpus ...` in this process: what each command writes, and its exit code."""
+
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from emofuse import cli
+from emofuse.corpora.table import read_table, write_table
+from made_up import trees
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("EMOFUSE_CACHE", str(tmp_path / "cache"))
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["emofuse", "corpus", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out, err = capsys.readouterr()
+        return SimpleNamespace(code=end.value.code or 0, out=out, err=err)
+
+    return call
+
+
+@pytest.fixture
+def table(run, tmp_path):
+    trees.make("nemo", tmp_path / "nemo")
+    assert run("prepare", "nemo", tmp_path / "nemo", tmp_path / "nemo.csv").code == 0
+    return tmp_path / "nemo.csv"
+
+
+def test_list(run):
+    told = run("list").out
+    assert "iemocap" in told and "ravdess-song" in told
+    assert "signed" in run("list", "msp-podcast").out
+    assert run("list", "--markdown").out.startswith("# Corpora\n")
+    done = run("list", "imocap")
+    assert done.code == 1 and "unknown corpus reader 'imocap'" in done.err
+
+
+def test_prepare_tells_what_is_there_and_chooses_rows(run, table, tmp_path):
+    whole = read_table(table)
+    done = run("prepare", "nemo", tmp_path / "nemo", tmp_path / "some.parquet", "--where", "emotion=anger,fear")
+    some = read_table(tmp_path / "some.parquet")
+    assert (
+        f"{len(some)} utterances" in done.out and set(some["emotion"]) == {"anger", "fear"} and len(some) < len(whole)
+    )
+
+
+def test_prepare_goes_on_without_what_is_missing_when_told(run, table, tmp_path):
+    whole = read_table(table)
+    Path(whole.loc[whole["text"].notna(), "file"].iat[0]).unlink()
+    done = run("prepare", "nemo", tmp_path / "nemo", tmp_path / "half.csv")
+    assert done.code == 1 and "1 of 48 audio files are missing" in done.err and "--allow-missing" in done.err
+    assert not (tmp_path / "half.csv").exists() and "Traceback" not in done.err
+    done = run("prepare", "nemo", tmp_path / "nemo", tmp_path / "half.csv", "--allow-missing")
+    assert done.code == 0 and "1 without audio" in done.out
+    assert read_table(tmp_path / "half.csv")["file"].isna().sum() == 1
+
+
+def test_stats(run, table, tmp_path):
+    done = run("stats", table, "--json", tmp_path / "stats.json", "--plots", tmp_path / "plots")
+    assert done.code == 0 and "anger" in done.out
+    assert json.loads((tmp_path / "stats.json").read_text())["rows"] == len(read_table(table))
+    assert sorted(tmp_path.glob("plots/*.png"))
+
+
+def test_merge(run, table, tmp_path):
+    trees.make("ravdess", tmp_path / "ravdess")
+    run("prepare", "ravdess", tmp_path / "ravdess", tmp_path / "ravdess.csv")
+    done = run("merge", table, tmp_path / "ravdess.csv", "--out", tmp_path / "both.parquet")
+    assert done.code == 0 and set(read_table(tmp_path / "both.parquet")["corpus"]) == {"nemo", "ravdess"}
+    done = run("merge", table, table, "--out", tmp_path / "twice.csv")
+    assert done.code == 1 and not (tmp_path / "twice.csv").exists()
+
+
+def test_split_and_audit(run, table, tmp_path):
+    split = tmp_path / "split.json"
+    done = run("split", table, split, "--k", 3, "--seed", 1)
+    assert done.code == 0 and done.out.count("fold ") == 3
+    done = run("audit", table, split, "--fold", 1, "--json", tmp_path / "audit.json")
+    assert done.code == 0, done.err
+    assert list(json.loads((tmp_path / "audit.json").read_text())["folds"]) == ["1"]
+    done = run("split", table, split, "--rule", "k_fold", "--test", "test1")
+    assert done.code == 1 and "official" in done.err
+
+
+def test_audit_of_a_leaking_split_fails(run, table, tmp_path):
+    """Folds over utterances, as EmoBox publishes them for EMO-DB: every speaker is in every part."""
+    df = read_table(table)
+    df["official_split"] = (["train", "dev", "test"] * len(df))[: len(df)]
+    df = pd.concat([df.assign(official_split="train", key=df["key"] + "-again"), df])
+    write_table(df, tmp_path / "leaking.csv")
+    assert run("split", tmp_path / "leaking.csv", tmp_path / "s.json", "--rule", "official").code == 0
+    done = run("audit", tmp_path / "leaking.csv", tmp_path / "s.json", "--json", tmp_path / "audit.json")
+    speakers = df["speaker"].nunique()
+    assert done.code == 1 and f"{speakers} of {speakers} speakers" in done.out and "fold 0" in done.err
+    assert json.loads((tmp_path / "audit.json").read_text())["folds"]["0"]["failed"]
+
+
+def test_export_as_audformat(run, table, tmp_path):
+    done = run("export", table, tmp_path / "db")
+    assert done.code == 0 and (tmp_path / "db" / "db.yaml").is_file()
+
+
+@pytest.mark.weights
+def test_transcribe(run, table, tmp_path):
+    done = run("transcribe", table, "--model", "whisper-tiny.en", "--language", "en", "--out", tmp_path / "heard.csv")
+    assert done.code == 0, done.err
+    heard = read_table(tmp_path / "heard.csv")
+    assert heard["human_text"].tolist() == read_table(table)["text"].tolist()
+    assert heard["asr_confidence"].notna().all()
+
+
+def test_wrong_table(run, tmp_path):
+    (tmp_path / "t.csv").write_text("key,text,emotion\na,hi,joy\n")
+    for command in (["stats"], ["transcribe"], ["split", "s.json"]):
+        done = run(command[0], tmp_path / "t.csv", *command[1:])
+        assert done.code == 1 and "t.csv, row 2" in done.err and "Traceback" not in done.err
