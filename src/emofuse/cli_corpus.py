@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -160,7 +161,10 @@ def audit(
     audio: Annotated[bool, typer.Option(help="Listen to all audio too; the second time it is known.")] = True,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the findings to this file too.")] = None,
 ) -> None:
-    """Look for leaks between the parts of a split, and for rows at fault. Exit code 1 if a leak is found."""
+    """Look for leaks between the parts of a split, and for rows at fault. Exit code 1 if a leak is found.
+
+    Checks that passed are listed where one fold is audited, and counted where there are several.
+    """
     from emofuse.config import SplitConfig
     from emofuse.corpora import audit as auditing
     from emofuse.corpora.splits import make_split, n_folds
@@ -169,11 +173,12 @@ def audit(
     df = read_table(table)
     config = SplitConfig(rule="given", folds=str(split))
     numbers = range(n_folds(df, config)) if fold is None else [fold]
-    audits = {}
+    audits: dict[int, auditing.Audit] = {}
     for number in numbers:
         parts = make_split(df, config.model_copy(update={"fold": number}))
         audits[number] = auditing.audit(df, parts, audio=audio, progress=True)
-        typer.echo(f"{split}, fold {number}\n{auditing.render(audits[number])}")
+        told = auditing.render(audits[number], brief=len(numbers) > 1, colour=sys.stdout.isatty())
+        typer.echo(f"{split}, fold {number}\n{told}")
     _put_json({"table": str(table), "folds": {n: found.to_dict() for n, found in audits.items()}}, json)
     if failed := [number for number, found in audits.items() if found.failed]:
         raise EmofuseError(f"{split}: the audit failed in fold {', '.join(map(str, failed))}; see the errors above.")

@@ -391,3 +391,10 @@ def test_corpora_at_hand_share_all_sentences_and_no_speaker(name, config, statem
     sentences = next(f for f in result.findings if f.check == "sentences train/test")
     assert (sentences.share, "by design" in sentences.message) == (1.0, True)
     assert statement in sentences.message
+
+
+def test_brief_report_leaves_out_what_passed() -> None:
+    df = corpus()
+    found = audit(df, by_speaker(df), audio=False)
+    assert "repeated keys" in render(found) and "repeated keys" not in render(found, brief=True)
+    assert f"{len(found.findings)} checks, 0 errors" in render(found, brief=True)

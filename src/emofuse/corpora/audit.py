@@ -90,8 +90,11 @@ def audit(
     return Audit(split.rule, {part: len(getattr(split, part)) for part in PARTS}, tuple(found))
 
 
-def render(audit: Audit, *, width: int | None = 120, colour: bool = False) -> str:
-    """The audit as a table for people, one line a check, `width` characters wide (None: as the terminal)."""
+def render(audit: Audit, *, brief: bool = False, width: int | None = 120, colour: bool = False) -> str:
+    """The audit as a table for people, one line a check, `width` characters wide (None: as the terminal).
+
+    With `brief`, checks that passed are counted only.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -101,7 +104,8 @@ def render(audit: Audit, *, width: int | None = 120, colour: bool = False) -> st
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name, ratio in (("", None), ("check", 5), ("found", 10), ("what to do", 8)):
         table.add_column(name, overflow="fold", ratio=ratio, no_wrap=not name)
-    for finding in audit.findings:
+    shown = [finding for finding in audit.findings if finding.severity != "ok" or not brief]
+    for finding in shown:
         found = finding.message
         if finding.examples and finding.severity != "ok":
             found += f" [{', '.join(finding.examples)}{', ...' if finding.count > len(finding.examples) else ''}]"
@@ -110,9 +114,10 @@ def render(audit: Audit, *, width: int | None = 120, colour: bool = False) -> st
     buffer = io.StringIO()
     console = Console(file=buffer, width=width, force_terminal=colour, highlight=False)
     console.print(Text(f"Audit of the split: {audit.rule}"))
-    console.print(table)
+    if shown:
+        console.print(table)
     counts = {level: sum(f.severity == level for f in audit.findings) for level in ("error", "warning")}
     told = ", ".join(f"{n} {level}{'s' * (n != 1)}" for level, n in counts.items())
     verdict = "failed. Mend the errors, or say beside every result why they stand." if audit.failed else "passed."
-    console.print(Text(f"{told}: {verdict}"))
+    console.print(Text(f"{len(audit.findings)} checks, {told}: {verdict}"))
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"

@@ -86,7 +86,7 @@ def train(recipe: Recipe, out: Path | None = None, data: Path | None = None) -> 
 
 def _tell(prepared: Prepared) -> None:
     for corpus, found in prepared.audits.items():
-        print(f"Audit of {corpus}\n{render(found)}")
+        print(f"{corpus}\n{render(found, brief=True)}")
     for note in prepared.notes:
         print(note)
 
