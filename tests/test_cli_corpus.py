@@ -52,6 +52,19 @@ def test_prepare_tells_what_is_there_and_chooses_rows(run, table, tmp_path):
     )
 
 
+def test_prepare_a_table_in_its_own_words(run, tmp_path):
+    (tmp_path / "own.csv").write_text("id,words,felt,act\na,hello there,Wut,7\nb,good bye,Langeweile,1\n")
+    out = tmp_path / "ours.jsonl"
+    names = ["--column", "id=key", "--column", "words=text", "--column", "felt=emotion", "--column", "act=arousal"]
+    words = ["--emotion", "Wut=anger", "--emotion", "Langeweile=none", "--scale", "1", "7"]
+    assert run("prepare", "table", tmp_path / "own.csv", out, *names, *words).code == 0
+    df = read_table(out)
+    assert df["emotion"].tolist() == ["anger", None] and df["original_emotion"].tolist() == ["Wut", "Langeweile"]
+    assert df["arousal"].tolist() == [1, 0]
+    done = run("prepare", "table", tmp_path / "own.csv", out, "--column", "id")
+    assert done.code == 1 and "--column 'id': expected THEIRS=OURS" in done.err
+
+
 def test_prepare_goes_on_without_what_is_missing_when_told(run, table, tmp_path):
     whole = read_table(table)
     Path(whole.loc[whole["text"].notna(), "file"].iat[0]).unlink()

@@ -55,20 +55,37 @@ def list_corpora(
 
 @app.command()
 def prepare(
-    name: Annotated[str, typer.Argument(help="A corpus of `emofuse corpus list`.")],
+    name: Annotated[str, typer.Argument(help="A name of `emofuse corpus list`.")],
     root: Annotated[Path, typer.Argument(help="Where it lies.")],
     out: Annotated[Path, typer.Argument(help="Table to write (.parquet, .csv, .tsv, .jsonl).")],
     where: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN=VALUE", help="Keep these rows only: a,b or 4..12 work too.")
     ] = None,
     allow_missing: AllowMissing = False,
+    column: Annotated[
+        list[str] | None, typer.Option(metavar="THEIRS=OURS", help="table, audformat, huggingface: name of a column.")
+    ] = None,
+    emotion: Annotated[
+        list[str] | None, typer.Option(metavar="THEIRS=OURS", help="The same three: a category, or none.")
+    ] = None,
+    scale: Annotated[
+        tuple[float, float] | None, typer.Option(metavar="LOW HIGH", help="The same three: bounds of the ratings.")
+    ] = None,
 ) -> None:
-    """Read a corpus in its owner's layout into a table of utterances."""
+    """Read a corpus in its owner's layout, or a source of your own, into a table of utterances."""
     from emofuse.corpora import read_corpus
     from emofuse.corpora.select import parse_where, select
     from emofuse.corpora.table import write_table
 
-    df = select(read_corpus(name, root, allow_missing=allow_missing), parse_where(where or []))
+    df = read_corpus(
+        name,
+        root,
+        allow_missing=allow_missing,
+        columns=_pairs(column, "--column"),
+        emotions=_pairs(emotion, "--emotion"),
+        scale=scale,
+    )
+    df = select(df, parse_where(where or []))
     write_table(df, out)
     typer.echo(f"{out}: {_summary(df)}")
 
@@ -221,11 +238,15 @@ def export(
     typer.echo(out)
 
 
-def _summary(df: pd.DataFrame) -> str:
-    """One line on a table.
+def _pairs(values: list[str] | None, option: str) -> dict[str, str]:
+    pairs = dict(value.partition("=")[::2] for value in values or [])
+    if wrong := [theirs for theirs, ours in pairs.items() if not (theirs and ours)]:
+        raise EmofuseError(f"{option} {wrong[0]!r}: expected THEIRS=OURS.")
+    return pairs
 
-    Ends with what a reader should notice: rows without audio, text or category.
-    """
+
+def _summary(df: pd.DataFrame) -> str:
+    """One line on a table: size, and rows without audio, text or category."""
     lacks = [f"{df[c].isna().sum()} without {name}" for c, name in _LACKS.items() if df[c].isna().any()]
     return ", ".join([f"{len(df)} utterances", f"{df['speaker'].nunique()} speakers", *lacks])
 

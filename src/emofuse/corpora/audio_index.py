@@ -61,7 +61,9 @@ def index_audio(df: pd.DataFrame, *, cache: Path | str, progress: bool = False) 
         with closing(sqlite3.connect(cache, timeout=60)) as base:
             base.execute(_CREATE)
             ordered = _facts([clips[i] for i in order], base)
-            for i, found in zip(order, tqdm(ordered, "audio", len(order), disable=None if progress else True), strict=True):
+            for i, found in zip(
+                order, tqdm(ordered, "audio", len(order), disable=None if progress else True), strict=True
+            ):
                 facts[i] = found
     except (OSError, sqlite3.Error) as error:
         raise EmofuseError(f"{cache}: cache cannot be used ({error}). Remove the file, or choose another.") from error

@@ -6,12 +6,19 @@ from collections.abc import Mapping
 
 from emofuse.corpora.about import Corpus
 
+_OWN = """\
+table         a CSV, TSV, JSON Lines or Parquet file of your own
+audformat     an audformat database on disk (emofuse[audformat])
+huggingface   a folder of datasets.save_to_disk (emofuse[huggingface])
+
+emofuse corpus list NAME tells how to get a corpus, its licence, layout, labels and known defects."""
+
 
 def listing(corpora: Mapping[str, Corpus]) -> str:
-    """One line a corpus: reader name, languages, title."""
+    """One line a corpus: reader name, languages, title; then the sources of one's own."""
     width = max(map(len, corpora))
     lines = [f"{name:<{width}}  {_languages(corpus):<8}  {corpus.about.title}" for name, corpus in corpora.items()]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", _OWN]) + "\n"
 
 
 def page(name: str, corpus: Corpus) -> str:
