@@ -115,6 +115,14 @@ def test_read_only_folder(tmp_path, monkeypatch):
     assert names(folder) == []
 
 
+def test_a_file_does_not_take_the_place_of_a_folder(tmp_path):
+    write_text(tmp_path / "tables" / "mine.csv", "kept")
+    with pytest.raises(EmofuseError, match=r"tables: cannot be written \(a folder of that name is there\)"):
+        write_text(tmp_path / "tables", "new")
+    assert names(tmp_path) == ["tables"]
+    assert names(tmp_path / "tables") == ["mine.csv"]
+
+
 def test_a_file_where_a_folder_should_be(tmp_path):
     write_text(tmp_path / "file", "old")
     with pytest.raises(EmofuseError, match="cannot be written"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -34,10 +35,10 @@ def hash_of(value: Any) -> str:
 def atomic(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path (file or folder, not yet there) beside `path`; rename it to `path` if the block succeeds.
 
-    A folder that stands at `path` already is replaced. Nothing is left behind if the block fails.
+    A folder is replaced by a folder, a file by a file. Nothing is left behind if the block fails.
 
     Raises:
-        EmofuseError: the place cannot be written (read-only, disk full).
+        EmofuseError: the place cannot be written (read-only, disk full, a folder where a file is to be).
     """
     path = Path(path)
     scratch: Path | None = None
@@ -58,8 +59,10 @@ def atomic(path: Path | str) -> Iterator[Path]:
 
 
 def _put(temporary: Path, path: Path, replaced: Path) -> None:
-    if path.is_dir() and not path.is_symlink():  # a folder cannot be renamed over another
-        os.replace(path, replaced)
+    if path.is_dir() and not path.is_symlink():
+        if temporary.is_file():  # moving the folder away, as below, would delete all that is in it
+            raise IsADirectoryError(errno.EISDIR, "a folder of that name is there")
+        os.replace(path, replaced)  # a folder cannot be renamed over another
     try:
         os.replace(temporary, path)
     except OSError:
