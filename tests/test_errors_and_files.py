@@ -117,10 +117,18 @@ def test_read_only_folder(tmp_path, monkeypatch):
 
 def test_a_file_does_not_take_the_place_of_a_folder(tmp_path):
     write_text(tmp_path / "tables" / "mine.csv", "kept")
-    with pytest.raises(EmofuseError, match=r"tables: cannot be written \(a folder of that name is there\)"):
+    with pytest.raises(EmofuseError, match=r"tables: cannot be written \(a folder or device of that name"):
         write_text(tmp_path / "tables", "new")
     assert names(tmp_path) == ["tables"]
     assert names(tmp_path / "tables") == ["mine.csv"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_file_does_not_take_the_place_of_a_pipe_or_device(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(EmofuseError, match="a folder or device of that name is there"):
+        write_text(tmp_path / "pipe", "new")
+    assert (tmp_path / "pipe").is_fifo() and names(tmp_path) == ["pipe"]
 
 
 def test_a_file_where_a_folder_should_be(tmp_path):

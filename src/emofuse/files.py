@@ -38,7 +38,7 @@ def atomic(path: Path | str) -> Iterator[Path]:
     A folder is replaced by a folder, a file by a file. Nothing is left behind if the block fails.
 
     Raises:
-        EmofuseError: the place cannot be written (read-only, disk full, a folder where a file is to be).
+        EmofuseError: the place cannot be written (read-only, disk full, a folder or device where a file is to be).
     """
     path = Path(path)
     scratch: Path | None = None
@@ -59,9 +59,9 @@ def atomic(path: Path | str) -> Iterator[Path]:
 
 
 def _put(temporary: Path, path: Path, replaced: Path) -> None:
+    if temporary.is_file() and path.exists() and not path.is_file():  # all in the folder, or the device, would be lost
+        raise FileExistsError(errno.EEXIST, "a folder or device of that name is there")
     if path.is_dir() and not path.is_symlink():
-        if temporary.is_file():  # moving the folder away, as below, would delete all that is in it
-            raise IsADirectoryError(errno.EISDIR, "a folder of that name is there")
         os.replace(path, replaced)  # a folder cannot be renamed over another
     try:
         os.replace(temporary, path)
