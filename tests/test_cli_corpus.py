@@ -116,6 +116,16 @@ def test_audit_of_a_leaking_split_fails(run, table, tmp_path):
     assert json.loads((tmp_path / "audit.json").read_text())["folds"]["0"]["failed"]
 
 
+def test_audit_of_folds_of_ones_own_tells_what_they_share(run, table, tmp_path):
+    keys = read_table(table)["key"].tolist()
+    folds = [{"train": keys[0::3], "dev": keys[1::3], "test": keys[2::3]}]
+    (tmp_path / "own.json").write_text(json.dumps({"folds": folds}))
+    done = run("audit", table, tmp_path / "own.json", "--no-audio")
+    assert done.code == 1 and "4 of 4 speakers" in done.out, done.err
+    done = run("audit", table, tmp_path / "own.json", "--no-audio", "--fold", -1)
+    assert done.code == 2 and "--fold" in done.err
+
+
 def test_export_as_audformat(run, table, tmp_path):
     done = run("export", table, tmp_path / "db")
     assert done.code == 0 and (tmp_path / "db" / "db.yaml").is_file()

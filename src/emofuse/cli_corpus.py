@@ -174,7 +174,7 @@ def split(
 def audit(
     table: Table,
     split: Annotated[Path, typer.Argument(metavar="SPLIT", help="Frozen by `emofuse corpus split`.")],
-    fold: Annotated[int | None, typer.Option(help="This fold only; default: every fold.")] = None,
+    fold: Annotated[int | None, typer.Option(min=0, help="This fold only; default: every fold.")] = None,
     audio: Annotated[bool, typer.Option(help="Listen to all audio too; the second time it is known.")] = True,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the findings to this file too.")] = None,
 ) -> None:
@@ -188,7 +188,7 @@ def audit(
     from emofuse.corpora.table import read_table
 
     df = read_table(table)
-    config = SplitConfig(rule="given", folds=str(split))
+    config = SplitConfig(rule="given", folds=str(split), allow_shared_speakers=True)  # to be told, not refused
     numbers = range(n_folds(df, config)) if fold is None else [fold]
     audits: dict[int, auditing.Audit] = {}
     for number in numbers:
