@@ -156,10 +156,12 @@ def test_every_wrong_key_is_named_at_once():
 @pytest.mark.parametrize(
     ("split", "message"),
     [
-        ({"rule": "given"}, "goes with `folds`"),
+        ({"rule": "given"}, r"split: rule = .given. goes with `folds`"),
         ({"folds": "ravdess_emobox"}, "goes with `folds`"),
         ({"rule": "random"}, "rule"),
         ({"dev_share": 1.0}, "dev_share"),
+        ({"rule": "k_fold", "dev_share": 0.3}, 'my.toml: .*`dev_share` goes with rule = "hold_out"'),
+        ({"rule": "leave_one_out", "seed": 1}, '`seed` goes with rule = "k_fold" or "hold_out"'),
     ],
 )
 def test_split_that_does_not_fit(split, message):

@@ -19,6 +19,16 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+_RULES_OF = {
+    "k": ("k_fold",),
+    "stratify": ("k_fold",),
+    "test": ("official",),
+    "dev_share": ("hold_out",),
+    "test_share": ("hold_out",),
+    "seed": ("k_fold", "hold_out"),
+}
+
+
 class SplitConfig(_Section):
     """How the rows of one corpus are parted into train, dev and test."""
 
@@ -54,10 +64,9 @@ class SplitConfig(_Section):
                 'dev = "other_speaker" goes with rule = "leave_one_out" and a `column` that speakers share, such as '
                 "session"
             )
-        if self.stratify is not None and self.rule != "k_fold":
-            raise ValueError('`stratify` goes with rule = "k_fold"')
-        if self.test != "test" and self.rule != "official":
-            raise ValueError('`test` goes with rule = "official"')
+        for option, rules in _RULES_OF.items():
+            if self.rule not in rules and getattr(self, option) != type(self).model_fields[option].default:
+                raise ValueError(f"`{option}` goes with rule = " + " or ".join(f'"{rule}"' for rule in rules))
         return self
 
 
@@ -242,7 +251,8 @@ def _explain(error: Any) -> str:
         return f"unknown key {place!r}: check its spelling and section"
     if error["type"] == "missing":
         return f"key {place!r} is missing"
-    return f"{place}: {error['msg']} (found {error['input']!r})" if place != "recipe" else error["msg"]
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{place}: {message} (found {error['input']!r})" if place != "recipe" else message
 
 
 def _set(tree: dict[str, Any], override: str) -> None:

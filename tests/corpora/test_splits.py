@@ -337,7 +337,8 @@ def test_stratified_folds_have_like_shares_and_are_seeded() -> None:
 def test_groups_by_another_column_keep_speakers_apart_unless_told(rule: str) -> None:
     df = corpus([4] * 10)
     df["take"] = [i % 4 for i in range(len(df))]
-    config = SplitConfig(rule=rule, column="take", k=4, dev_share=0.25, test_share=0.25)
+    options = {"k_fold": {"k": 4}, "hold_out": {"dev_share": 0.25, "test_share": 0.25}}
+    config = SplitConfig(rule=rule, column="take", **options.get(rule, {}))
     with pytest.raises(TableError, match=r"10 of 10 speakers .* \(such as c/00\).*allow_shared_speakers = true"):
         make_split(df, config)
     allowed = config.model_copy(update={"allow_shared_speakers": True})
