@@ -10,6 +10,7 @@ import pytest
 
 from emofuse import cli
 from emofuse.corpora.table import read_table, write_table
+from emofuse.text.asr import Transcript
 from made_up import trees
 
 
@@ -129,6 +130,22 @@ def test_audit_of_folds_of_ones_own_tells_what_they_share(run, table, tmp_path):
 def test_export_as_audformat(run, table, tmp_path):
     done = run("export", table, tmp_path / "db")
     assert done.code == 0 and (tmp_path / "db" / "db.yaml").is_file()
+
+
+def test_transcribe_without_human_transcripts(run, table, tmp_path, monkeypatch):
+    class Fake:
+        name, identity = "fake", "1"
+
+        def transcribe_batch(self, samples, language=None):
+            return [Transcript("words", "pl", 1.0, 0.5) for _ in samples]
+
+    monkeypatch.setattr("emofuse.text.asr.Transcriber", lambda *_, **__: Fake())
+    write_table(read_table(table).assign(text=None), tmp_path / "mute.csv")
+    done = run("transcribe", tmp_path / "mute.csv")
+    assert done.code == 0 and "no word error rate: the table has no human transcripts" in done.out, done.err
+    assert set(read_table(tmp_path / "mute.csv")["text"]) == {"words"}
+    done = run("transcribe", tmp_path / "mute.csv", "--json", tmp_path / "wer.json")
+    assert done.code == 1 and "no human transcripts" in done.err and not (tmp_path / "wer.json").exists()
 
 
 @pytest.mark.weights

@@ -212,7 +212,7 @@ def transcribe(
     """Fill the column text by speech recognition; human transcripts move to human_text and are compared."""
     import os
 
-    from emofuse.corpora.table import read_table, write_table
+    from emofuse.corpora.table import TableError, read_table, write_table
     from emofuse.corpora.transcribe import render_wer, transcribe_table, wer_report
     from emofuse.files import cache_dir
     from emofuse.text.asr import Transcriber
@@ -221,9 +221,16 @@ def transcribe(
     recogniser = Transcriber(model, threads=1, workers=os.cpu_count() or 1)  # several short clips at once
     df = transcribe_table(df, recogniser, cache=cache_dir() / "transcripts.sqlite", language=language)
     write_table(df, out or table)
-    report = wer_report(df)
-    typer.echo(f"{out or table}: {_summary(df)}\n{render_wer(report)}", nl=False)
-    _put_json(report, json)
+    typer.echo(f"{out or table}: {_summary(df)}")
+    try:
+        report = wer_report(df)
+    except TableError as error:  # many corpora have no human transcripts: that is why they are transcribed
+        if json:
+            raise
+        typer.echo(f"no word error rate: {error}")
+    else:
+        typer.echo(render_wer(report), nl=False)
+        _put_json(report, json)
 
 
 @app.command()

@@ -141,6 +141,11 @@ def test_unusable_audio_keeps_its_text(tmp_path: Path, caplog: pytest.LogCapture
     assert "2 audio files cannot be transcribed and keep their text" in caplog.text and "all silence" in caplog.text
 
 
+def test_table_without_audio(tmp_path: Path) -> None:
+    with pytest.raises(TableError, match="none of 10 rows has audio: there is nothing to transcribe"):
+        run(table(tmp_path, file=[None] * 10), Fake(), tmp_path)
+
+
 def test_cache_that_is_none(tmp_path: Path) -> None:
     df = table(tmp_path, 1)
     (tmp_path / "notes.txt").write_text("not a database, and long enough to be seen as none" * 30)

@@ -72,8 +72,11 @@ def transcribe_table(
         before; where it is filled, or where `text` already came from a recogniser (`asr_model`), it stays.
 
     Raises:
+        TableError: no row has audio.
         EmofuseError: the cache cannot be used, or the transcriber does not know a language.
     """
+    if not df["file"].notna().any():
+        raise TableError(f"none of {len(df)} rows has audio: there is nothing to transcribe. Fill the column file.")
     identity = transcriber.identity
     df = _with_human_text(df)
     clips = _clips(df, language)
