@@ -237,7 +237,8 @@ def _collect(rows: pd.DataFrame) -> dict[str, _Ratings]:
                     continue
                 units.append(unit)
                 annotators.append(annotator)
-                values.append(_category(given, categories) if measure == "emotion" else _number(given, measure, key))
+                of_emotion = measure == "emotion"
+                values.append(_category(given, categories, key) if of_emotion else _number(given, measure, key))
     return {
         measure: _Ratings(np.array(units, np.int64), np.array(annotators, np.int64), np.array(values, np.float64))
         for measure, (units, annotators, values) in found.items()
@@ -254,8 +255,10 @@ def _parsed(text: str, key: str) -> list[dict[str, Any]]:
     return ratings
 
 
-def _category(given: str | list[str], categories: dict[str, int]) -> int:
-    several = [given] if isinstance(given, str) else given
+def _category(given: Any, categories: dict[str, int], key: str) -> int:
+    several = given if isinstance(given, list) else [given]
+    if not all(isinstance(category, str) for category in several):
+        raise TableError(f"{key}: {given!r} is no rating of emotion; expected a category, or a list of them.")
     return categories.setdefault(several[0].strip().lower(), len(categories)) if len(several) == 1 else -1
 
 
