@@ -10,7 +10,7 @@ from emofuse.corpora.table import TableError
 from made_up.clips import write_clip
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_encodings_and_line_ends(tmp_path: Path, encoding: str, end: str) -> None:
     path = tmp_path / "labels.csv"
@@ -31,6 +31,16 @@ def test_columns_that_lack_and_cells_too_many(tmp_path: Path) -> None:
         read_rows(path, ["emotion"], delimiter="\t")
     with pytest.raises(TableError, match="cannot be read"):
         read_rows(tmp_path / "absent.csv", ["emotion"])
+
+
+@pytest.mark.parametrize("wrong", ['"never ends', '"ends" early', "x" * 200_000])
+def test_quotes_that_do_not_end_swallow_no_rows(tmp_path: Path, wrong: str) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text(f'name,text\na,"two\nlines"\nb,{wrong}\nc,fine\nd,"quoted"\n')
+    with pytest.raises(TableError, match=r"labels\.csv, row 4: .*Check the quotes of this row"):
+        read_rows(path, ["name", "text"])
+    path.write_text('name,text\na,"two\nlines"\nb,says "x"\n')
+    assert [(number, row["text"]) for number, row in read_rows(path, ["text"])] == [(2, "two\nlines"), (4, 'says "x"')]
 
 
 def test_clips_are_found_whatever_their_case_and_wav_first(tmp_path: Path) -> None:

@@ -5,11 +5,12 @@ What readers share. Row numbers in messages are those that an editor shows.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,13 @@ from emofuse.corpora.table import TableError, check_table, make_table, without_a
 from emofuse.corpora.table_files import absent_files, absolute
 
 AUDIO_ENDINGS = (".wav", ".flac", ".opus", ".ogg", ".mp3", ".m4a", ".mp4")
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _SHOWN = 5
 _log = logging.getLogger(__name__)
 
 
 def read_text(path: Path) -> str:
-    """Text of a file in UTF-8 (with or without BOM) or else Windows-1252, line ends as \\n.
+    """Text of a file in UTF-8 (with or without BOM), UTF-16 (with BOM) or else Windows-1252, line ends as \\n.
 
     Raises:
         TableError: the file cannot be read.
@@ -35,7 +37,7 @@ def read_text(path: Path) -> str:
     except OSError as error:
         raise TableError(f"{path}: cannot be read ({error.strerror}).") from error
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode("utf-16" if content.startswith(_UTF_16) else "utf-8-sig")
     except UnicodeDecodeError:
         text = content.decode("cp1252", errors="replace")
     return text.replace("\r\n", "\n").replace("\r", "\n")
@@ -55,24 +57,36 @@ def read_rows(
     column that is absent gives empty cells.
 
     Raises:
-        TableError: the file cannot be read, a column is missing, a row has more cells than the header.
+        TableError: the file cannot be read, a column is missing, a row has more cells than the header, or quotes that
+            do not end.
     """
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter)
-    header = next((row for row in reader if any(cell.strip() for cell in row)), [])
+    records = _records(path, delimiter)
+    header = next((row for _, row in records), [])
     place = {name.strip().lower(): i for i, name in enumerate(header)}
     if absent := [column for column in columns if column.lower() not in place]:
         found = ", ".join(name.strip() for name in header) or "nothing"
         raise TableError(f"{path}: column {absent[0]!r} is missing; expected the file as published. It has {found}.")
     wanted = [(column, place.get(column.lower())) for column in (*columns, *optional)]
     rows = []
-    for row in reader:
-        if not any(cell.strip() for cell in row):
-            continue
+    for number, row in records:
         if any(cell.strip() for cell in row[len(header) :]):
-            raise TableError(f"{path}, row {reader.line_num}: {len(row)} cells, but the header has {len(header)}.")
+            raise TableError(f"{path}, row {number}: {len(row)} cells, but the header has {len(header)}.")
         cells = {c: row[i].strip() if i is not None and i < len(row) else "" for c, i in wanted}
-        rows.append((reader.line_num, cells))
+        rows.append((number, cells))
     return rows
+
+
+def _records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Rows of a delimited file that are not blank, each with the number of its first line."""
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter, strict=True)
+    number = 1
+    try:
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                yield number, row
+            number = reader.line_num + 1
+    except csv.Error as error:  # without strict, a quote that does not end would swallow the rows below it
+        raise TableError(f"{path}, row {number}: {error}. Check the quotes of this row.") from error
 
 
 class Clips:
