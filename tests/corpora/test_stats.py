@@ -93,6 +93,14 @@ def test_lengths(tmp_path: Path) -> None:
     np.testing.assert_allclose(seconds_of(make_table(rows, "c")), [2, 1.5, 0.75, 1, 0, 1.5, np.nan])
 
 
+def test_segments_of_one_length_but_for_rounding(tmp_path: Path) -> None:
+    file = str(write_clip(tmp_path / "long.wav", 2.0))
+    rows = [{"key": f"c/{i}", "file": file, "start": i * 0.4, "end": i * 0.4 + 0.39} for i in range(4)]
+    seconds = describe(make_table(rows, "c"))["audio"]["seconds"]
+    assert seconds["min"] == seconds["max"] == 0.39 and sum(seconds["histogram"]["counts"]) == 4
+    write_plots(make_table(rows, "c"), tmp_path / "plots")
+
+
 def test_header_that_does_not_say_how_long(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "piped.wav", 1.0)
     head = bytearray(path.read_bytes())

@@ -56,7 +56,7 @@ def describe(df: pd.DataFrame) -> dict[str, Any]:
 
 
 def seconds_of(df: pd.DataFrame) -> NDArray[np.float64]:
-    """Length of each row's clip in seconds, NaN without readable audio.
+    """Length of each row's clip in seconds to the microsecond, NaN without readable audio.
 
     From start and end where both are given, else from the file's header (or by decoding it where the header does not
     say), which is read once a file.
@@ -66,7 +66,7 @@ def seconds_of(df: pd.DataFrame) -> NDArray[np.float64]:
         if isinstance(file, str):
             last = _file_seconds(file) if np.isnan(end) else end
             lengths[row] = max(last - (0.0 if np.isnan(start) else start), 0.0)
-    return lengths
+    return lengths.round(6)  # lengths that differ by the rounding of start and end are too near for a histogram
 
 
 def word_counts(df: pd.DataFrame) -> pd.Series:
