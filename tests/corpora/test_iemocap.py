@@ -124,10 +124,24 @@ def test_ratings_off_the_scale(tree: Path, tmp_path: Path, caplog: pytest.LogCap
     with caplog.at_level(logging.WARNING):
         row = read(root).set_index("key").loc["iemocap/Ses02F_impro01_F000"]
     assert (row["valence"], row["arousal"], row["dominance"]) == (1, 0.75, 0)
-    assert "Ses02F_impro01.txt, row 3: rating 5.5000 lies off the scale" in caplog.text
+    assert "2 consensus ratings lie off the scale 1-5 and count as 1 or 5 (such as " in caplog.text
+    assert "Ses02F_impro01.txt, row 3: 5.5000)" in caplog.text
     edit(root, "[5.5000, 4.0000, 0.5000]", "[6.0000, 4.0000, 1.0000]")
     with pytest.raises(TableError, match=r"Ses02F_impro01\.txt, row 3: '6\.0000' is no rating from 1 to 5"):
         read(root)
+
+
+def test_odd_lines_are_told_once_however_many_they_are(
+    tree: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = Path(shutil.copytree(tree, tmp_path / "copy"))
+    file = root / "Session2/dialog/EmoEvaluation/Ses02F_impro01.txt"
+    file.write_text(file.read_text().replace("A-E3:\tval 3;", "A-E3:\tval 6;") + "what\n" * 9)
+    with caplog.at_level(logging.WARNING):
+        ratings = json.loads(read(root).set_index("key").loc["iemocap/Ses02F_impro01_F000", "ratings"])
+    assert {"annotator": "A-E3", "valence": 6, "arousal": 4, "dominance": 2} in ratings
+    assert caplog.text.count("ratings off the scale 1-5, which are kept") == 1
+    assert caplog.text.count("9 lines are neither an utterance nor an evaluation") == 1
 
 
 @pytest.mark.parametrize(
@@ -146,7 +160,16 @@ def test_wrong_lines_are_named(tree: Path, tmp_path: Path, old: str, new: str, m
         read(root)
 
 
-def test_sessions_and_clips_that_are_missing(tree: Path, tmp_path: Path) -> None:
+def test_clips_without_evaluation_are_told(tree: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = Path(shutil.copytree(tree, tmp_path / "copy"))
+    for kind in ("EmoEvaluation", "transcriptions"):
+        (root / f"Session2/dialog/{kind}/Ses02F_impro01.txt").unlink()
+    with caplog.at_level(logging.WARNING):
+        left = len(read(root))
+    assert f"{110 - left} clips are of no evaluated utterance and are left out" in caplog.text and left < 110
+
+
+def test_sessions_and_clips_that_are_missing(tree: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     root = Path(shutil.copytree(tree, tmp_path / "copy"))
     clip = "Session4/sentences/wav/Ses04F_impro01/Ses04F_impro01_F002.wav"
     (root / clip).unlink()
@@ -155,7 +178,9 @@ def test_sessions_and_clips_that_are_missing(tree: Path, tmp_path: Path) -> None
     shutil.rmtree(root / "Session2")
     with pytest.raises(TableError, match=r"in Session2\. Complete the download.*--allow-missing"):
         read(root)
-    df = read(root, allow_missing=True).set_index("key")
+    with caplog.at_level(logging.WARNING):
+        df = read(root, allow_missing=True).set_index("key")
+    assert "EmoEvaluation/*.txt in Session2; going on without" in caplog.text
     assert len(df) == 88 and df.loc["iemocap/Ses04F_impro01_F002", "file"] is None
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,9 @@ _TURN = re.compile(r"\s*(\S+)\s+\[[^]]*\]\s*:\s*(.*)")
 _EDA = "eda_iemocap_no_utts_dataset.csv"
 _log = logging.getLogger(__name__)
 
+_Odd = defaultdict[str, list[str]]
+"""Places of what is odd, by what it is."""
+
 
 def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
     """Utterance table of `root/Session1` to `root/Session5`, or of those in `root/IEMOCAP_full_release`.
@@ -100,13 +103,21 @@ def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
         )
     files = _label_files(home)
     absent = [n for n in range(1, 6) if not any(f.parts[-4] == f"Session{n}" for f in files)]
-    if absent and not allow_missing:
-        raise TableError(
-            f"{home}: no dialog/EmoEvaluation/*.txt in {', '.join(f'Session{n}' for n in absent)}. Complete the "
-            "download, or go on with what is there: --allow-missing (allow_missing = true in a recipe)."
-        )
+    if absent:
+        lack = f"{home}: no dialog/EmoEvaluation/*.txt in {', '.join(f'Session{n}' for n in absent)}"
+        if not allow_missing:
+            raise TableError(
+                f"{lack}. Complete the download, or go on with what is there: --allow-missing (allow_missing = true in "
+                "a recipe)."
+            )
+        _log.warning("%s; going on without", lack)
     clips = Clips(home, "Session*/sentences/wav/*/*")
-    rows = [row for file in files for row in _evaluations(file, clips)]
+    odd: _Odd = defaultdict(list)
+    rows = [row for file in files for row in _evaluations(file, clips, odd)]
+    for what, places in odd.items():
+        _log.warning("%s: %d %s (such as %s)", home, len(places), what, places[0])
+    if stray := len(clips.paths.keys() - {row["key"].removeprefix("iemocap/").lower() for row in rows}):
+        _log.warning("%s: %d clips are of no evaluated utterance and are left out", home, stray)
     _add_transcripts(rows, home)
     _add_dialogue_acts(rows, root, home)
     return finish(rows, "iemocap", home, allow_missing=allow_missing)
@@ -119,28 +130,27 @@ def _label_files(home: Path) -> list[Path]:
     return sorted(f for f in home.glob("Session[1-5]/dialog/EmoEvaluation/*.txt") if f.name[0] != ".")
 
 
-def _evaluations(file: Path, clips: Clips) -> Iterator[dict[str, Any]]:
+def _evaluations(file: Path, clips: Clips, odd: _Odd) -> Iterator[dict[str, Any]]:
     """Rows of one dialogue. An utterance's line is followed by those of its evaluators."""
     row: dict[str, Any] | None = None
     ratings: list[dict[str, Any]] = []
     for number, line in read_lines(file):
+        where = f"{file}, row {number}"
         if line.startswith("["):
             if row:
                 yield _rated(row, ratings)
-            row, ratings = _utterance(line, clips, f"{file}, row {number}"), []
+            row, ratings = _utterance(line, clips, where, odd), []
         elif found := _EVALUATOR.match(line):
             if row is None:
-                raise TableError(
-                    f"{file}, row {number}: {line!r} comes before any utterance; expected one in brackets."
-                )
-            ratings.append(_rating(found[1].upper(), found[2]))
+                raise TableError(f"{where}: {line!r} comes before any utterance; expected one in brackets.")
+            ratings.append(_rating(found[1].upper(), found[2], where, odd))
         elif not line.startswith("%"):
-            _log.warning("%s, row %d: %r is neither an utterance nor an evaluation and is left out", file, number, line)
+            odd["lines are neither an utterance nor an evaluation and are left out"].append(f"{where}: {line!r}")
     if row:
         yield _rated(row, ratings)
 
 
-def _utterance(line: str, clips: Clips, where: str) -> dict[str, Any]:
+def _utterance(line: str, clips: Clips, where: str, odd: _Odd) -> dict[str, Any]:
     found = _UTTERANCE.fullmatch(line)
     values = [value.strip() for value in found[3].split(",")] if found else []
     if not found or len(values) != 3:
@@ -153,7 +163,7 @@ def _utterance(line: str, clips: Clips, where: str) -> dict[str, Any]:
     utterance = f"{dialogue}_{gender}{turn}"
     code = found[2].lower()
     original = _EMOTIONS.get(code, code)
-    valence, arousal, dominance = (_consensus(value, where) for value in values)
+    valence, arousal, dominance = (_consensus(value, where, odd) for value in values)
     return {
         "key": f"iemocap/{utterance}",
         "file": clips.path(utterance, f"Session{session}/sentences/wav/{dialogue}/{utterance}.wav"),
@@ -172,14 +182,14 @@ def _utterance(line: str, clips: Clips, where: str) -> dict[str, Any]:
     }
 
 
-def _consensus(value: str, where: str) -> float | None:
+def _consensus(value: str, where: str, odd: _Odd) -> float | None:
     on_scale = _OFF_SCALE.get(value.rstrip("0"), value)
     if on_scale != value:
-        _log.warning("%s: rating %s lies off the scale 1-5 and counts as %s", where, value, on_scale)
+        odd["consensus ratings lie off the scale 1-5 and count as 1 or 5"].append(f"{where}: {value}")
     return scaled(on_scale, 1, 5, where)
 
 
-def _rating(evaluator: str, text: str) -> dict[str, Any]:
+def _rating(evaluator: str, text: str, where: str, odd: _Odd) -> dict[str, Any]:
     """What one evaluator said: categories (C-), or dimensions (A-) on 1-5 with any of them missing."""
     if evaluator.startswith("C"):
         words = [word.strip().lower() for word in text.split(";")]
@@ -187,6 +197,8 @@ def _rating(evaluator: str, text: str) -> dict[str, Any]:
         given: dict[str, Any] = {"emotion": categories if len(categories) > 1 else "".join(categories)}
         return {"annotator": evaluator, **(given if categories else {})}
     values = re.findall(r"(val|act|dom)\s+(\d+(?:\.\d+)?)", text.lower())
+    if any(not 1 <= float(value) <= 5 for _, value in values):
+        odd["evaluators' lines have ratings off the scale 1-5, which are kept"].append(f"{where}: {text.strip()}")
     return {"annotator": evaluator, **{_DIMENSIONS[name]: float(value) for name, value in values}}
 
 
