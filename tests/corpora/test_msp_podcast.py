@@ -240,3 +240,34 @@ def test_partitions_of_a_full_label_file(tmp_path: Path) -> None:
     write_labels(tmp_path, counts)
     found = pd.Series([row["official_split"] for row in read_labels(tmp_path)]).value_counts().to_dict()
     assert found == {"train": 5000, "dev": 700, "test1": 12902, "test2": 300}
+
+
+def test_parts_that_disagree_or_lack(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    edit(root / "Partitions.txt", "Train; MSP-PODCAST_0001_0000.wav", "Test1; MSP-PODCAST_0001_0000.wav")
+    with caplog.at_level(logging.WARNING):
+        df = by_name(read(root))
+    assert df.loc["0001_0000", "official_split"] == "train"
+    assert "the parts of 1 clips are not those of Partitions.txt, and count (" in caplog.text
+    assert "labels_consensus.csv, row 2: train, not test1)" in caplog.text and "the part of" not in caplog.text
+    edit(root / "Labels" / "labels_consensus.csv", ",Train", ",")
+    (root / "Partitions.txt").unlink()
+    with caplog.at_level(logging.WARNING):
+        read(root)
+    assert "the part of 1 of 81 rows is unknown" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "message"),
+    [
+        ("Partitions.txt", "Test1; MSP-PODCAST_0001_0000.wav", "MSP-PODCAST_0001_0000 is test1 here, but train"),
+        ("Speaker_ids.txt", "msp-podcast_0001_0000.wav; 12", "MSP-PODCAST_0001_0000 is 12 here, but 11"),
+    ],
+)
+def test_a_clip_in_two_parts_or_of_two_speakers_is_refused(root: Path, file: str, line: str, message: str) -> None:
+    path = root / file
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines, *lines]))
+    read(root)
+    path.write_text("\n".join([*lines, line]))
+    with pytest.raises(TableError, match=rf"{file}, row {len(lines) + 1}: {message} further up"):
+        read(root)

@@ -120,11 +120,14 @@ def read_labels(root: Path) -> list[dict[str, Any]]:
         )
     parts, speakers, genders = _parts(root), *_speakers(root)
     rows = []
+    contrary: list[str] = []
     for where, cells in _consensus(path):
         name = _name(cells["FileName"], where)
         speaker = _known(cells["SpkrID"]) or speakers.get(name)
         gender = _gender(cells["Gender"], where) or genders.get(speaker)
         part = _part(cells["Split_Set"], where) or parts.get(name)
+        if part != (parts.get(name) or part):
+            contrary.append(f"{where}: {part}, not {parts[name]}")
         rows.append(_row(name, speaker, gender, part, _label(cells, where)))
     labelled = {row["name"] for row in rows}
     unlabelled = sorted(parts.keys() - labelled)
@@ -133,6 +136,15 @@ def read_labels(root: Path) -> list[dict[str, Any]]:
         rows.append(_row(name, speaker, genders.get(speaker), parts[name], (None,) * 4))
     if unlabelled:
         _log.info("%s: %d clips of the partitions have no labels (test3 has none)", path, len(unlabelled))
+    if contrary:
+        _log.warning(
+            "%s: the parts of %d clips are not those of Partitions.txt, and count (%s)",
+            path,
+            len(contrary),
+            contrary[0],
+        )
+    if apart := sum(row["official_split"] is None for row in rows):
+        _log.warning("%s: the part of %d of %d rows is unknown", path, apart, len(rows))
     if unknown := sum(row["speaker"] is None for row in rows):
         _log.warning("%s: the speaker of %d of %d rows is unknown", path, unknown, len(rows))
     return rows
@@ -294,12 +306,12 @@ def _fields(line: str, where: str) -> tuple[list[str], tuple[str, str, str]]:
 def _parts(root: Path) -> dict[str, str | None]:
     """Part of each clip by Partitions.txt (Train; name.wav); lines without a clip are counts and headings."""
     path = _find(root, "[Pp]artition*.txt")
-    parts = {}
+    parts: dict[str, str | None] = {}
     for number, line in read_lines(path) if path else ():
         part, _, file = line.partition(";")
         if file.strip():
             where = f"{path}, row {number}"
-            parts[_name(file, where)] = _part(part.strip(), where)
+            _put(parts, _name(file, where), _part(part.strip(), where), where)
     return parts
 
 
@@ -314,8 +326,13 @@ def _speakers(root: Path) -> tuple[dict[str, str | None], dict[str | None, str |
         if first.lower().startswith("speaker_"):
             genders[first[len("speaker_") :]] = _gender(second, where)
         elif first.lower().startswith("msp-podcast"):
-            speakers[_name(first, where)] = _known(second)
+            _put(speakers, _name(first, where), _known(second), where)
     return speakers, genders
+
+
+def _put(found: dict[str, str | None], name: str, value: str | None, where: str) -> None:
+    if found.setdefault(name, value) != value:
+        raise TableError(f"{where}: {name} is {value} here, but {found[name]} further up. Remove one of the lines.")
 
 
 def _json(path: Path) -> dict[str, Any]:
