@@ -17,6 +17,7 @@ from emofuse.corpora.labels import EMOTIONS
 from emofuse.corpora.table import COLUMNS, TableError
 from emofuse.errors import EmofuseError
 from made_up import coded
+from made_up.clips import write_clip
 
 CORPORA: dict[str, Corpus] = {
     **ravdess.CORPORA,
@@ -251,14 +252,25 @@ def test_number_of_odd_names_is_told(tmp_path: Path) -> None:
         CORPORA["emodb"].read(tmp_path)
 
 
-def test_any_kind_of_audio_but_each_clip_once(tmp_path: Path) -> None:
+def test_any_kind_of_audio(tmp_path: Path) -> None:
     for name in ("03a01Fa.opus", "08a01Fa.mp3", "._09a01Fa.wav", "10a01Fa.txt"):
         touch(tmp_path / name)
     df = CORPORA["emodb"].read(tmp_path)
     assert df["key"].tolist() == ["emodb/03a01Fa", "emodb/08a01Fa"]
-    touch(tmp_path / "wav" / "08a01Fa.wav")
-    with pytest.raises(TableError, match=r"emodb/08a01Fa has two rows that differ in file"):
-        CORPORA["emodb"].read(tmp_path)
+
+
+def test_copies_are_left_out_but_not_other_clips_of_the_same_name(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for folder in (tmp_path, tmp_path / "TESS", tmp_path / ".cache"):
+        write_clip(folder / "OAF_angry" / "OAF_back_angry.wav")
+    with caplog.at_level(logging.WARNING):
+        df = CORPORA["tess"].read(tmp_path)
+    assert df["file"].tolist() == [str(tmp_path / "OAF_angry" / "OAF_back_angry.wav")]
+    assert "1 clips are copies of others of the same name and are left out" in caplog.text
+    other = write_clip(tmp_path / "TESS" / "OAF_angry" / "OAF_back_angry.wav", seconds=0.5)
+    with pytest.raises(TableError, match=rf"{other}: has the name of {df['file'][0]}, but is another clip"):
+        CORPORA["tess"].read(tmp_path)
 
 
 def test_complete_corpus_gives_no_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

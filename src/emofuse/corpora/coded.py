@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import logging
 import re
 from collections.abc import Callable, Mapping
@@ -94,10 +95,10 @@ class Coded:
                 shows only in their number, which a warning tells.
 
         Raises:
-            TableError: no clips there, or a clip whose name is not of the official form.
+            TableError: no clips there, a clip whose name is not of the official form, or two clips of one name.
         """
         root = Path(root).absolute()
-        clips = [clip for clip in sorted(root.glob(self.glob)) if self._is_ours(clip)]
+        clips = [clip for clip in sorted(root.glob(self.glob)) if self._is_ours(clip, root)]
         if not clips:
             raise TableError(f"{root}: no {self.title} here; expected {self.form} and so on.")
         pattern = re.compile(f"(?:.*/)?(?:{self.path})", re.IGNORECASE)
@@ -105,6 +106,7 @@ class Coded:
         rows = [row for row in read if row is not None]
         if len(rows) < len(clips):
             self._refuse(root, [clip for clip, row in zip(clips, read, strict=True) if row is None], bool(rows))
+        rows = self._without_copies(rows, root)
         if self.notes is not None:
             rows = self._with_notes(rows, self.notes(root), root)
         rows = [{**row, "emotion": SHARED[row["original_emotion"]]} for row in rows]
@@ -113,8 +115,9 @@ class Coded:
             _log.warning("%s: found %d of %d clips of %s", root, len(df), self.expected, self.title)
         return df
 
-    def _is_ours(self, clip: Path) -> bool:
-        if clip.suffix.lower() not in AUDIO_ENDINGS or clip.name[0] == ".":
+    def _is_ours(self, clip: Path, root: Path) -> bool:
+        hidden = any(part[0] == "." for part in clip.relative_to(root).parts)
+        if hidden or clip.suffix.lower() not in AUDIO_ENDINGS:
             return False
         return self.passed_over is None or not re.fullmatch(self.passed_over, clip.stem, re.IGNORECASE)
 
@@ -147,6 +150,19 @@ class Coded:
             f"{odd[0]}: not an official {self.title} name; expected {self.form}. Remove or rename the file."
             f"{more}{doubt}"
         )
+
+    def _without_copies(self, rows: list[dict[str, Any]], root: Path) -> list[dict[str, Any]]:
+        """Rows without those of clips that lie there twice, as in downloads whose folder is nested in itself."""
+        first: dict[str, dict[str, Any]] = {}
+        for row in rows:
+            there = first.setdefault(row["key"], row)
+            if there is not row and not filecmp.cmp(there["file"], row["file"], shallow=False):
+                raise TableError(
+                    f"{row['file']}: has the name of {there['file']}, but is another clip. Remove one of them."
+                )
+        if copies := len(rows) - len(first):
+            _log.warning("%s: %d clips are copies of others of the same name and are left out", root, copies)
+        return list(first.values())
 
     def _with_notes(
         self, rows: list[dict[str, Any]], notes: dict[str, dict[str, Any]], root: Path

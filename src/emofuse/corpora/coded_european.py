@@ -67,7 +67,8 @@ TESS = Coded(
             "splits share speakers and words. All 200 words are said in every emotion."
         ),
         defects=(
-            "OA_bite_neutral.wav lacks an F and is read as OAF. Copies with the folder nested in itself repeat clips."
+            "OA_bite_neutral.wav lacks an F and is read as OAF. Copies with the folder nested in itself repeat clips; "
+            "each is kept once."
         ),
     ),
     form="OAF_angry/OAF_back_angry.wav",
