@@ -115,3 +115,14 @@ def test_half_downloaded(root: Path) -> None:
         read(root)
     df = read(root, allow_missing=True)
     assert df["file"].isna().sum() == 6 and len(df) == 56
+
+
+def test_a_part_without_its_file(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (root / "Labels" / "Data_Val_modified.csv").unlink()
+    with pytest.raises(
+        TableError, match=r"no file of labels for dev beside Data_Test_original\.csv, .*--allow-missing"
+    ):
+        read(root)
+    with caplog.at_level(logging.WARNING):
+        df = read(root, allow_missing=True)
+    assert "no file of labels for dev" in caplog.text and set(df["official_split"]) == {"train", "test"}

@@ -70,7 +70,7 @@ def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
         TableError: no labels, a column or clip is missing, a label or time is wrong; names file and row.
     """
     root = Path(root).absolute()
-    rows = [row for path in _label_files(root) for row in _read_file(path)]
+    rows = [row for path in _label_files(root, allow_missing) for row in _read_file(path)]
     whole, inside = Clips(root), _in_folders(root)
     cut = 0
     for row in rows:
@@ -86,7 +86,7 @@ def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
     return finish(rows, "cmu-mosei", root, allow_missing=allow_missing)
 
 
-def _label_files(root: Path) -> list[Path]:
+def _label_files(root: Path, allow_missing: bool) -> list[Path]:
     """The CSV files of labels: one, or one a part."""
     paths = sorted([*root.glob("*.csv"), *root.glob("[Ll]abel*/*.csv")])
     paths = [path for path in paths if path.name[0] != "."]
@@ -100,6 +100,14 @@ def _label_files(root: Path) -> list[Path]:
         if len(names) > 1:
             what = f"for the part {part}" if part else "for all parts"
             raise TableError(f"{root}: several files of labels {what}: {', '.join(names)}. Leave one of them there.")
+    if None not in parts and (absent := [part for part in ("train", "dev", "test") if part not in parts]):
+        lack = f"{root}: no file of labels for {', '.join(absent)} beside {', '.join(path.name for path in paths)}"
+        if not allow_missing:
+            raise TableError(
+                f"{lack}. Complete the download, or go on with what is there: --allow-missing (allow_missing = true in "
+                "a recipe)."
+            )
+        _log.warning("%s; going on without", lack)
     return paths
 
 
