@@ -273,6 +273,13 @@ def test_copies_are_left_out_but_not_other_clips_of_the_same_name(
         CORPORA["tess"].read(tmp_path)
 
 
+def test_ravdess_archives_each_in_its_own_folder(tmp_path: Path) -> None:
+    touch(tmp_path / "Audio_Speech_Actors_01-24" / "Actor_01" / "03-01-03-01-01-01-01.wav")
+    touch(tmp_path / "Audio_Song_Actors_01-24" / "Actor_01" / "03-02-03-01-01-01-01.wav")
+    assert CORPORA["ravdess"].read(tmp_path)["key"].tolist() == ["ravdess/03-01-03-01-01-01-01"]
+    assert CORPORA["ravdess-song"].read(tmp_path)["key"].tolist() == ["ravdess-song/03-02-03-01-01-01-01"]
+
+
 def test_complete_corpus_gives_no_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     clips = [f"S{g}{n}_F{f}_{e}0{f}.wav" for g in "FM" for n in range(1, 11) for f in range(1, 6) for e in "AHNS"]
     for clip in clips:

@@ -21,7 +21,8 @@ _ABOUT = About(
     ),
     layout=(
         "Actor_01/03-01-01-01-01-01-01.wav to Actor_24, 1440 clips: modality-channel-emotion-intensity-statement-"
-        "repetition-actor. Audio only (modality 03, channel 01); videos and song are passed over."
+        "repetition-actor; also below a folder of the archive's name. Audio only (modality 03, channel 01); videos and "
+        "song are passed over."
     ),
     labels=(
         "Eight instructed categories: neutral, calm, happy, sad, angry, fearful, disgust, surprised; calm counts as "
@@ -62,7 +63,7 @@ SPEECH = Coded(
         "vocal_channel": ("channel", {"01": "speech", "02": "song"}),
     },
     constants={"language": "en"},
-    glob="Actor_*/*",
+    glob="**/Actor_*/*",
     passed_over=r"0[12]-.*|[^-]*-02(-.*)?",
     expected=1440,
 )
