@@ -113,6 +113,16 @@ def test_rows_are_chosen_by_column_and_categories_merged(tmp_path):
     assert found.parts["train"].label.tolist() == [0, 1, 1]
 
 
+def test_labels_and_words_that_are_numbers(tmp_path):
+    table = read_table(tmp_path / "voices.csv")
+    write_table(table.assign(level=[1, 2, None] * 6, asr_confidence="unknown"), tmp_path / "levels.csv")
+    corpora = [{"reader": "table", "root": "levels.csv", "split": {"rule": "k_fold", "k": 3}}]
+    data = {"corpora": corpora, "labels": {"column": "level", "names": ["1", "2"]}}
+    found = prepare(recipe(data=data, text={"column": "level", "min_confidence": 0.5}), data=tmp_path).parts["train"]
+    assert found.label.tolist() == [0, 1] * 2 and found.table["text"].tolist() == ["1", "2"] * 2
+    assert prepare(recipe(data=data, text={"min_confidence": 0.5}), data=tmp_path).parts["train"].table["text"].all()
+
+
 def test_rows_that_only_votes_label_train_with_soft_targets(tmp_path):
     table = read_table(tmp_path / "voices.csv")
     table["votes"] = '{"anger": 1, "neutral": 3}'
@@ -126,6 +136,14 @@ def test_rows_that_only_votes_label_train_with_soft_targets(tmp_path):
         sizes.append(len(found.parts["train"]))
     assert sizes == [4, 6]
     np.testing.assert_allclose(found.parts["train"].target, [[0.75, 0.25, 0]] * 6)
+
+
+@pytest.mark.parametrize("votes", ["much", "[1]", '{"anger": "two"}', '{"anger": null}', '{"anger": -1}'])
+def test_votes_that_are_none(tmp_path, votes):
+    write_table(read_table(tmp_path / "voices.csv").assign(votes=votes), tmp_path / "voted.csv")
+    corpora = [{"reader": "table", "root": "voted.csv", "split": {"rule": "k_fold", "k": 3}}]
+    with pytest.raises(EmofuseError, match="voice/0: votes is no JSON object of numbers"):
+        prepare(recipe(data={"corpora": corpora, "labels": {"names": EMOTIONS, "soft": True}}), data=tmp_path)
 
 
 def test_transcripts_by_column_and_confidence(tmp_path):

@@ -54,6 +54,26 @@ def agreement(df: pd.DataFrame, *, seed: int = 0) -> dict[str, dict[str, Any]]:
     }
 
 
+def votes_of(text: Any, key: str) -> dict[str, float]:
+    """Number of votes by category, of a cell of the column `votes`; empty where the row has none.
+
+    Raises:
+        TableError: no JSON object of numbers from 0; `key` names the row.
+
+    >>> votes_of('{"anger": 2, "neutral": 1}', "c/1")
+    {'anger': 2.0, 'neutral': 1.0}
+    """
+    if text is None or text != text:
+        return {}
+    try:
+        votes = {name: float(number) for name, number in json.loads(text).items()}
+    except (ValueError, TypeError, AttributeError):
+        votes = {"": -1.0}
+    if not all(0 <= number < np.inf for number in votes.values()):
+        raise TableError(f"{key}: votes is no JSON object of numbers of votes by category, but {text!r}.")
+    return votes
+
+
 def alpha(units: Ints, values: Floats) -> float:
     """Krippendorff's alpha (Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability").
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
@@ -13,9 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from emofuse.audio import SAMPLE_RATE, AudioError, read_audio
-from emofuse.corpora.agreement import agreement
+from emofuse.corpora.agreement import agreement, votes_of
 from emofuse.corpora.labels import DIMENSIONS
-from emofuse.corpora.table import TableError
 
 _BINS = 20
 _LONGEST = 7 * 24 * 3600  # seconds; a header that announces more was never filled in
@@ -132,10 +130,7 @@ def _votes(df: pd.DataFrame) -> dict[str, Any] | None:
     cast, winning = [], []
     given = df[df["votes"].notna()]
     for key, text in zip(given["key"], given["votes"], strict=True):
-        try:
-            numbers = [float(number) for number in json.loads(text).values()]
-        except (ValueError, TypeError, AttributeError):
-            raise TableError(f"{key}: votes is no JSON object of numbers of votes by category.") from None
+        numbers = votes_of(text, key).values()
         if sum(numbers) > 0:
             cast.append(sum(numbers))
             winning.append(max(numbers) / sum(numbers))

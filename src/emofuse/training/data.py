@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from emofuse.config import TrainingConfig
+from emofuse.corpora.agreement import votes_of
 from emofuse.corpora.labels import DIMENSIONS
 from emofuse.training.augment import drop_modality, mixup, spec_augment
 from emofuse.training.batch import Batch
@@ -103,8 +103,8 @@ def _shares(table: pd.DataFrame, label: np.ndarray, names: list[str], soft: bool
     shares = np.zeros((len(table), len(names)), np.float32)
     shares[label >= 0, label[label >= 0]] = 1
     if soft and "votes" in table:
-        for i, text in enumerate(table["votes"]):
-            votes = json.loads(text) if isinstance(text, str) else {}
+        for i, (key, text) in enumerate(zip(table["key"], table["votes"], strict=True)):
+            votes = votes_of(text, key)
             counts = np.array([votes.get(name, 0) for name in names], np.float32)
             if counts.any():
                 shares[i] = counts / counts.sum()

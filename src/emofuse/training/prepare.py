@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,11 +13,13 @@ import pandas as pd
 
 from emofuse.config import CorpusConfig, Recipe, TextConfig
 from emofuse.corpora import read_corpus
+from emofuse.corpora.agreement import votes_of
 from emofuse.corpora.audit import Audit, audit
 from emofuse.corpora.composed import compose
 from emofuse.corpora.labels import DIMENSIONS, weak_dimensions
 from emofuse.corpora.select import select
 from emofuse.corpora.splits import PARTS, Split, make_split
+from emofuse.corpora.table import texts_of
 from emofuse.errors import EmofuseError
 from emofuse.files import cache_dir
 from emofuse.training.data import FRAMES_PER_SECOND, Utterances
@@ -143,22 +144,24 @@ def _labelled(table: pd.DataFrame, recipe: Recipe, notes: list[str]) -> pd.DataF
         if column not in table:
             there = ", ".join(table.columns)
             raise EmofuseError(f"recipe {recipe.name}: {_name(table)} has no column {column!r}. There are {there}.")
-    table = table.assign(text=table[text.column])
+    table = table.assign(text=_as_text(table[text.column]))
     if text.min_confidence and text.column == "text" and "asr_confidence" in table:
-        table["text"] = table["text"].mask(table["asr_confidence"] < text.min_confidence, None)
+        confidence = pd.to_numeric(table["asr_confidence"], errors="coerce")
+        table["text"] = table["text"].mask(confidence < text.min_confidence, None)
     if text.languages is not None:
         foreign = table["language"].notna() & ~table["language"].isin(text.languages)
         table["text"] = table["text"].mask(foreign, None)
     if labels.weak_dimensions:
         spoken = table["file"].notna()
         table = pd.concat([weak_dimensions(table[spoken]), table[~spoken]]).sort_index()
-    named = table[labels.column].replace(labels.merge)
+    named = _as_text(table[labels.column]).replace(labels.merge)
     table[LABEL] = named.where(named.isin(labels.names), None)
     useful = pd.Series(False, index=table.index)
     if "categories" in recipe.model.heads:
         useful |= table[LABEL].notna()
         if labels.soft and "votes" in table:
-            useful |= table["votes"].map(lambda votes: _any_vote(votes, labels.names))
+            cast = [votes_of(votes, key) for key, votes in zip(table["key"], table["votes"], strict=True)]
+            useful |= np.array([any(map(votes.get, labels.names)) for votes in cast])
     if "dimensions" in recipe.model.heads:
         useful |= table[list(DIMENSIONS)].notna().any(axis=1)
     if recipe.model.fusion == "audio_only":
@@ -177,8 +180,8 @@ def _labelled(table: pd.DataFrame, recipe: Recipe, notes: list[str]) -> pd.DataF
     return table[useful].reset_index(drop=True)
 
 
-def _any_vote(votes: object, names: list[str]) -> bool:
-    return isinstance(votes, str) and any(json.loads(votes).get(name) for name in names)
+def _as_text(values: pd.Series) -> pd.Series:
+    return pd.Series(texts_of(values), index=values.index, dtype=object)
 
 
 def _name(table: pd.DataFrame) -> str:
