@@ -171,6 +171,23 @@ def test_frozen_split_of_the_whole_corpus_holds_for_the_rows_that_are_used(tmp_p
     assert set(found.split.test) < set(frozen.test)
 
 
+def test_corpus_that_is_named_twice(tmp_path):
+    def named(*where, folds=(0, 0)):
+        entry = {"reader": "table", "root": "voices.csv"}
+        corpora = [
+            entry | {"where": {"emotion": e} if e else {}, "split": {"rule": "k_fold", "k": 3, "fold": fold}}
+            for e, fold in zip(where, folds, strict=True)
+        ]
+        return prepare(recipe(data={"corpora": corpora}), data=tmp_path)
+
+    with pytest.raises(EmofuseError, match=r"18 rows stand under two of data.corpora \(such as voice/0\)"):
+        named(None, None)
+    with pytest.raises(EmofuseError, match=r"6 speakers stand under two of data.corpora in parts that differ"):
+        named("anger", "neutral", folds=(0, 1))
+    found = named("anger", "neutral")
+    assert len(found.parts["train"]) == 4 and list(found.audits) == ["voices", "voices, 2"]
+
+
 def test_audit_comes_with_the_data(tmp_path):
     audits = prepare(recipe(), data=tmp_path).audits
     assert list(audits) == ["voices", "words"] and not audits["voices"].failed

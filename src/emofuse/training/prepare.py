@@ -18,7 +18,7 @@ from emofuse.corpora.audit import Audit, audit
 from emofuse.corpora.composed import compose
 from emofuse.corpora.labels import DIMENSIONS, weak_dimensions
 from emofuse.corpora.select import select
-from emofuse.corpora.splits import PARTS, Split, make_split
+from emofuse.corpora.splits import PARTS, Split, make_split, shared_speakers
 from emofuse.corpora.table import texts_of
 from emofuse.errors import EmofuseError
 from emofuse.files import cache_dir
@@ -64,14 +64,15 @@ def prepare(recipe: Recipe, *, data: Path | None = None) -> Prepared:
     notes: list[str] = []
     for corpus in recipe.data.corpora:
         table, split = read_and_split(corpus, data)
-        audits[_name(table)] = audit(table, split, audio=False)
+        name = _name(table) if _name(table) not in audits else f"{_name(table)}, {len(audits) + 1}"
+        audits[name] = audit(table, split, audio=False)
         table = _labelled(table, recipe, notes)
         split = _restricted(split, table)
         used = {key for part in PARTS for key in getattr(split, part)}
         tables.append(table[table["key"].isin(used)])
         splits.append(split)
     whole = pd.concat(tables, ignore_index=True)
-    split = splits[0] if len(splits) == 1 else _merge(splits)
+    split = splits[0] if len(splits) == 1 else _merged(splits, tables, whole)
     features = compute_features(whole, cache_dir() / "features")
     by_key = whole.set_index("key", drop=False)
     parts = {part: by_key.loc[list(getattr(split, part))].reset_index(drop=True) for part in PARTS}
@@ -188,9 +189,28 @@ def _name(table: pd.DataFrame) -> str:
     return ", ".join(sorted(table["corpus"].unique()))
 
 
-def _merge(splits: list[Split]) -> Split:
+def _merged(splits: list[Split], tables: list[pd.DataFrame], whole: pd.DataFrame) -> Split:
+    """One split of all corpora.
+
+    Raises:
+        EmofuseError: a row stands in two corpora, or a speaker in another part of each.
+    """
+    repeated = whole.loc[whole["key"].duplicated(), "key"]
+    if len(repeated):
+        raise EmofuseError(
+            f"{len(repeated)} rows stand under two of data.corpora (such as {repeated.min()}): they would count twice, "
+            "and could be trained and tested on. Name each corpus once, or choose rows that differ by `where`."
+        )
     parts = {part: tuple(key for split in splits for key in getattr(split, part)) for part in PARTS}
-    return Split(**parts, rule=" + ".join(split.rule for split in splits))
+    split = Split(**parts, rule=" + ".join(split.rule for split in splits))
+    known = {name for table, own in zip(tables, splits, strict=True) for name in shared_speakers(table, own)}
+    if shared := shared_speakers(whole, split) - known:
+        raise EmofuseError(
+            f"{len(shared)} speakers stand under two of data.corpora in parts that differ (such as {min(shared)}): "
+            "they would be trained and tested on. Give both the same split of speakers; or, if these are different "
+            "people, write the corpus before their names."
+        )
+    return split
 
 
 def _add_composed(parts: dict[str, pd.DataFrame], recipe: Recipe) -> None:
