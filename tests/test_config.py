@@ -171,6 +171,19 @@ def test_split_that_does_not_fit(split, message):
 
 
 @pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ({"merge": {"excited": "hapiness"}}, r"data\.labels: `merge` leads to hapiness, which `names` lacks.*out$"),
+        ({"soft": True, "column": "original_emotion"}, r"data\.labels: `soft` goes with column = .emotion."),
+    ],
+)
+def test_labels_that_do_not_fit(labels, message):
+    data = {"corpora": [{"reader": "toy", "root": "toy"}], "labels": labels}
+    with pytest.raises(EmofuseError, match=message):
+        parse_recipe(tree(data=data), source="my.toml")
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [(b"name = ", "no valid TOML"), (b"name = '\xff'", "no valid TOML"), (None, "cannot be read")],
 )

@@ -106,6 +106,12 @@ class LabelsConfig(_Section):
     weak_dimensions: bool = Field(False, description="fill missing A/V/D of audio rows from category prototypes")
 
     @model_validator(mode="after")
+    def _merged_names_are_there(self) -> LabelsConfig:
+        if unknown := sorted(set(self.merge.values()) - set(self.names)):
+            raise ValueError(f"`merge` leads to {', '.join(unknown)}, which `names` lacks: such rows would be left out")
+        return self
+
+    @model_validator(mode="after")
     def _votes_are_of_shared_categories(self) -> LabelsConfig:
         if self.soft and self.column != "emotion":
             raise ValueError('`soft` goes with column = "emotion": votes are counted over the shared categories')
@@ -252,7 +258,8 @@ def _explain(error: Any) -> str:
     if error["type"] == "missing":
         return f"key {place!r} is missing"
     message = error["msg"].removeprefix("Value error, ")
-    return f"{place}: {message} (found {error['input']!r})" if place != "recipe" else message
+    found = "" if isinstance(error["input"], dict) else f" (found {error['input']!r})"
+    return f"{place}: {message}{found}" if place != "recipe" else message
 
 
 def _set(tree: dict[str, Any], override: str) -> None:
