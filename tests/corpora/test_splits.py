@@ -444,6 +444,13 @@ def test_edited_frozen_splits_are_refused(tmp_path: Path, change, message: str) 
         make_split(df, frozen_config(edited(path, change), 1))
 
 
+def test_more_folds_than_a_file_can_hold(tmp_path: Path) -> None:
+    df = corpus([1] * 5_000)
+    with pytest.raises(TableError, match=r"5,000 folds of 5,000 rows would hold 25,000,000 keys.*Use fewer folds"):
+        freeze(df, SplitConfig(rule="leave_one_out"), tmp_path / "split.json")
+    assert not list(tmp_path.iterdir())
+
+
 def test_frozen_splits_refuse_a_changed_table(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     df = corpus([2] * 9)
     config, path = SplitConfig(rule="k_fold", k=3), tmp_path / "split.json"

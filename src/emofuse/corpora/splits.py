@@ -27,6 +27,7 @@ __all__ = ["PARTS", "RULE_VERSION", "Split", "freeze", "in_words", "make_split",
 
 PARTS = ("train", "dev", "test")
 FORMAT = 1
+_MOST_KEYS = 20_000_000  # in a frozen file: about 4 GB of memory, 0.6 GB of disk
 _FOLDS = Path(__file__).parent / "folds"
 _OPTIONS = {
     "k_fold": ("column", "k", "stratify", "fold", "seed"),
@@ -128,10 +129,15 @@ def freeze(df: pd.DataFrame, config: SplitConfig, path: Path | str) -> list[Spli
     version of emofuse. Reading it back refuses a file or a table that was changed since.
 
     Raises:
-        TableError: as `make_split`.
+        TableError: as `make_split`, or folds times rows are more than 20 million.
         EmofuseError: the file cannot be written.
     """
     n, make = _plan(df, config)
+    if n * len(df) > _MOST_KEYS:
+        raise TableError(
+            f"{path}: {n:,} folds of {len(df):,} rows would hold {n * len(df):,} keys, which fill memory and disk. "
+            "Use fewer folds (k_fold), or name the rule itself in the recipe."
+        )
     splits = [make(fold) for fold in range(n)]
     speaker_of = _speaker_of(df)
     folds = [
