@@ -66,7 +66,9 @@ def index_audio(df: pd.DataFrame, *, cache: Path | str, progress: bool = False) 
             ):
                 facts[i] = found
     except (OSError, sqlite3.Error) as error:
-        raise EmofuseError(f"{cache}: cache cannot be used ({error}). Remove the file, or choose another.") from error
+        raise EmofuseError(
+            f"{cache}: cache cannot be used ({error}). Remove the file, or name another folder in EMOFUSE_CACHE."
+        ) from error
     index = pd.DataFrame(facts, columns=list(_FACTS), index=pd.Index(rows["key"], name="key"))
     numbers = dict.fromkeys(("seconds", "peak", "clipped"), float)
     return index.astype({**numbers, "silent": bool})

@@ -100,7 +100,10 @@ def transcribe_table(
             _transcribe(waiting, transcriber, store, unusable)
             found = {row: transcript for row, key in keys.items() if (transcript := _known(store, key))}
     except sqlite3.Error as error:
-        raise EmofuseError(f"{cache}: cannot be used as a cache of transcripts ({error}). Choose another.") from error
+        raise EmofuseError(
+            f"{cache}: cannot be used as a cache of transcripts ({error}). Remove the file, or name another folder in "
+            "EMOFUSE_CACHE."
+        ) from error
     if unusable:
         first = min(unusable)
         _log.warning(
@@ -259,7 +262,9 @@ def _open(cache: Path) -> sqlite3.Connection:
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise EmofuseError(f"{cache}: cannot be written ({error.strerror}). Choose another place.") from error
+        raise EmofuseError(
+            f"{cache}: cannot be written ({error.strerror}). Name another folder in EMOFUSE_CACHE."
+        ) from error
     store = sqlite3.connect(cache, timeout=60)
     with store:
         store.execute(
