@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,12 @@ from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
 from emofuse.corpora.labels import DIMENSIONS, EMOTIONS
+from emofuse.corpora.table_columns import extra_of, inferred, numbers_of, texts_of
 from emofuse.corpora.table_files import (
     TableError,
     absent_files,
     absolute,
     read_file,
-    read_records,
     relative,
     write_file,
 )
@@ -34,7 +34,6 @@ __all__ = [
     "TableError",
     "check_table",
     "make_table",
-    "read_records",
     "read_table",
     "texts_of",
     "without_absent_audio",
@@ -110,7 +109,7 @@ def read_table(
     df = _renamed(df, column_map or {}, path)
     if path.suffix.lower() in (".csv", ".tsv"):
         for column in [c for c in df.columns if c not in COLUMNS]:
-            df[column] = _inferred(df[column].tolist())
+            df[column] = inferred(df[column])
     if "file" in df.columns:
         folder = os.path.dirname(os.path.abspath(path))
         df["file"] = absolute(texts_of(df["file"]), folder)
@@ -184,24 +183,6 @@ def without_absent_audio(df: pd.DataFrame, source: str) -> pd.DataFrame:
     return df[~left_out]
 
 
-def texts_of(values: pd.Series) -> list[str | None]:
-    """Values as stripped text, None where missing or blank; numbers that are whole lose their decimals.
-
-    >>> texts_of(pd.Series([1.0, None, " a "], dtype=object))
-    ['1', None, 'a']
-    """
-    cells = values.astype(object).tolist()
-    return [(v.strip() or None) if type(v) is str else None if v is None else _text(v) for v in cells]
-
-
-def _text(value: Any) -> str | None:
-    if value is pd.NA or value != value:
-        return None
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)  # numbered speakers become floats where one is missing
-    return str(value).strip() or None
-
-
 def _renamed(df: pd.DataFrame, column_map: Mapping[str, str], path: Path) -> pd.DataFrame:
     for old in column_map:
         if old not in df.columns:
@@ -210,26 +191,6 @@ def _renamed(df: pd.DataFrame, column_map: Mapping[str, str], path: Path) -> pd.
     if repeated := sorted(set(df.columns[df.columns.duplicated()])):
         raise TableError(f"{path}: after renaming, column {repeated[0]!r} appears twice.")
     return df
-
-
-def _inferred(cells: list[str]) -> pd.Series:
-    """Extra column of a CSV: bool or number where every filled cell reads back as it was written, else strings."""
-    filled = [cell for cell in cells if cell]
-    if filled and all(cell in ("True", "False") for cell in cells):
-        return pd.Series([cell == "True" for cell in cells])
-    for kind in (int, float):
-        if filled and _reads_back(filled, kind):
-            dtype = kind if len(filled) == len(cells) else float
-            return pd.Series([kind(cell) if cell else np.nan for cell in cells], dtype=dtype)
-    return pd.Series([cell or None for cell in cells], dtype=object)
-
-
-def _reads_back(cells: Iterable[str], kind: type) -> bool:
-    """Whether the cells are plain numbers; one such as 007 is a name and stays a string."""
-    try:
-        return all(str(kind(cell)) == cell and abs(kind(cell)) < 2**53 for cell in cells)
-    except ValueError:
-        return False
 
 
 def _typed(df: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
@@ -241,35 +202,9 @@ def _typed(df: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
         if column in _STRINGS:
             columns[column] = pd.Series(texts_of(given), dtype=object)
         else:
-            columns[column], unparsed[column] = _numbers(given)
-    extras = {str(c): _extra(df[c].reset_index(drop=True)) for c in df.columns if c not in COLUMNS}
+            columns[column], unparsed[column] = numbers_of(given)
+    extras = {str(c): extra_of(df[c].reset_index(drop=True)) for c in df.columns if c not in COLUMNS}
     return pd.DataFrame({**columns, **extras}), unparsed
-
-
-def _extra(values: pd.Series) -> pd.Series:
-    """Strings as objects with None, as in the known columns; other types as they are."""
-    if values.dtype == object or pd.api.types.is_string_dtype(values):
-        return values.astype(object).where(values.notna(), None)
-    return values
-
-
-def _numbers(values: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-    unparsed = np.zeros(len(values), dtype=bool)
-    if values.dtype != object and not pd.api.types.is_string_dtype(values):
-        return values.to_numpy(dtype=float, na_value=np.nan), unparsed
-    cells = values.astype(object).tolist()
-    try:
-        return np.array([np.nan if v is None or v == "" else float(v) for v in cells], dtype=float), unparsed
-    except (TypeError, ValueError):
-        numbers = np.full(len(cells), np.nan)
-    for i, value in enumerate(cells):
-        if value is None or value is pd.NA:
-            continue
-        try:
-            numbers[i] = float(value)
-        except (TypeError, ValueError):
-            unparsed[i] = not (isinstance(value, str) and not value.strip())
-    return numbers, unparsed
 
 
 class _Problems:
@@ -341,8 +276,8 @@ def _check(df: pd.DataFrame, source: str) -> None:
 def _check_times_and_sources(df: pd.DataFrame, problems: _Problems) -> None:
     files, start, end = df["file"], df["start"], df["end"]
     problems.add(files.isna() & df["text"].isna(), lambda i: "neither audio nor text; give file, text, or both")
-    absent = absent_files(files.dropna())
-    problems.add(files.isin(absent), lambda i: f"audio file {files.iat[i]} is not there")
+    if absent := absent_files(files.dropna().tolist()):
+        problems.add(files.isin(absent), lambda i: f"audio file {files.iat[i]} is not there")
     first = start.fillna(0)
     problems.add(~np.isfinite(first) | (start < 0), lambda i: f"start {start.iat[i]:g} s is not in the recording")
     problems.add(~np.isfinite(end.fillna(0)), lambda i: f"end {end.iat[i]:g} s is not in the recording")
