@@ -217,6 +217,8 @@ def test_dimension_drift():
     df.loc[in_test, "arousal"] = 0.45 + (df.loc[in_test, "arousal"] - 0.47) * 2
     spread = found(df, split, "dimensions train/test")
     assert (spread.severity, spread.examples) == ("note", ("arousal",))
+    df.loc[~in_test, "arousal"] = 0.5
+    assert "(train 0.50 ± 0.00)" in found(df, split, "dimensions train/test").message
 
 
 def test_parts_and_keys():

@@ -276,7 +276,7 @@ def _dimension_drift(train: pd.DataFrame, rows: pd.DataFrame, part: str) -> Find
         shift, ratio = float(ours.mean() - theirs.mean()) / spread, float(ours.std()) / spread
         # A mean of few rows strays by itself.
         beyond = abs(shift) - 2 * math.sqrt(1 / len(ours) + 1 / len(theirs))
-        told.append(f"{name} {ours.mean():.2f} ± {ours.std():.2f} (train {theirs.mean():.2f} ± {spread:.2f})")
+        told.append(f"{name} {ours.mean():.2f} ± {ours.std():.2f} (train {theirs.mean():.2f} ± {theirs.std():.2f})")
         if (abs(shift) >= SHIFT[0] and beyond > 0) or (len(ours) >= 30 and not 1 / SPREAD <= ratio <= SPREAD):
             drifting.append(name)
             worst = "warning" if worst == "warning" or (abs(shift) >= SHIFT[1] and beyond > 0) else "note"
