@@ -238,7 +238,7 @@ def export(
     table: Table, out: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the new database.")]
 ) -> None:
     """Write a table as an audformat database."""
-    from emofuse.corpora import audformat_db
+    from emofuse.corpora.readers import audformat_db
     from emofuse.corpora.table import read_table
 
     audformat_db.write(read_table(table), out)

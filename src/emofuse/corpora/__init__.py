@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from emofuse.corpora import (
+from emofuse.corpora.about import Corpus
+from emofuse.corpora.readers import (
     audformat_db,
     cmu_mosei,
     coded_european,
@@ -27,7 +28,6 @@ from emofuse.corpora import (
     shemo,
     toy,
 )
-from emofuse.corpora.about import Corpus
 from emofuse.errors import EmofuseError
 
 CORPORA: dict[str, Corpus] = {

@@ -25,8 +25,9 @@ from typing import Any
 
 import pandas as pd
 
-from emofuse.corpora import checks, checks_audio
-from emofuse.corpora.findings import Finding, Severity
+from emofuse.corpora.checks import audio as checks_audio
+from emofuse.corpora.checks import rows as checks
+from emofuse.corpora.checks.findings import Finding, Severity
 from emofuse.corpora.labels import DIMENSIONS
 from emofuse.corpora.splits import PARTS, Split
 from emofuse.files import cache_dir

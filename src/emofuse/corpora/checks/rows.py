@@ -1,0 +1,317 @@
+"""Checks of a parted utterance table that need no audio; `audit` says what their findings mean and where limits are.
+
+Each takes the table with the column `part` (train, dev, test; None for rows in no part).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from emofuse.corpora.checks.findings import Finding, Severity, of_all, some
+from emofuse.corpora.checks.near_text import JACCARD, MIN_WORDS, is_short, nearest, normalised
+from emofuse.corpora.labels import DIMENSIONS
+from emofuse.corpora.splits import PARTS, Split
+
+SMALL_SHARE = 0.01  # of the rows of a part: below it, shared or nearly shared sentences are a note
+MISSING_SHARE = 0.05  # above it, missing transcripts, labels or audio are a warning
+ROWS_A_SENTENCE = 5  # from this mean on the corpus has fixed prompts
+CRAMERS_V = 0.3  # a medium effect (Cohen 1988)
+ROWS_A_SPEAKER = 10  # with fewer, one category only says little
+ONE_CATEGORY_SHARE = 0.1
+DRIFT = (0.05, 0.1)  # note, warning: total variation distance of the categories beyond chance
+SHIFT = (0.2, 0.5)  # note, warning: difference of means in standard deviations (Cohen's small and medium)
+SPREAD = 1.25  # note: ratio of standard deviations
+
+
+def parts(table: pd.DataFrame, split: Split) -> Iterator[Finding]:
+    """Empty parts, keys in two parts, keys without row, rows in no part."""
+    sizes = {part: len(getattr(split, part)) for part in PARTS}
+    empty = [part for part in PARTS if not sizes[part]]
+    message = ", ".join(f"{part} {size:,}" for part, size in sizes.items())
+    severity: Severity = "error" if "train" in empty else "warning" if empty else "ok"
+    advice = f"Without {' and '.join(empty)} there is nothing to train on, select by or report." if empty else ""
+    yield Finding("parts", severity, len(empty), len(PARTS), f"rows: {message}", advice, tuple(empty))
+
+    listed = pd.Series([key for part in PARTS for key in getattr(split, part)], dtype=object)
+    repeated = listed[listed.duplicated()].unique()
+    yield Finding(
+        "repeated keys",
+        "error" if len(repeated) else "ok",
+        len(repeated),
+        listed.nunique(),
+        of_all(len(repeated), listed.nunique(), "keys are listed more than once"),
+        "Make the split again: a row in two parts is trained and tested on." if len(repeated) else "",
+        some(repeated),
+    )
+    unknown = listed[~listed.isin(table["key"])].unique()
+    yield Finding(
+        "unknown keys",
+        "error" if len(unknown) else "ok",
+        len(unknown),
+        listed.nunique(),
+        of_all(len(unknown), listed.nunique(), "keys of the split are not in the table"),
+        "Use the table that the split was made from." if len(unknown) else "",
+        some(unknown),
+    )
+    left = table.loc[table["part"].isna(), "key"]
+    yield Finding(
+        "rows in no part",
+        "note" if len(left) else "ok",
+        len(left),
+        len(table),
+        of_all(len(left), len(table), "rows of the table are in no part"),
+        "Say so with the results, if it is not meant." if len(left) else "",
+        some(left),
+    )
+
+
+def speakers(table: pd.DataFrame, split: Split) -> Iterator[Finding]:
+    """Speakers that two parts have in common; rows whose speaker is unknown never count as shared."""
+    rows = table[table["part"].notna()]
+    unknown = rows[rows["speaker"].isna()]
+    yield Finding(
+        "unknown speakers",
+        "warning" if len(unknown) else "ok",
+        len(unknown),
+        len(rows),
+        of_all(len(unknown), len(rows), "rows have no speaker"),
+        "They may be shared without notice: fill the column speaker, or leave them out." if len(unknown) else "",
+        some(unknown["key"]),
+    )
+    named = {part: set(group.dropna()) for part, group in rows.groupby("part")["speaker"]}
+    for first, second in itertools.combinations((part for part in PARTS if part in named), 2):
+        check = f"speakers {first}/{second}"
+        if not named[first] or not named[second]:
+            silent = " and ".join(part for part in (first, second) if not named[part])
+            message = f"cannot be told: no speaker of {silent} is known"
+            yield Finding(check, "warning", 0, len(named[second]), message, "Fill the column speaker.")
+            continue
+        shared = named[first] & named[second]
+        n = int(rows.loc[rows["part"] == second, "speaker"].isin(shared).sum())
+        message = f"{len(shared)} of {len(named[second])} speakers of {second} are also in {first}"
+        advice = ""
+        if shared:
+            message += f" ({n:,} of {int((rows['part'] == second).sum()):,} rows of {second})"
+            advice = "Split by speaker: the model may know the voice instead of the emotion."
+            if split.rule.startswith("official"):
+                advice = "The corpus's official split is so: say with every result that it is not speaker-independent."
+        yield Finding(
+            check, "error" if shared else "ok", len(shared), len(named[second]), message, advice, some(shared)
+        )
+
+
+def sentences(table: pd.DataFrame) -> Iterator[Finding]:
+    """Sentences of dev and test that stand in train too, the same or nearly so."""
+    rows = table.loc[table["part"].notna() & table["text"].notna(), ["key", "part", "text"]]
+    of_text = {text: normalised(text) for text in rows["text"].unique()}
+    words = [of_text[text] for text in rows["text"]]
+    rows = rows.assign(words=words, sentence=[text.replace(" ", "") for text in words])
+    rows = rows[rows["sentence"] != ""]
+    by_part = dict(iter(rows.groupby("part")))
+    train = by_part.get("train", rows[:0])
+    known = set(train["sentence"])
+    distinct = rows["sentence"].nunique()
+    fixed = len(rows) >= ROWS_A_SENTENCE * distinct
+    queries: dict[str, pd.DataFrame] = {}
+    for part in ("dev", "test"):
+        own = by_part.get(part, rows[:0])
+        shared = own["sentence"].isin(known)
+        queries[part] = own[~shared]
+        count = int(shared.sum())
+        message = of_all(count, len(own), f"rows of {part} with text have a sentence of train")
+        advice = ""
+        if count and fixed:
+            message += f"; by design: the corpus has {distinct:,} sentences in {len(rows):,} rows"
+            advice = "Fixed prompts: words say nothing of the emotion, or too much if a prompt goes with a category."
+        elif count:
+            advice = "Report results without these rows too: the model may know the sentence and its label."
+        yield Finding(
+            f"sentences train/{part}",
+            _severity(count, len(own)),
+            count,
+            len(own),
+            message,
+            advice,
+            () if fixed else some(own.loc[shared, "key"]),
+        )
+    yield from _near_sentences(train, queries, {part: len(by_part.get(part, ())) for part in queries})
+
+
+def _near_sentences(train: pd.DataFrame, queries: dict[str, pd.DataFrame], sizes: dict[str, int]) -> Iterator[Finding]:
+    short = {words: is_short(words) for words in {w for rows in (train, *queries.values()) for w in rows["words"]}}
+
+    def long_ones(rows: pd.DataFrame) -> pd.DataFrame:
+        return rows[~rows["words"].map(short).astype(bool)]
+
+    kept = {part: long_ones(rows) for part, rows in queries.items()}
+    references = sorted(set(long_ones(train)["sentence"]))
+    asked = sorted({sentence for rows in kept.values() for sentence in rows["sentence"]})
+    found, _ = nearest(asked, references)
+    near = {asked[i]: references[found[i]] for i in np.flatnonzero(found >= 0)}
+    key_of = train.sort_values("key").drop_duplicates("sentence").set_index("sentence")["key"]
+    for part, rows in kept.items():
+        hit = rows[rows["sentence"].isin(near)]
+        message = of_all(len(hit), sizes[part], f"rows of {part} with text have nearly a sentence of train")
+        message += f" (Jaccard index >= {JACCARD:g}"
+        message += f"; {len(queries[part]) - len(rows):,} rows of under {MIN_WORDS} words not compared)"
+        advice = "Read the examples beside train: templates, retakes, or two transcripts of one recording?"
+        yield Finding(
+            f"near sentences train/{part}",
+            _severity(len(hit), sizes[part]),
+            len(hit),
+            sizes[part],
+            message,
+            advice if len(hit) else "",
+            some(f"{key} ~ {key_of[near[text]]}" for key, text in zip(hit["key"], hit["sentence"], strict=True)),
+        )
+
+
+def _severity(count: int, of: int) -> Severity:
+    return "ok" if not count else "note" if count < SMALL_SHARE * of else "warning"
+
+
+def confounding(table: pd.DataFrame) -> Iterator[Finding]:
+    """How far the speaker gives the category away."""
+    column = category_column(table)
+    rows = table[table["part"].notna() & table["speaker"].notna() & table[column].notna()]
+    speaker, names = pd.factorize(rows["speaker"])
+    category, categories = pd.factorize(rows[column])
+    if len(names) < 2 or len(categories) < 2:
+        message = f"nothing to compare: {len(names)} known speakers, {len(categories)} categories"
+        yield Finding("speaker and label", "ok", 0, len(names), message)
+        return
+    v, corrected, chance = cramers_v(speaker, category)
+    sizes, shares = np.bincount(speaker), np.bincount(category) / len(rows)
+    cells = np.unique(speaker * len(categories) + category)
+    kinds = np.bincount(cells // len(categories), minlength=len(names))
+    many = sizes >= ROWS_A_SPEAKER
+    single = many & (kinds == 1)
+    expected = float(sum((shares ** int(n)).sum() for n in sizes[many]))
+    excess = single.sum() - expected > ONE_CATEGORY_SHARE * max(many.sum(), 1)
+    severe = corrected >= CRAMERS_V or bool(excess)
+    message = (
+        f"Cramér's V of speaker and category {v:.2f} (chance {chance:.2f}, corrected {corrected:.2f}); "
+        f"{single.sum()} of {many.sum()} speakers with {ROWS_A_SPEAKER} rows or more have one category only "
+        f"(chance {expected:.1f})"
+    )
+    advice = "Knowing the speaker is half the answer: keep speakers apart, balance or weigh categories by speaker."
+    yield Finding(
+        "speaker and label",
+        "warning" if severe else "ok",
+        int(single.sum()),
+        int(many.sum()),
+        message,
+        advice if severe else "",
+        some(names[single]),
+    )
+
+
+def cramers_v(first: np.ndarray, second: np.ndarray) -> tuple[float, float, float]:
+    """Association of two sets of codes 0..n-1: V, V corrected for bias (Bergsma 2013), and V to expect by chance.
+
+    >>> [round(float(v), 2) for v in cramers_v(np.array([0, 0, 1, 1] * 10), np.array([0, 1, 0, 1] * 10))]
+    [0.0, 0.0, 0.16]
+    """
+    n = len(first)
+    rows, columns = np.bincount(first), np.bincount(second)
+    cells, counts = np.unique(first * len(columns) + second, return_counts=True)
+    phi = float((counts / rows[cells // len(columns)] * (counts / columns[cells % len(columns)])).sum()) - 1
+    r, k = len(rows), len(columns)
+    free = (r - 1) * (k - 1) / (n - 1)
+    r_corrected, k_corrected = r - (r - 1) ** 2 / (n - 1), k - (k - 1) ** 2 / (n - 1)
+    least = min(r_corrected, k_corrected) - 1
+    corrected = math.sqrt(max(0.0, phi - free) / least) if least > 0 else 0.0
+    smaller = min(r, k) - 1
+    return math.sqrt(max(0.0, phi) / smaller), min(corrected, 1.0), min(1.0, math.sqrt(free / smaller))
+
+
+def drift(table: pd.DataFrame) -> Iterator[Finding]:
+    """Categories and dimensions of dev and test beside those of train."""
+    column = category_column(table)
+    train = table[table["part"] == "train"]
+    for part in ("dev", "test"):
+        rows = table[table["part"] == part]
+        if len(train) and len(rows):
+            yield _category_drift(train[column].dropna(), rows[column].dropna(), part)
+            yield _dimension_drift(train, rows, part)
+
+
+def _category_drift(train: pd.Series, rows: pd.Series, part: str) -> Finding:
+    check = f"categories train/{part}"
+    if not len(train) or not len(rows):
+        return Finding(check, "ok", 0, len(rows), "not compared: one of the parts has no categories")
+    ours, theirs = rows.value_counts(normalize=True).align(train.value_counts(normalize=True), fill_value=0.0)
+    distance = float((ours - theirs).abs().sum() / 2)
+    pooled = (ours * len(rows) + theirs * len(train)) / (len(rows) + len(train))
+    variance = pooled * (1 - pooled) * (1 / len(rows) + 1 / len(train))
+    chance = float(np.sqrt(2 * variance / math.pi).sum() / 2)  # mean of |difference| under a normal law
+    new, lacking = sorted(ours.index[theirs == 0]), sorted(ours.index[ours == 0])
+    message = f"total variation distance {distance:.2f} (chance {chance:.2f})"
+    message += f"; train lacks {', '.join(new)}" if new else ""
+    message += f"; {part} lacks {', '.join(lacking)}" if lacking else ""
+    severity: Severity = "ok"
+    if distance - chance >= DRIFT[0]:
+        severity = "note"
+    if new or lacking or distance - chance >= DRIFT[1]:
+        severity = "warning"
+    advice = "Read UAR before accuracy; " + ("check the categories." if new or lacking else "stratify if you can.")
+    count = round(distance * len(rows))
+    return Finding(check, severity, count, len(rows), message, "" if severity == "ok" else advice, (*new, *lacking))
+
+
+def _dimension_drift(train: pd.DataFrame, rows: pd.DataFrame, part: str) -> Finding:
+    check = f"dimensions train/{part}"
+    worst: Severity = "ok"
+    told, drifting = [], []
+    for name in DIMENSIONS:
+        theirs, ours = train[name].dropna(), rows[name].dropna()
+        if len(theirs) < 2 or len(ours) < 2:
+            continue
+        spread = float(theirs.std()) or math.nan
+        shift, ratio = float(ours.mean() - theirs.mean()) / spread, float(ours.std()) / spread
+        # A mean of few rows strays by itself.
+        beyond = abs(shift) - 2 * math.sqrt(1 / len(ours) + 1 / len(theirs))
+        told.append(f"{name} {ours.mean():.2f} ± {ours.std():.2f} (train {theirs.mean():.2f} ± {theirs.std():.2f})")
+        if (abs(shift) >= SHIFT[0] and beyond > 0) or (len(ours) >= 30 and not 1 / SPREAD <= ratio <= SPREAD):
+            drifting.append(name)
+            worst = "warning" if worst == "warning" or (abs(shift) >= SHIFT[1] and beyond > 0) else "note"
+    message = "; ".join(told) or "not compared: one of the parts has no dimensions"
+    advice = "CCC counts a shift of the mean and of the spread as error: say so with it." if drifting else ""
+    return Finding(check, worst, len(drifting), len(told), message, advice, tuple(drifting))
+
+
+def missing(table: pd.DataFrame) -> Iterator[Finding]:
+    """Rows without transcript, without any label, without audio, by part."""
+    labels = ["emotion", "original_emotion", *DIMENSIONS]
+    rows = table[table["part"].notna()]
+    absent = {
+        "transcripts": rows["text"].isna(),
+        "labels": rows[labels].isna().all(axis=1),
+        "audio": rows["file"].isna(),
+    }
+    advice = {
+        "transcripts": "Fill them by ASR (emofuse corpus transcribe), or train with modality dropout.",
+        "labels": "Such rows neither train nor count: leave them out, and report n.",
+        "audio": "Complete the download, or say that the model had words alone.",
+    }
+    for what, mask in absent.items():
+        count = int(mask.sum())
+        by_part = mask.groupby(rows["part"]).agg(["sum", "size"])
+        shown = ", ".join(f"{p} {by_part['sum'][p]:,} of {by_part['size'][p]:,}" for p in PARTS if p in by_part.index)
+        severity: Severity = "ok"
+        if count:
+            all_or_few = count == len(rows) or (by_part["sum"] <= MISSING_SHARE * by_part["size"]).all()
+            severity = "note" if all_or_few and not (what == "labels" and count == len(rows)) else "warning"
+        message = f"rows without {what.rstrip('s')}: {shown}" if count else f"every row has {what}"
+        todo = advice[what] if count else ""
+        yield Finding(f"missing {what}", severity, count, len(rows), message, todo, some(rows.loc[mask, "key"]))
+
+
+def category_column(table: pd.DataFrame) -> str:
+    """The shared categories, or the corpus's own where no row of a part has a shared one."""
+    return "emotion" if table.loc[table["part"].notna(), "emotion"].notna().any() else "original_emotion"

@@ -1,0 +1,1 @@
+"""Readers: one a corpus, or a family of them, each written against its owner's layout."""

@@ -1,0 +1,256 @@
+"""IEMOCAP, acted dialogues in English (Busso et al. 2008, doi 10.1007/s10579-008-9076-6; licence of USC SAIL).
+
+Five sessions of two actors each, improvised and scripted; categories and dimensions by several evaluators.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from emofuse.corpora.about import About, Corpus
+from emofuse.corpora.labels import to_shared
+from emofuse.corpora.readers.source import Clips, finish, read_lines, read_rows, scaled
+from emofuse.corpora.table import TableError
+
+ABOUT = About(
+    title="IEMOCAP: Interactive Emotional Dyadic Motion Capture database",
+    languages=("en",),
+    access="On request, by the release form of the owner: https://sail.usc.edu/iemocap/",
+    licence="The owner's own (SAIL, University of Southern California), for research.",
+    citation="Busso, Bulut, Lee, Kazemzadeh, Mower, Kim, Chang, Lee, Narayanan (2008): IEMOCAP: interactive emotional "
+    "dyadic motion capture database. Language Resources and Evaluation 42, 335-359, doi 10.1007/s10579-008-9076-6",
+    layout="Session1 to Session5, here or in IEMOCAP_full_release; in each sentences/wav/<dialogue>/<utterance>.wav, "
+    "dialog/EmoEvaluation/<dialogue>.txt and dialog/transcriptions/<dialogue>.txt. For dialogue acts also "
+    "eda_iemocap_no_utts_dataset.csv of https://github.com/bothe/EDAs, at the root or in Annotated_EDA_data.",
+    labels="Eleven consensus labels as original_emotion: anger, happiness, excited, sadness, neutral, frustration, "
+    "fear, surprise, disgust, other, undecided (no majority). Shared: excited counts as happiness; frustration, other "
+    "and undecided have no counterpart. Valence, arousal (activation), dominance: means of ratings on 1-5. Ratings "
+    "hold every evaluator under the name in the file: C-E1 and so on gave categories (one or several), A-E1 and so on "
+    "dimensions; C-F1, C-M1, A-F1, A-M1 are the actors' evaluations of themselves, marked self. Votes count the "
+    "categories of the external evaluators (C-E) only, each category of an evaluator once. Dialogue acts (SwDA codes) "
+    "were made by machine, by an ensemble of neural classifiers; xx, where those do not agree, is left empty.",
+    protocol="Four classes with excited merged into happiness: 5,531 of 10,039 utterances (anger 1,103, happiness "
+    "1,636, sadness 1,084, neutral 1,708). Leave one session out, with another session, or one speaker of the test "
+    "session, as development set. Scripted sentences recur across sessions and leak through text: report improvised "
+    "and scripted (column script) apart.",
+    defects="Consensus ratings of 0.5 and 5.5, off the scale, occur in the full release: they count as 1 and 5. "
+    "Some ratings of single evaluators are empty. Transcriptions hold turns that were not evaluated (such as "
+    "Ses01F_impro01_FXX0 or M:); they are left out. Hidden ._*.txt files are no labels. Transcripts mark noises in "
+    "brackets, such as [LAUGHTER]; they are kept as they are.",
+)
+
+_EMOTIONS = {
+    "ang": "anger",
+    "hap": "happiness",
+    "exc": "excited",
+    "sad": "sadness",
+    "neu": "neutral",
+    "fru": "frustration",
+    "fea": "fear",
+    "sur": "surprise",
+    "dis": "disgust",
+    "oth": "other",
+    "xxx": "undecided",
+}
+_SHARED = {
+    **{e: e for e in ("anger", "happiness", "sadness", "neutral", "fear", "surprise", "disgust")},
+    "excited": "happiness",
+    "frustration": None,
+    "other": None,
+    "undecided": None,
+}
+_DIMENSIONS = {"val": "valence", "act": "arousal", "dom": "dominance"}
+_OFF_SCALE = {"0.5": "1", "5.5": "5"}  # consensus ratings of the full release, see ABOUT.defects
+_ID = re.compile(r"ses0([1-5])([fm])_((?:impro|script)\w*)_([fm])(\d{3})", re.IGNORECASE)
+_UTTERANCE = re.compile(r"\[\s*[\d.]+\s*-\s*[\d.]+\s*\]\s+(\S+)\s+(\S+)\s+\[([^]]*)\]")
+_EVALUATOR = re.compile(r"([CA]-[EFM]\d+)\s*:\s*([^(]*)", re.IGNORECASE)
+_TURN = re.compile(r"\s*(\S+)\s+\[[^]]*\]\s*:\s*(.*)")
+_EDA = "eda_iemocap_no_utts_dataset.csv"
+_log = logging.getLogger(__name__)
+
+_Odd = defaultdict[str, list[str]]
+"""Places of what is odd, by what it is."""
+
+
+def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
+    """Utterance table of `root/Session1` to `root/Session5`, or of those in `root/IEMOCAP_full_release`.
+
+    Extra columns: `session` (1..5), `script` (improvised, scripted), `dialogue`, `votes` (JSON object, external
+    evaluators only) and, where the file of dialogue acts is there, `dialogue_act`.
+
+    Args:
+        root: see `ABOUT.layout`.
+        allow_missing: go on without sessions or audio files that are missing.
+
+    Raises:
+        TableError: no IEMOCAP, a session or audio file is missing, or a label is not as it should be; names the row.
+        EmofuseError: an unknown category; names the row.
+    """
+    root = Path(root).absolute()
+    home = next((h for h in (root, root / "IEMOCAP_full_release") if _label_files(h)), None)
+    if home is None:
+        raise TableError(
+            f"{root}: no IEMOCAP here; expected Session1 to Session5 with dialog/EmoEvaluation/*.txt, "
+            "here or in IEMOCAP_full_release."
+        )
+    files = _label_files(home)
+    absent = [n for n in range(1, 6) if not any(f.parts[-4] == f"Session{n}" for f in files)]
+    if absent:
+        lack = f"{home}: no dialog/EmoEvaluation/*.txt in {', '.join(f'Session{n}' for n in absent)}"
+        if not allow_missing:
+            raise TableError(
+                f"{lack}. Complete the download, or go on with what is there: --allow-missing (allow_missing = true in "
+                "a recipe)."
+            )
+        _log.warning("%s; going on without", lack)
+    clips = Clips(home, "Session*/sentences/wav/*/*")
+    odd: _Odd = defaultdict(list)
+    rows = [row for file in files for row in _evaluations(file, clips, odd)]
+    for what, places in odd.items():
+        _log.warning("%s: %d %s (such as %s)", home, len(places), what, places[0])
+    if stray := len(clips.paths.keys() - {row["key"].removeprefix("iemocap/").lower() for row in rows}):
+        _log.warning("%s: %d clips are of no evaluated utterance and are left out", home, stray)
+    _add_transcripts(rows, home)
+    _add_dialogue_acts(rows, root, home)
+    return finish(rows, "iemocap", home, allow_missing=allow_missing)
+
+
+CORPUS = Corpus(ABOUT, read)
+
+
+def _label_files(home: Path) -> list[Path]:
+    return sorted(f for f in home.glob("Session[1-5]/dialog/EmoEvaluation/*.txt") if f.name[0] != ".")
+
+
+def _evaluations(file: Path, clips: Clips, odd: _Odd) -> Iterator[dict[str, Any]]:
+    """Rows of one dialogue. An utterance's line is followed by those of its evaluators."""
+    row: dict[str, Any] | None = None
+    ratings: list[dict[str, Any]] = []
+    for number, line in read_lines(file):
+        where = f"{file}, row {number}"
+        if line.startswith("["):
+            if row:
+                yield _rated(row, ratings)
+            row, ratings = _utterance(line, clips, where, odd), []
+        elif found := _EVALUATOR.match(line):
+            if row is None:
+                raise TableError(f"{where}: {line!r} comes before any utterance; expected one in brackets.")
+            ratings.append(_rating(found[1].upper(), found[2], where, odd))
+        elif not line.startswith("%"):
+            odd["lines are neither an utterance nor an evaluation and are left out"].append(f"{where}: {line!r}")
+    if row:
+        yield _rated(row, ratings)
+
+
+def _utterance(line: str, clips: Clips, where: str, odd: _Odd) -> dict[str, Any]:
+    found = _UTTERANCE.fullmatch(line)
+    values = [value.strip() for value in found[3].split(",")] if found else []
+    if not found or len(values) != 3:
+        raise TableError(f"{where}: {line!r} is no evaluation; expected [start - end] utterance emotion [V, A, D].")
+    name = _ID.fullmatch(found[1])
+    if not name:
+        raise TableError(f"{where}: {found[1]!r} is no utterance; expected a name such as Ses01F_impro01_F000.")
+    session, actor, scene, gender, turn = name[1], name[2].upper(), name[3].lower(), name[4].upper(), name[5]
+    dialogue = f"Ses0{session}{actor}_{scene}"
+    utterance = f"{dialogue}_{gender}{turn}"
+    code = found[2].lower()
+    original = _EMOTIONS.get(code, code)
+    valence, arousal, dominance = (_consensus(value, where, odd) for value in values)
+    return {
+        "key": f"iemocap/{utterance}",
+        "file": clips.path(utterance, f"Session{session}/sentences/wav/{dialogue}/{utterance}.wav"),
+        "speaker": f"iemocap/Ses0{session}{gender}",
+        "gender": "female" if gender == "F" else "male",
+        "language": "en",
+        "text": None,
+        "emotion": to_shared(original, _SHARED, where),
+        "original_emotion": original,
+        "arousal": arousal,
+        "valence": valence,
+        "dominance": dominance,
+        "session": int(session),
+        "script": "improvised" if scene.startswith("impro") else "scripted",
+        "dialogue": dialogue,
+    }
+
+
+def _consensus(value: str, where: str, odd: _Odd) -> float | None:
+    on_scale = _OFF_SCALE.get(value.rstrip("0"), value)
+    if on_scale != value:
+        odd["consensus ratings lie off the scale 1-5 and count as 1 or 5"].append(f"{where}: {value}")
+    return scaled(on_scale, 1, 5, where)
+
+
+def _rating(evaluator: str, text: str, where: str, odd: _Odd) -> dict[str, Any]:
+    """What one evaluator said: categories (C-), or dimensions (A-) on 1-5 with any of them missing."""
+    if evaluator.startswith("C"):
+        words = [word.strip().lower() for word in text.split(";")]
+        categories = ["neutral" if word == "neutral state" else word for word in words if word]
+        given: dict[str, Any] = {"emotion": categories if len(categories) > 1 else "".join(categories)}
+        return {"annotator": evaluator, **(given if categories else {})}
+    values = re.findall(r"(val|act|dom)\s+(\d+(?:\.\d+)?)", text.lower())
+    if any(not 1 <= float(value) <= 5 for _, value in values):
+        odd["evaluators' lines have ratings off the scale 1-5, which are kept"].append(f"{where}: {text.strip()}")
+    return {"annotator": evaluator, **{_DIMENSIONS[name]: float(value) for name, value in values}}
+
+
+def _marked(rating: dict[str, Any]) -> dict[str, Any]:
+    """A rating, marked where it is of the actor herself or himself (C-F1, A-M1)."""
+    return rating if "-E" in rating["annotator"] else {**rating, "self": True}
+
+
+def _rated(row: dict[str, Any], ratings: list[dict[str, Any]]) -> dict[str, Any]:
+    ratings = [_marked(rating) for rating in ratings if len(rating) > 1]
+    votes: Counter[str] = Counter()
+    for rating in ratings:
+        if rating["annotator"].startswith("C-E"):
+            named = rating["emotion"] if isinstance(rating["emotion"], list) else [rating["emotion"]]
+            votes.update({_SHARED.get(category) or category for category in named})
+    return {
+        **row,
+        "ratings": json.dumps(ratings) if ratings else None,
+        "votes": json.dumps(votes, sort_keys=True) if votes else None,
+    }
+
+
+def _add_transcripts(rows: list[dict[str, Any]], home: Path) -> None:
+    texts: dict[str, str] = {}
+    for file in sorted(home.glob("Session[1-5]/dialog/transcriptions/*.txt")):
+        if file.name[0] != ".":
+            turns = (_TURN.fullmatch(line) for _, line in read_lines(file))
+            texts.update({turn[1].lower(): turn[2].strip() for turn in turns if turn and _ID.fullmatch(turn[1])})
+    names = {row["key"].removeprefix("iemocap/").lower() for row in rows}
+    for row in rows:
+        row["text"] = texts.get(row["key"].removeprefix("iemocap/").lower()) or None
+    without = sum(row["text"] is None for row in rows)
+    if without or not texts.keys() <= names:
+        _log.warning(
+            "%s: %d utterances have no transcript; %d transcripts are of no evaluated utterance and are left out",
+            *(home, without, len(texts.keys() - names)),
+        )
+
+
+def _add_dialogue_acts(rows: list[dict[str, Any]], root: Path, home: Path) -> None:
+    """Column `dialogue_act` from the EDA file (Bothe et al. 2020, arXiv 1912.00819), where it is there."""
+    folders = [folder / name for folder in (root, home) for name in ("", "Annotated_EDA_data")]
+    file = next((folder / _EDA for folder in folders if (folder / _EDA).is_file()), None)
+    if file is None:
+        return
+    acts: dict[str, str] = {}
+    for _, cells in read_rows(file, ("speaker", "utt_id", "EDA")):
+        dialogue = cells["speaker"].removeprefix("b").strip("'\"")  # written as Python bytes
+        acts[f"iemocap/{dialogue}{cells['utt_id'].zfill(3)}".lower()] = cells["EDA"]
+    for row in rows:
+        act = acts.get(row["key"].lower())
+        row["dialogue_act"] = None if act == "xx" else act or None
+    unknown = sum(row["key"].lower() not in acts for row in rows)
+    if unknown:
+        _log.warning("%s: no dialogue act for %d of %d utterances", file, unknown, len(rows))

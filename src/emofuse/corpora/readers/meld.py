@@ -1,0 +1,142 @@
+"""MELD, utterances of a TV series in text, with audio or video where it is there (Poria et al. 2019; GPL-3.0).
+
+The official parts share speakers: the main cast is in all three.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from emofuse.corpora.about import About, Corpus
+from emofuse.corpora.labels import to_shared
+from emofuse.corpora.readers.source import Clips, finish, read_rows
+from emofuse.corpora.table import TableError
+
+ABOUT = About(
+    title="MELD: Multimodal EmotionLines Dataset",
+    languages=("en",),
+    access="Labels and transcripts: https://github.com/declare-lab/MELD; video clips: MELD.Raw.tar.gz, linked there.",
+    licence="GPL-3.0; the clips are cut from the TV series Friends.",
+    citation="Poria, Hazarika, Majumder, Naik, Cambria, Mihalcea (2019): MELD: A Multimodal Multi-Party Dataset for "
+    "Emotion Recognition in Conversations. ACL, arXiv 1810.02508",
+    layout="train_sent_emo.csv, dev_sent_emo.csv and test_sent_emo.csv at the root, in MELD.Raw or in train, dev and "
+    "test below one of these; clips dia<D>_utt<U> as wav, mp4 or another kind in train, dev and test, in the official "
+    "train_splits, dev_splits_complete and output_repeated_splits_test, or in those inside train, dev and test. "
+    "Without any clips the corpus is text alone.",
+    labels="Seven emotions (neutral, joy, sadness, anger, fear, disgust, surprise) and three sentiments (positive, "
+    "neutral, negative), one label each for text, voice and video together. No dimensions, no single annotators.",
+    protocol="The official parts, with weighted F1 as the usual figure. They are not speaker-disjoint: the six main "
+    "characters are in train, dev and test, so results are on known speakers; say so.",
+    defects="The clip of dia125_utt3 in train cannot be decoded and that of dia110_utt7 in dev is not in the official "
+    "archive: both rows go without audio. Some clips are cut wrongly and last minutes. Clips have laughter of "
+    "an audience and music. Clips without a row (final_videos_test*, repeated ones) are left out. Characters that "
+    "went through Windows-1252 are put right. Names of speakers are as transcribed, minor characters not unique.",
+)
+
+_SHARED = {
+    "neutral": "neutral",
+    "joy": "happiness",
+    "sadness": "sadness",
+    "anger": "anger",
+    "fear": "fear",
+    "disgust": "disgust",
+    "surprise": "surprise",
+}
+_SENTIMENTS = ("positive", "neutral", "negative")
+_COLUMNS = ("Utterance", "Speaker", "Emotion", "Sentiment", "Dialogue_ID", "Utterance_ID")
+_FOLDERS = {"train": "train_splits", "dev": "dev_splits_complete", "test": "output_repeated_splits_test"}
+_WITHOUT_CLIP = ("train/dia125_utt3", "dev/dia110_utt7")
+_log = logging.getLogger(__name__)
+
+
+def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
+    """Utterance table of `{train,dev,test}_sent_emo.csv`: text, category, speaker, and the clips where there are any.
+
+    Extra columns: `official_split` (train, dev, test), `dialogue` (unique in the corpus) and `sentiment`.
+
+    Args:
+        root: see `ABOUT.layout`.
+        allow_missing: where there are clips, go on without those that are missing.
+
+    Raises:
+        TableError: a file, column or clip is missing, or a value is not as it should be; names the row.
+        EmofuseError: an unknown emotion; names the row.
+    """
+    root = Path(root).absolute()
+    homes = (root, root / "MELD.Raw")
+    clips = {part: _clips(homes, part) for part in _FOLDERS}
+    with_audio = any(found.paths for found in clips.values())
+    rows = []
+    for part, found in clips.items():
+        source = _labels(homes, part)
+        for number, row in read_rows(source, _COLUMNS):
+            rows.append(_row(row, part, found if with_audio else None, f"{source}, row {number}"))
+    if without := sum(row["file"] is None for row in rows) if with_audio else 0:
+        _log.warning("%s: %d rows go without audio, their clips are known to be broken or absent", root, without)
+    return finish(rows, "meld", root, allow_missing=allow_missing)
+
+
+CORPUS = Corpus(ABOUT, read)
+
+
+def _labels(homes: tuple[Path, ...], part: str) -> Path:
+    name = f"{part}_sent_emo.csv"
+    for folder in (f for home in homes for f in (home, home / part)):
+        if (folder / name).is_file():
+            return folder / name
+    names = ", ".join(f"{p}_sent_emo.csv" for p in _FOLDERS)
+    raise TableError(f"{homes[0]}: no {name} here; expected the MELD files {names}, here or in MELD.Raw.")
+
+
+def _clips(homes: tuple[Path, ...], part: str) -> Clips:
+    """Clips of a part in the first folder that has any; else those of the official folder, which has none."""
+    official = _FOLDERS[part]
+    folders = [Clips(home / name, "*") for home in homes for name in (part, official, f"{part}/{official}")]
+    return next((clips for clips in folders if clips.paths), folders[1])
+
+
+def _row(row: dict[str, str], part: str, clips: Clips | None, where: str) -> dict[str, object]:
+    original, sentiment = row["Emotion"].lower(), row["Sentiment"].lower()
+    if sentiment not in _SENTIMENTS:
+        raise TableError(f"{where}: unknown sentiment {sentiment!r}. Expected one of {', '.join(_SENTIMENTS)}.")
+    if not (row["Dialogue_ID"].isdigit() and row["Utterance_ID"].isdigit()):
+        found = f"{row['Dialogue_ID']!r} and {row['Utterance_ID']!r}"
+        raise TableError(f"{where}: Dialogue_ID and Utterance_ID are {found}; expected two numbers.")
+    name = f"dia{int(row['Dialogue_ID'])}_utt{int(row['Utterance_ID'])}"
+    speaker = repair(row["Speaker"]).strip()
+    return {
+        "key": f"meld/{part}/{name}",
+        "file": clips.path(name, f"{name}.mp4") if clips and f"{part}/{name}" not in _WITHOUT_CLIP else None,
+        "speaker": f"meld/{speaker}" if speaker else None,
+        "language": "en",
+        "text": repair(row["Utterance"]),
+        "emotion": to_shared(original, _SHARED, where),
+        "original_emotion": original,
+        "official_split": part,
+        "dialogue": f"{part}/{int(row['Dialogue_ID'])}",
+        "sentiment": sentiment,
+    }
+
+
+def repair(text: str) -> str:
+    """Undo the two encoding slips met in copies of MELD.
+
+    UTF-8 that was read as Windows-1252, and Windows-1252 punctuation that was read as Latin-1 (control characters).
+
+    >>> repair("itâ€™s"), repair("it\\x92s"), repair("café")
+    ('it’s', 'it’s', 'café')
+    """
+    if re.search("[ÃÂâ]", text):
+        with contextlib.suppress(UnicodeError):
+            text = _windows_bytes(text).decode("utf-8")
+    return re.sub("[\x80-\x9f]", lambda m: m[0].encode("latin-1").decode("cp1252", errors="ignore"), text)
+
+
+def _windows_bytes(text: str) -> bytes:
+    """Bytes of Windows-1252, where the five bytes that it leaves undefined were kept as control characters."""
+    return b"".join(c.encode("latin-1" if "\x80" <= c <= "\x9f" else "cp1252") for c in text)

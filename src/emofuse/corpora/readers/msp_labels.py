@@ -1,0 +1,91 @@
+"""What the corpora of the MSP laboratory share: their label lines, annotators' ratings and transcripts."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from emofuse.corpora.readers.source import Clips, read_text, scaled
+from emofuse.corpora.table import TableError
+
+_SCALES = ("arousal", "valence", "dominance")
+_LINE = re.compile(r"(.*?);\s*A:([^;]*);\s*V:([^;]*);\s*D:([^;]*);?(?:\s*N:[^;]*;?)?\s*")
+_log = logging.getLogger(__name__)
+
+Rating = tuple[str, str | None, float | None, float | None, float | None]
+"""Annotator, primary emotion in words, arousal, valence and dominance on the corpus's own scale."""
+
+
+def read_transcripts(files: Clips, names: Iterable[str], root: Path) -> dict[str, str]:
+    """Words by lower-case name from the text files that the names have; warns of names and files without a match."""
+    wanted = {name.lower() for name in names}
+    texts = {name: " ".join(read_text(path).split()) for name, path in files.paths.items() if name in wanted}
+    texts = {name: text for name, text in texts.items() if text}
+    if files.paths and len(texts) < len(wanted):
+        _log.warning("%s: %d of %d clips have no transcript", root, len(wanted) - len(texts), len(wanted))
+    if stray := len(files.paths.keys() - wanted):
+        _log.warning("%s: %d transcripts belong to no clip of the labels and are ignored", root, stray)
+    return texts
+
+
+def split_line(line: str, where: str) -> tuple[list[str], tuple[str, str, str]]:
+    """What stands before the ratings in a line of the laboratory's label files, and activation, valence, dominance.
+
+    Raises:
+        TableError: another form of line.
+
+    >>> split_line("WORKER1; Happy; Happy,Excited; A:5.0; V:6.0; D:4.0;", "labels.txt, row 2")
+    (['WORKER1', 'Happy', 'Happy,Excited'], ('5.0', '6.0', '4.0'))
+    """
+    if (match := _LINE.fullmatch(line)) is None:
+        raise TableError(f"{where}: {line!r} is no label; expected NAME; EMOTION; A:4.0; V:4.0; D:4.0;")
+    head, *numbers = match.groups()
+    activation, valence, dominance = (number.strip() for number in numbers)
+    return [field.strip() for field in head.split(";")], (activation, valence, dominance)
+
+
+def checked_rating(
+    annotator: str,
+    primary: str,
+    numbers: Iterable[str | float | None],
+    words: Mapping[str, str],
+    scale: tuple[float, float],
+    where: str,
+    odd: Counter[str],
+) -> Rating:
+    """A rating with its emotion in words and its numbers checked; a word that is not in `words` is counted in `odd`.
+
+    Annotators who chose "Other" could write what they meant (Other-confused); that counts as other.
+
+    Raises:
+        TableError: a number is out of the scale.
+    """
+    choice = primary.strip().lower()
+    if choice and choice not in words and not choice.startswith("other"):
+        odd[primary] += 1
+    emotion = words.get(choice, "other") if choice else None
+    activation, valence, dominance = (
+        None if scaled(number, *scale, where) is None else float(number)  # type: ignore[arg-type]
+        for number in numbers
+    )
+    return annotator, emotion, activation, valence, dominance
+
+
+def pooled(ratings: Iterable[Rating]) -> tuple[str | None, str | None]:
+    """The columns `ratings` and `votes`: annotators by name, emotions by number of annotators; None if there are none.
+
+    >>> pooled([("w2", None, 5.0, None, None), ("w1", "anger", None, None, None)])
+    ('[{"annotator": "w1", "emotion": "anger"}, {"annotator": "w2", "arousal": 5.0}]', '{"anger": 1}')
+    """
+    kept = []
+    votes: Counter[str] = Counter()
+    for annotator, emotion, *numbers in sorted(ratings, key=str):
+        given = {"emotion": emotion, **dict(zip(_SCALES, numbers, strict=True))}
+        kept.append({"annotator": annotator, **{k: v for k, v in given.items() if v is not None}})
+        if emotion:
+            votes[emotion] += 1
+    return json.dumps(kept) if kept else None, json.dumps(dict(sorted(votes.items()))) if votes else None

@@ -1,0 +1,79 @@
+"""nEMO, acted emotional speech in Polish (Christop 2024, arXiv 2404.06292; CC BY-NC-SA 4.0).
+
+Nine actors say 90 sentences in six emotions; every sentence occurs with all of them, so the text carries no emotion.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from emofuse.corpora.about import About, Corpus
+from emofuse.corpora.labels import to_shared
+from emofuse.corpora.readers.source import Clips, finish, read_rows
+from emofuse.corpora.table import TableError
+
+ABOUT = About(
+    title="nEMO, dataset of emotional speech in Polish",
+    languages=("pl",),
+    access="Free download from GitHub (amu-cai/nEMO) or the Hugging Face hub (amu-cai/nEMO).",
+    licence="CC BY-NC-SA 4.0",
+    citation="Christop 2024, nEMO: Dataset of Emotional Speech in Polish, LREC-COLING, arXiv 2404.06292",
+    layout=(
+        "data.tsv with file_id, emotion, raw_text, speaker_id, gender and age, and the 4481 clips in samples/ (.wav as "
+        "published, or any other kind of audio)."
+    ),
+    labels=(
+        "Six acted categories: neutral, happiness, sadness, anger, fear, surprised. No dimensions. Column: age (years)."
+    ),
+    protocol="Speaker-disjoint folds. Every sentence is said in every emotion, so words tell nothing.",
+    defects="Speaker ids in data.tsv are padded with blanks, which are stripped.",
+)
+_SHARED = {
+    "neutral": "neutral",
+    "happiness": "happiness",
+    "sadness": "sadness",
+    "anger": "anger",
+    "fear": "fear",
+    "surprised": "surprise",
+}
+_COLUMNS = ("file_id", "emotion", "raw_text", "speaker_id", "gender", "age")
+
+
+def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
+    """Utterance table of `root/data.tsv` with the clips in `root/samples/`.
+
+    There are no dimensions. Extra column: `age` (years).
+
+    Raises:
+        TableError: no data.tsv, a column or clip is missing, or a row breaks a rule of the table.
+        EmofuseError: a label is unknown; names the row.
+    """
+    root = Path(root).absolute()
+    source = root / "data.tsv"
+    if not source.is_file():
+        raise TableError(f"{root}: no nEMO here; expected data.tsv and the folder samples.")
+    clips = Clips(root / "samples", "*")
+    records = read_rows(source, _COLUMNS, delimiter="\t")
+    rows = [_row(row, clips, f"{source}, row {number}") for number, row in records]
+    return finish(rows, "nemo", source, allow_missing=allow_missing)
+
+
+def _row(row: dict[str, str], clips: Clips, where: str) -> dict[str, object]:
+    stem = Path(row["file_id"]).stem
+    original = row["emotion"].lower()
+    return {
+        "key": f"nemo/{stem}",
+        "file": clips.path(stem),
+        "speaker": f"nemo/{row['speaker_id']}" if row["speaker_id"] else None,
+        "gender": row["gender"].lower() or None,
+        "language": "pl",
+        "text": row["raw_text"],
+        "emotion": to_shared(original, _SHARED, where),
+        "original_emotion": original,
+        "age": int(row["age"]) if row["age"].isdigit() else None,
+    }
+
+
+CORPUS = Corpus(ABOUT, read)
