@@ -13,11 +13,9 @@ import numpy as np
 from emofuse.audio import log_mel
 
 SIZE = 640
-# Measured on RAVDESS and nEMO. Copies (150 clips in each of 14 forms): at or above it are all in Opus and Vorbis of
-# libsndfile's default quality, MP3 (also 24 kbit/s), at telephone rate, with 12 dB less gain, padding by up to half a
-# second or noise at 30 dB SNR, but for one damaged MP3; 99 % in AAC, 97 % with heavy clipping, 89 % in Opus at
-# 12 kbit/s. What is no copy (all pairs of 5,911 clips): at most .925, the two repetitions of one sentence by one actor
-# in one emotion; equal sentences of one nEMO speaker in two emotions stay below .85.
+# Measured on RAVDESS and nEMO (benchmarks/near_audio.py): copies in MP3, Vorbis and Opus of usual rates, with other gain,
+# delay or noise are all above it; in Opus at 12 or AAC at 32 kbit/s, 84 to 89 % are. What is no copy stays at .925 or
+# below: two takes of one sentence by one actor in one emotion.
 SIMILARITY = 0.94
 SECONDS_APART = 0.2  # codecs pad by up to three frames
 
