@@ -162,3 +162,11 @@ def test_wrong_table(run, tmp_path):
     for command in (["stats"], ["transcribe"], ["split", "s.json"]):
         done = run(command[0], tmp_path / "t.csv", *command[1:])
         assert done.code == 1 and "t.csv, row 2" in done.err and "Traceback" not in done.err
+
+
+def test_another_ending_is_told_before_the_work(run, table, tmp_path):
+    commands = [["prepare", "nemo", tmp_path / "absent"], ["merge", tmp_path / "absent.csv", "--out"]]
+    commands += [["transcribe", tmp_path / "absent.csv", "--out"]]
+    for command in commands:
+        done = run(*command, tmp_path / "table.xlsx")
+        assert done.code == 1 and "table.xlsx: a table is written as .jsonl, .csv" in done.err

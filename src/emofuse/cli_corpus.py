@@ -76,7 +76,9 @@ def prepare(
     from emofuse.corpora import read_corpus
     from emofuse.corpora.select import parse_where, select
     from emofuse.corpora.table import write_table
+    from emofuse.corpora.table_files import check_ending
 
+    check_ending(out)
     df = read_corpus(
         name,
         root,
@@ -119,7 +121,9 @@ def merge(
     """Join tables of several corpora into one."""
     from emofuse.corpora import merge as merging
     from emofuse.corpora.table import read_table, write_table
+    from emofuse.corpora.table_files import check_ending
 
+    check_ending(out)
     df = merging.merge([(str(path), read_table(path)) for path in tables])
     write_table(df, out)
     typer.echo(f"{out}: {_summary(df)}")
@@ -213,10 +217,12 @@ def transcribe(
     import os
 
     from emofuse.corpora.table import TableError, read_table, write_table
+    from emofuse.corpora.table_files import check_ending
     from emofuse.corpora.transcribe import render_wer, transcribe_table, wer_report
     from emofuse.files import cache_dir
     from emofuse.text.asr import Transcriber
 
+    check_ending(out or table)
     df = read_table(table)
     recogniser = Transcriber(model, threads=1, workers=os.cpu_count() or 1)  # several short clips at once
     df = transcribe_table(df, recogniser, cache=cache_dir() / "transcripts.sqlite", language=language)

@@ -178,7 +178,10 @@ def without_absent_audio(df: pd.DataFrame, source: str) -> pd.DataFrame:
         *(source, len(absent), min(absent), int(silent.sum() - left_out.sum()), int(left_out.sum())),
     )
     if left_out.all():
-        raise TableError(f"{source}: no row is left; none of the {len(absent)} audio files is there.")
+        raise TableError(
+            f"{source}: no row is left: none of the {len(absent)} audio files is there, and "
+            "no row has a transcript. A row needs audio or text."
+        )
     df = df.assign(file=df["file"].mask(silent, None))
     return df[~left_out]
 

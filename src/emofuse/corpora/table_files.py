@@ -65,6 +65,16 @@ def read_file(path: Path) -> tuple[pd.DataFrame, np.ndarray]:
     return pd.DataFrame({name: of_arrow(values) for name, values in cells.items()}), rows
 
 
+def check_ending(path: Path) -> None:
+    """See that a table can be written under this name; for callers whose work before the writing is long.
+
+    Raises:
+        TableError: another ending than .jsonl, .ndjson, .csv, .tsv or .parquet.
+    """
+    if path.suffix.lower() not in (*_DELIMITERS, *_JSON_LINES, ".parquet"):
+        raise TableError(f"{path}: a table is written as .jsonl, .csv, .tsv or .parquet; rename it.")
+
+
 def write_file(df: pd.DataFrame, path: Path) -> None:
     """Write a table in the format of its ending, whole or not at all. Missing values are empty cells, or null.
 
@@ -72,9 +82,8 @@ def write_file(df: pd.DataFrame, path: Path) -> None:
         TableError: another ending.
         EmofuseError: the place cannot be written.
     """
+    check_ending(path)
     ending = path.suffix.lower()
-    if ending not in (*_DELIMITERS, *_JSON_LINES, ".parquet"):
-        raise TableError(f"{path}: a table is written as .jsonl, .csv, .tsv or .parquet; rename it.")
     with atomic(path) as temporary:
         if ending == ".parquet":
             df.to_parquet(temporary, index=False)
@@ -233,7 +242,8 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         pyarrow.default_memory_pool().release_unused()
         return pd.DataFrame(columns)
     except OSError as error:
-        raise TableError(f"{path}: table cannot be read ({error.strerror or error}).") from error
+        reason = (error.strerror or error) if path.exists() else "No such file or directory"  # Arrow says it at length
+        raise TableError(f"{path}: table cannot be read ({reason}).") from error
     except (ValueError, KeyError) as error:  # pyarrow's ArrowInvalid is a ValueError
         raise TableError(f"{path}: no valid Parquet file ({error}).") from error
 

@@ -73,7 +73,7 @@ def test_missing_audio_is_listed_or_gone_without(tmp_path: Path, caplog: pytest.
     assert df["file"].notna().tolist() == [True] + [False] * 4
     assert "8 audio files are missing" in caplog.text
     assert "4 rows go on without audio, 4 without text are left out" in caplog.text
-    with pytest.raises(TableError, match="no row is left; none of the 1 audio files is there"):
+    with pytest.raises(TableError, match="no row is left: none of the 1 audio files is there"):
         finish(rows[2:3], "c", tmp_path, allow_missing=True)
 
 

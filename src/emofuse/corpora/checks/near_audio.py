@@ -13,9 +13,9 @@ import numpy as np
 from emofuse.audio import log_mel
 
 SIZE = 640
-# Measured on RAVDESS and nEMO (benchmarks/near_audio.py): copies in MP3, Vorbis and Opus of usual rates, with other gain,
-# delay or noise are all above it; in Opus at 12 or AAC at 32 kbit/s, 84 to 89 % are. What is no copy stays at .925 or
-# below: two takes of one sentence by one actor in one emotion.
+# Measured on RAVDESS and nEMO (benchmarks/near_audio.py): copies in MP3, Vorbis and Opus of usual rates, with other
+# gain, delay or noise are all above it; in Opus at 12 or AAC at 32 kbit/s, 84 to 89 % are. What is no copy stays at
+# .925 or below: two takes of one sentence by one actor in one emotion.
 SIMILARITY = 0.94
 SECONDS_APART = 0.2  # codecs pad by up to three frames
 
