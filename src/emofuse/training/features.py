@@ -1,4 +1,4 @@
-"""Log-Mel features of clips, computed once, kept on disk and memory-mapped.
+"""Features of clips (log-Mel, hidden states), computed once, kept on disk and memory-mapped.
 
 The store grows clip by clip: a run that was killed goes on where it was, a table with one row more computes one clip
 more, and no more than one clip is ever in memory.
@@ -7,10 +7,9 @@ more, and no more than one clip is ever in memory.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -27,32 +26,32 @@ _COMMIT_EVERY = 100  # clips: what a killed run computes again
 
 
 class Features:
-    """Log-Mel frames of many clips in one memory-mapped array, found by (file, start, end).
+    """Frames of many clips in one memory-mapped array, found by (file, start, end).
 
     Composed pairs share the clip, and so the frames, of the utterance that they were made from.
 
     Args:
-        folder: written by `compute_features`.
+        folder: written by `stored`.
         content: SHA-256 of each file.
-        n_mels: mel bands of a frame.
+        width: values of a frame.
     """
 
-    def __init__(self, folder: Path, content: dict[str, str], n_mels: int):
+    def __init__(self, folder: Path, content: dict[str, str], width: int):
         with closing(_open(folder)) as index:
             clips = {clip: (start, n) for clip, start, n in index.execute("SELECT clip, start, frames FROM clips")}
         self._index: dict[str, tuple[int, int]] = clips
         self._content = content
         path = folder / "frames.f16"
-        n_frames = path.stat().st_size // (2 * n_mels)
-        empty = np.zeros((0, n_mels), np.float16)
-        self.frames = np.memmap(path, np.float16, "r", shape=(n_frames, n_mels)) if n_frames else empty
+        n_frames = path.stat().st_size // (2 * width)
+        empty = np.zeros((0, width), np.float16)
+        self.frames = np.memmap(path, np.float16, "r", shape=(n_frames, width)) if n_frames else empty
 
     def length(self, clip: Clip) -> int:
         """Number of frames of a clip."""
         return self._index[clip_id(clip, self._content)][1]
 
     def __getitem__(self, clip: Clip) -> np.ndarray:
-        """Frames of a clip, (frames, mels) float16 in dB."""
+        """Frames of a clip, (frames, width) float16."""
         start, n = self._index[clip_id(clip, self._content)]
         return self.frames[start : start + n]
 
@@ -71,22 +70,44 @@ def clip_id(clip: Clip, content: dict[str, str]) -> str:
 
 
 def compute_features(table: pd.DataFrame, cache: Path, *, front_end: FrontEnd | None = None) -> Features:
-    """Log-Mel features of every row that has a file; clips that the store has already are not computed again.
+    """Log-Mel features of every row that has a file; see `stored`."""
+    front_end = front_end or FrontEnd()
+    log_mel = LogMel(front_end)
 
-    There is a store for each front end; in it a clip is known by the hash of its file's bytes, start and end.
+    def make(samples: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return log_mel(torch.from_numpy(samples)[None])[0].numpy()
+
+    return stored(table, cache / f"log-mel-{front_end.hash[:24]}", make, width=front_end.n_mels, name="log-Mel")
+
+
+def stored(
+    table: pd.DataFrame, folder: Path, make: Callable[[np.ndarray], np.ndarray], *, width: int, name: str
+) -> Features:
+    """Frames of every row that has a file; clips that the store has already are not computed again.
+
+    Args:
+        table: utterance table.
+        folder: the store: one for each way of making frames. In it a clip is known by the hash of its file's bytes,
+            start and end.
+        make: from samples (n,) at 16 kHz to frames (frames, width); they are kept in half precision.
+        width: values of a frame.
+        name: what the progress bar says.
 
     Raises:
         AudioError: a file is no usable audio; the message names the utterance's key and the file.
     """
-    front_end = front_end or FrontEnd()
     key_of = {clip: key for key, clip in zip(table["key"], clips_of(table), strict=True) if clip}
     content = {file: sha256(file) for file in sorted({clip[0] for clip in key_of})}
     clips = {clip_id(clip, content): clip for clip in sorted(key_of, key=str)}
-    folder = cache / f"log-mel-{front_end.hash[:24]}"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "lock"), closing(_open(folder)) as index:
-        _add(clips, key_of, folder / "frames.f16", index, front_end)
-    return Features(folder, content, front_end.n_mels)
+        known = {clip for (clip,) in index.execute("SELECT clip FROM clips")}
+        missing = {identity: clip for identity, clip in clips.items() if identity not in known}
+        with _appending(folder / "frames.f16", index, width) as add:
+            for identity, clip in tqdm(missing.items(), desc=name, leave=False, disable=None):
+                add(identity, make(_read(clip, key_of[clip])).astype(np.float16))
+    return Features(folder, content, width)
 
 
 def _open(folder: Path) -> sqlite3.Connection:
@@ -95,38 +116,30 @@ def _open(folder: Path) -> sqlite3.Connection:
     return index
 
 
-def _add(
-    clips: dict[str, Clip], key_of: dict[Clip, str], path: Path, index: sqlite3.Connection, front_end: FrontEnd
-) -> None:
-    known = {clip for (clip,) in index.execute("SELECT clip FROM clips")}
-    log_mel = LogMel(front_end)
-    with _appending(path, index, front_end.n_mels) as (frames_file, end):
-        missing = [identity for identity in clips if identity not in known]
-        for i, identity in enumerate(tqdm(missing, desc="log-Mel", leave=False, disable=None), start=1):
-            samples = _read(clips[identity], key_of[clips[identity]])
-            with torch.inference_mode():
-                frames = log_mel(torch.from_numpy(samples)[None])[0].numpy().astype(np.float16)
-            frames_file.write(frames.tobytes())
-            index.execute("INSERT INTO clips VALUES (?, ?, ?)", (identity, end, len(frames)))
-            end += len(frames)
-            if i % _COMMIT_EVERY == 0:
-                frames_file.flush()
-                index.commit()
-
-
 @contextmanager
-def _appending(path: Path, index: sqlite3.Connection, n_mels: int) -> Iterator[tuple[BinaryIO, int]]:
-    """The file of frames, open at the end of what the index knows, and how many it knows.
+def _appending(path: Path, index: sqlite3.Connection, width: int) -> Iterator[Callable[[str, np.ndarray], None]]:
+    """A function that adds the frames of a clip to the file and to the index.
 
-    What a killed run wrote past that end is cut off. What was added stays, also if the block fails.
+    What a killed run wrote past the end that the index knows is cut off. What was added stays, also if the block fails.
     """
-    (known,) = index.execute("SELECT COALESCE(MAX(start + frames), 0) FROM clips").fetchone()
+    (end,) = index.execute("SELECT COALESCE(MAX(start + frames), 0) FROM clips").fetchone()
+    added = 0
     path.touch()
     with path.open("r+b") as file:
-        file.truncate(known * n_mels * 2)
+        file.truncate(end * width * 2)
         file.seek(0, 2)
+
+        def add(identity: str, frames: np.ndarray) -> None:
+            nonlocal end, added
+            file.write(frames.tobytes())
+            index.execute("INSERT INTO clips VALUES (?, ?, ?)", (identity, end, len(frames)))
+            end, added = end + len(frames), added + 1
+            if added % _COMMIT_EVERY == 0:
+                file.flush()
+                index.commit()
+
         try:
-            yield file, known
+            yield add
         finally:
             file.flush()
             index.commit()
