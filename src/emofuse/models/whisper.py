@@ -1,0 +1,207 @@
+"""Frozen speech encoders: the hidden states of every layer of Whisper, wav2vec2, HuBERT or WavLM.
+
+Whisper's encoder (Radford et al. 2022, arXiv 2212.04356) was trained on 30 s windows; here its positions are cut to the
+clip, which takes a tenth of the time on short clips.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+from torch import nn
+
+from emofuse.audio import SAMPLE_RATE, FrontEnd, log_mel
+from emofuse.errors import EmofuseError
+from emofuse.files import hash_of
+from emofuse.text.weights import WEIGHTS, file_hash, find_weights
+
+FRONT_END = FrontEnd(n_fft=400, hop=160, n_mels=80, fmin=0.0, fmax=8000.0)
+MAX_SECONDS = 30.0
+
+_TYPES = (np.float32, np.int8, np.int16, np.int32, np.float16)  # of CTranslate2, by number
+
+
+class SpeechEncoder:
+    """A frozen encoder that gives all its hidden states.
+
+    Attributes:
+        name: as given to `load_speech_encoder`.
+        weights_hash: SHA-256 of the weights.
+        dim: size of a hidden state.
+        layers: number of hidden states: the input of the first layer, then the output of each.
+        rate: hidden states a second.
+    """
+
+    rate = 50.0
+
+    def __init__(self, model: nn.Module, *, name: str, weights_hash: str):
+        self.model = model.eval().requires_grad_(False)
+        self.name = name
+        self.weights_hash = weights_hash
+        config: Any = model.config
+        self.dim: int = config.hidden_size
+        self.layers: int = config.num_hidden_layers + 1
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of all that makes the hidden states."""
+        return hash_of([self.name, self.weights_hash, FRONT_END.hash])
+
+    @torch.inference_mode()
+    def hidden_states(self, samples: np.ndarray) -> torch.Tensor:
+        """Hidden states of one clip; what lies past 30 s is left out.
+
+        Args:
+            samples: float32 (n,), 16 kHz.
+
+        Returns:
+            float32 (layers, steps, dim), 50 steps a second.
+        """
+        samples = samples[: int(MAX_SECONDS * SAMPLE_RATE)]
+        if hasattr(self.model, "embed_positions"):
+            return _whisper_states(self.model, torch.from_numpy(whisper_log_mel(samples))[None])[:, 0]
+        normal = (samples - samples.mean()) / (samples.std() + 1e-7)
+        found = self.model(torch.from_numpy(normal.astype(np.float32))[None], output_hidden_states=True)
+        return torch.stack(found.hidden_states)[:, 0]  # (layers, steps, dim)
+
+
+def load_speech_encoder(name: str) -> SpeechEncoder:
+    """Find and load an encoder.
+
+    Args:
+        name: `whisper-base`, `whisper-tiny.en` (from registry packages), or the hub name or folder of a Whisper,
+            wav2vec2, HuBERT or WavLM checkpoint for transformers.
+
+    Raises:
+        EmofuseError: the model is absent, cannot be downloaded, or is of another kind.
+    """
+    if name in WEIGHTS and name.startswith("whisper-"):
+        path = find_weights(name) / "model.bin"
+        return SpeechEncoder(_from_ctranslate2(path), name=name, weights_hash=file_hash(path))
+    from transformers import AutoModel
+
+    try:
+        model = AutoModel.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise EmofuseError(
+            f"speech encoder {name!r}: {str(error).splitlines()[0]} Give the folder of a checkpoint, or whisper-base."
+        ) from error
+    kind = model.config.model_type
+    if kind == "whisper":
+        model = model.encoder
+    elif kind not in ("wav2vec2", "hubert", "wavlm"):
+        raise EmofuseError(f"speech encoder {name!r} is a {kind}; expected whisper, wav2vec2, hubert or wavlm.")
+    state = {key: float(value.double().abs().sum()) for key, value in model.state_dict().items()}
+    return SpeechEncoder(model, name=name, weights_hash=hash_of(state))
+
+
+def whisper_log_mel(samples: np.ndarray) -> np.ndarray:
+    """Whisper's log-Mel of a clip that is not padded to 30 s: float32 (80, frames), about -1..1, 100 frames a second.
+
+    >>> whisper_log_mel(np.zeros(16000, np.float32)).shape
+    (80, 100)
+    """
+    power = log_mel(samples, FRONT_END)[: max(len(samples) // FRONT_END.hop, 2)] / 10  # (frames, 80), log10
+    power = np.maximum(power, power.max() - 8)
+    return np.ascontiguousarray(((power + 4) / 4).T)
+
+
+def _whisper_states(encoder: Any, mel: torch.Tensor) -> torch.Tensor:
+    """All hidden states (layers, batch, steps, dim) of mel (batch, 80, frames): as WhisperEncoder, positions cut."""
+    hidden = nn.functional.gelu(encoder.conv1(mel))
+    hidden = nn.functional.gelu(encoder.conv2(hidden)).transpose(1, 2)  # (batch, steps, dim)
+    hidden = hidden + encoder.embed_positions.weight[: hidden.shape[1]]
+    states = [hidden]
+    for layer in encoder.layers:
+        hidden = layer(hidden, None)
+        states.append(hidden)
+    states[-1] = encoder.layer_norm(hidden)
+    return torch.stack(states)
+
+
+def _from_ctranslate2(path: Path) -> nn.Module:
+    """transformers' WhisperEncoder with the weights of a CTranslate2 model."""
+    from transformers import WhisperConfig
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+    tensors = {name: torch.from_numpy(value) for name, value in read_ctranslate2(path).items()}
+    state = {
+        **_renamed(tensors, "encoder/conv1", "conv1"),
+        **_renamed(tensors, "encoder/conv2", "conv2"),
+        **_renamed(tensors, "encoder/layer_norm", "layer_norm"),
+        "embed_positions.weight": tensors["encoder/position_encodings/encodings"],
+    }
+    n_layers = 0
+    while f"encoder/layer_{n_layers}/ffn/linear_0/weight" in tensors:
+        theirs, ours = f"encoder/layer_{n_layers}", f"layers.{n_layers}"
+        fused = {part: tensors[f"{theirs}/self_attention/linear_0/{part}"].chunk(3) for part in ("weight", "bias")}
+        for i, name in enumerate(("q_proj", "k_proj", "v_proj")):
+            state[f"{ours}.self_attn.{name}.weight"] = fused["weight"][i]
+            if name != "k_proj":  # Whisper's keys have no bias; CTranslate2 stores zeros
+                state[f"{ours}.self_attn.{name}.bias"] = fused["bias"][i]
+        for part, name in {
+            "self_attention/linear_1": "self_attn.out_proj",
+            "self_attention/layer_norm": "self_attn_layer_norm",
+            "ffn/layer_norm": "final_layer_norm",
+            "ffn/linear_0": "fc1",
+            "ffn/linear_1": "fc2",
+        }.items():
+            state.update(_renamed(tensors, f"{theirs}/{part}", f"{ours}.{name}"))
+        n_layers += 1
+    positions, dim = state["embed_positions.weight"].shape
+    config = WhisperConfig(
+        d_model=dim,
+        encoder_layers=n_layers,
+        encoder_attention_heads=int(tensors["encoder/num_heads"]),
+        encoder_ffn_dim=state["layers.0.fc1.weight"].shape[0],
+        num_mel_bins=state["conv1.weight"].shape[1],
+        max_source_positions=positions,
+    )
+    encoder = WhisperEncoder(config)
+    encoder.load_state_dict({name: value.float() for name, value in state.items()})
+    return encoder
+
+
+def _renamed(tensors: dict[str, torch.Tensor], theirs: str, ours: str) -> dict[str, torch.Tensor]:
+    weight = "gamma" if f"{theirs}/gamma" in tensors else "weight"
+    bias = "beta" if f"{theirs}/beta" in tensors else "bias"
+    return {f"{ours}.weight": tensors[f"{theirs}/{weight}"], f"{ours}.bias": tensors[f"{theirs}/{bias}"]}
+
+
+def read_ctranslate2(path: Path) -> dict[str, np.ndarray]:
+    """Tensors of a CTranslate2 model.bin (binary version 6) by name.
+
+    Raises:
+        EmofuseError: another version, or the file is damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            (version,) = _unpack(file, "<I")
+            if version != 6:
+                raise EmofuseError(f"{path}: CTranslate2 binary version {version}; expected 6.")
+            _string(file)  # the kind of model
+            _, count = _unpack(file, "<II")  # revision
+            return dict(_tensor(file) for _ in range(count))
+    except (struct.error, ValueError, IndexError, UnicodeDecodeError) as error:
+        raise EmofuseError(f"{path}: damaged CTranslate2 model ({error}). Install its package again.") from error
+
+
+def _tensor(file: BinaryIO) -> tuple[str, np.ndarray]:
+    name = _string(file)
+    (rank,) = _unpack(file, "<B")
+    shape = _unpack(file, f"<{rank}I")
+    kind, size = _unpack(file, "<BI")
+    return name, np.frombuffer(file.read(size), _TYPES[kind]).reshape(shape).copy()
+
+
+def _string(file: BinaryIO) -> str:
+    (length,) = _unpack(file, "<H")
+    return file.read(length).rstrip(b"\0").decode()
+
+
+def _unpack(file: BinaryIO, form: str) -> tuple[int, ...]:
+    return struct.unpack(form, file.read(struct.calcsize(form)))

@@ -1,0 +1,87 @@
+"""Hidden states of frozen speech encoders: those of CTranslate2's and transformers' own code."""
+
+import numpy as np
+import pytest
+import torch
+
+from emofuse.errors import EmofuseError
+from emofuse.models import whisper
+from emofuse.models.whisper import load_speech_encoder, read_ctranslate2, whisper_log_mel
+from emofuse.text.weights import find_weights
+
+
+@pytest.fixture(scope="module")
+def samples() -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return (np.sin(np.arange(24000) / 16000 * 2 * np.pi * 200) * 0.2 + rng.normal(0, 0.01, 24000)).astype(np.float32)
+
+
+def test_log_mel_is_that_of_the_recogniser(samples: np.ndarray) -> None:
+    from faster_whisper.feature_extractor import FeatureExtractor
+
+    padded = np.pad(samples, (0, 480_000 - len(samples)))
+    np.testing.assert_allclose(whisper_log_mel(padded), FeatureExtractor()(padded)[:, :3000], atol=1e-5)
+    assert whisper_log_mel(samples).shape == (80, 150)
+
+
+@pytest.mark.weights
+def test_weights_of_ctranslate2_give_its_output(samples: np.ndarray) -> None:
+    import ctranslate2
+
+    try:
+        folder = find_weights("whisper-tiny.en")
+    except EmofuseError as error:
+        pytest.skip(str(error))
+    encoder = load_speech_encoder("whisper-tiny.en")
+    mel = whisper_log_mel(np.pad(samples, (0, 480_000 - len(samples))))[None]
+    theirs = ctranslate2.models.Whisper(str(folder), compute_type="float32").encode(
+        ctranslate2.StorageView.from_array(mel)
+    )
+    with torch.inference_mode():
+        ours = whisper._whisper_states(encoder.model, torch.from_numpy(mel))
+    np.testing.assert_allclose(ours[-1].numpy(), np.array(theirs), atol=2e-3)
+    states = encoder.hidden_states(samples)
+    assert states.shape == (5, 75, 384) == (encoder.layers, 1.5 * encoder.rate, encoder.dim)
+    assert torch.equal(states, encoder.hidden_states(samples))
+
+
+@pytest.mark.parametrize("kind", ["Wav2Vec2", "Hubert", "WavLM", "Whisper"])
+def test_checkpoints_of_transformers(samples: np.ndarray, tmp_path, kind: str) -> None:
+    import transformers
+
+    torch.manual_seed(0)
+    small = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+    if kind == "Whisper":
+        small = {"d_model": 16, "encoder_layers": 2, "encoder_attention_heads": 2, "encoder_ffn_dim": 16}
+        small |= {"decoder_layers": 1, "decoder_attention_heads": 2, "decoder_ffn_dim": 16, "vocab_size": 60000}
+    model = getattr(transformers, f"{kind}Model")(getattr(transformers, f"{kind}Config")(**small)).eval()
+    model.save_pretrained(tmp_path)
+    encoder = load_speech_encoder(str(tmp_path))
+    states = encoder.hidden_states(samples)
+    assert states.shape[0] == encoder.layers == 3 and states.shape[2] == encoder.dim == 16
+    assert abs(states.shape[1] - 1.5 * encoder.rate) <= 1 and states.isfinite().all()
+    other = getattr(transformers, f"{kind}Model")(model.config)
+    other.save_pretrained(tmp_path / "other")
+    assert load_speech_encoder(str(tmp_path / "other")).hash != encoder.hash
+
+
+def test_what_lies_past_thirty_seconds_is_left_out(tmp_path) -> None:
+    import transformers
+
+    config = transformers.WhisperConfig(d_model=8, encoder_layers=1, encoder_attention_heads=1, encoder_ffn_dim=8)
+    encoder = whisper.SpeechEncoder(
+        transformers.models.whisper.modeling_whisper.WhisperEncoder(config), name="small", weights_hash="0"
+    )
+    long = np.random.default_rng(0).normal(size=16000 * 31).astype(np.float32)
+    assert encoder.hidden_states(long).shape == (2, 1500, 8)
+
+
+def test_damaged_or_other_files_are_refused(tmp_path) -> None:
+    (tmp_path / "model.bin").write_bytes(b"\x05\0\0\0")
+    with pytest.raises(EmofuseError, match="binary version 5; expected 6"):
+        read_ctranslate2(tmp_path / "model.bin")
+    (tmp_path / "model.bin").write_bytes(b"\x06\0\0\0\x03\0ab\0\0\0\0\0\x09\0\0\0")
+    with pytest.raises(EmofuseError, match="damaged"):
+        read_ctranslate2(tmp_path / "model.bin")
+    with pytest.raises(EmofuseError, match="speech encoder .*absent.*Give the folder of a checkpoint"):
+        load_speech_encoder(str(tmp_path / "absent"))
