@@ -315,12 +315,12 @@ class _Rating(TypedDict):
     """Any JSON object: its members are passed over, which is faster than to load them."""
 
 
-_RATINGS = TypeAdapter(list[_Rating])
+_validate_ratings = TypeAdapter(list[_Rating]).validator.validate_json
 
 
 def _is_ratings(text: str) -> bool:
     try:
-        _RATINGS.validate_json(text)
+        _validate_ratings(text)
     except ValueError:
         return False
     return True
