@@ -83,5 +83,5 @@ def test_damaged_or_other_files_are_refused(tmp_path) -> None:
     (tmp_path / "model.bin").write_bytes(b"\x06\0\0\0\x03\0ab\0\0\0\0\0\x09\0\0\0")
     with pytest.raises(EmofuseError, match="damaged"):
         read_ctranslate2(tmp_path / "model.bin")
-    with pytest.raises(EmofuseError, match="speech encoder .*absent.*Give the folder of a checkpoint"):
+    with pytest.raises(EmofuseError, match=r"speech encoder .*absent.*Give the folder of a checkpoint"):
         load_speech_encoder(str(tmp_path / "absent"))

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
+from filelock import FileLock
 
 from emofuse.audio import AudioError, log_mel, read_audio
 from emofuse.config import TrainingConfig
@@ -62,6 +63,18 @@ def test_feature_cache_follows_the_content(table, tmp_path):
     changed = compute_features(table, cache)
     assert changed.length((table["file"][0], None, None)) == 101
     assert len(changed.frames) == size + 101  # the others were not computed again
+
+
+def test_table_without_audio_has_no_features(tmp_path):
+    table = make_table([{"key": "k", "text": "hello"}], "c")
+    assert len(compute_features(table, tmp_path / "cache").frames) == 0
+
+
+def test_features_that_are_there_are_read_while_another_adds(table, tmp_path):
+    compute_features(table, tmp_path / "cache")
+    (lock,) = (tmp_path / "cache").glob("*/lock")
+    with FileLock(lock):
+        assert compute_features(table, tmp_path / "cache").length((table["file"][0], None, None)) == 51
 
 
 def test_feature_cache_goes_on_after_a_kill(table, tmp_path):

@@ -42,7 +42,7 @@ class Features:
         self._index: dict[str, tuple[int, int]] = clips
         self._content = content
         path = folder / "frames.f16"
-        n_frames = path.stat().st_size // (2 * width)
+        n_frames = path.stat().st_size // (2 * width) if path.exists() else 0  # a table without audio adds none
         empty = np.zeros((0, width), np.float16)
         self.frames = np.memmap(path, np.float16, "r", shape=(n_frames, width)) if n_frames else empty
 
@@ -101,12 +101,12 @@ def stored(
     content = {file: sha256(file) for file in sorted({clip[0] for clip in key_of})}
     clips = {clip_id(clip, content): clip for clip in sorted(key_of, key=str)}
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "lock"), closing(_open(folder)) as index:
-        known = {clip for (clip,) in index.execute("SELECT clip FROM clips")}
-        missing = {identity: clip for identity, clip in clips.items() if identity not in known}
-        with _appending(folder / "frames.f16", index, width) as add:
-            for identity, clip in tqdm(missing.items(), desc=name, leave=False, disable=None):
-                add(identity, make(_read(clip, key_of[clip])).astype(np.float16))
+    with closing(_open(folder)) as index:
+        if _missing(clips, index):  # who finds all there need not wait for who adds
+            with FileLock(folder / "lock"), _appending(folder / "frames.f16", index, width) as add:
+                missing = _missing(clips, index)  # but for what another has added meanwhile
+                for identity, clip in tqdm(missing.items(), desc=name, leave=False, disable=None):
+                    add(identity, make(_read(clip, key_of[clip])).astype(np.float16))
     return Features(folder, content, width)
 
 
@@ -114,6 +114,11 @@ def _open(folder: Path) -> sqlite3.Connection:
     index = sqlite3.connect(folder / "index.sqlite")
     index.execute("CREATE TABLE IF NOT EXISTS clips (clip TEXT PRIMARY KEY, start INTEGER, frames INTEGER)")
     return index
+
+
+def _missing(clips: dict[str, Clip], index: sqlite3.Connection) -> dict[str, Clip]:
+    known = {clip for (clip,) in index.execute("SELECT clip FROM clips")}
+    return {identity: clip for identity, clip in clips.items() if identity not in known}
 
 
 @contextmanager
