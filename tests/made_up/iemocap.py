@@ -35,6 +35,7 @@ _WORDS = {
     "dis": "Disgust",
     "oth": "Other",
 }
+_MEANS = {"hap": (4.5, 4, 4), "exc": (4.5, 5, 4), "sad": (1.5, 2, 2), "neu": (2.5, 3, 3)}  # valence, arousal, dominance
 _HEADER = "% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]\n\n"
 _FULL_SCENES = [f"impro{n:02d}" for n in range(1, 9)] + [f"script{n}" for n in ("01_1", "01_2", "01_3", "02_1")]
 _FULL_SCENES += [f"script{n}" for n in ("02_2", "03_1", "03_2")]
@@ -84,11 +85,13 @@ def _write_dialogue(root: Path, session: int, dialogue: str, labels: Sequence[st
 
 def _evaluation(name: str, start: float, end: float, label: str) -> str:
     first, second, third = ("Anger;", "Surprise; Fear;", "Other;") if label == "xxx" else (f"{_WORDS[label]};",) * 3
+    valence, arousal, dominance = _MEANS.get(label, (2.5, 4, 3))
     return (
-        f"[{start:.4f} - {end:.4f}]\t{name}\t{label}\t[2.5000, 4.0000, 3.0000]\n"
+        f"[{start:.4f} - {end:.4f}]\t{name}\t{label}\t[{valence:.4f}, {arousal:.4f}, {dominance:.4f}]\n"
         f"C-E2:\t{first}\t()\nC-E3:\t{second}\t(curious)\nC-E4:\t{third} Frustration;\t()\n"
         f"C-{name[-4]}1:\tNeutral;\t()\n"
-        "A-E3:\tval 3; act 4; dom  2;\t()\nA-E4:\tval 2; act 4; dom  4;\t(mild; val 9)\n"
+        f"A-E3:\tval {valence + 0.5:.0f}; act {arousal:.0f}; dom  {dominance - 1:.0f};\t()\n"
+        f"A-E4:\tval {valence - 0.5:.0f}; act {arousal:.0f}; dom  {dominance + 1:.0f};\t(mild; val 9)\n"
         f"A-{name[-4]}1:\tval 3; act ; dom  ;\t()\n\n"
     )
 
