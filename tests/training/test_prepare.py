@@ -194,7 +194,9 @@ def test_audit_comes_with_the_data(tmp_path):
     words = read_table(tmp_path / "words.csv")
     words["speaker"] = "w"
     write_table(words, tmp_path / "words.csv")
-    assert prepare(recipe(), data=tmp_path).audits["words"].failed
+    found = prepare(recipe(), data=tmp_path)
+    assert found.audits["words"].failed
+    assert any(note.startswith("words: 1 of 1 speakers of test are also in train") for note in found.notes)
 
 
 def test_absent_corpus_is_named(tmp_path):

@@ -37,7 +37,7 @@ class Prepared:
         split: the keys of each part over all corpora (composed pairs are not in it).
         text: identity of the text encoder (name, weights_hash, pooling, dim), or None where the model reads no text.
         corpora: facts on each corpus for the model card.
-        notes: what a reader of the results should know (rows left out).
+        notes: what a reader of the results should know (leaks that the audit found, rows left out).
         audits: what the audit of each corpus and its split found, before rows were left out.
     """
 
@@ -66,6 +66,7 @@ def prepare(recipe: Recipe, *, data: Path | None = None) -> Prepared:
         table, split = read_and_split(corpus, data)
         name = _name(table) if _name(table) not in audits else f"{_name(table)}, {len(audits) + 1}"
         audits[name] = audit(table, split, audio=False)
+        notes += [f"{name}: {found.message}." for found in audits[name].findings if found.severity == "error"]
         table = _labelled(table, recipe, notes)
         split = _restricted(split, table)
         used = {key for part in PARTS for key in getattr(split, part)}
