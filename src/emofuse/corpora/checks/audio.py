@@ -11,7 +11,7 @@ import pandas as pd
 
 from emofuse.audio import MIN_SECONDS
 from emofuse.corpora.checks.audio_index import FULL_SCALE, index_audio
-from emofuse.corpora.checks.findings import Finding, Severity, of_all, some
+from emofuse.corpora.checks.findings import Finding, Severity, affected, of_all, some
 from emofuse.corpora.checks.near_audio import SIZE, near_copies
 
 CLIPPED = 0.001  # share of a clip's samples at full scale from which it counts as clipped
@@ -75,23 +75,16 @@ def _copies(check: str, how: str, pairs: list[tuple[np.ndarray, np.ndarray]], cl
 
 
 def _quality(clips: pd.DataFrame) -> Iterator[Finding]:
+    key, n = clips["key"], len(clips)
     damaged = clips["error"].notna()
     advice = f"Copy them again. The first: {clips['error'][damaged].iloc[0]}" if damaged.any() else ""
-    yield _affected("audio that cannot be read", clips, damaged, "clips cannot be decoded", advice, "error")
+    yield affected("audio that cannot be read", key[damaged], n, "clips cannot be decoded", advice, "error")
     refused = "Leave them out: training and prediction refuse them."
-    yield _affected("silent audio", clips, clips["silent"], "clips are silent (below -80 dB)", refused)
-    short = clips["seconds"] < MIN_SECONDS
-    yield _affected("short audio", clips, short, f"clips are shorter than {MIN_SECONDS:g} s", refused)
-    clipped = clips["clipped"] >= CLIPPED
+    silent = key[clips["silent"]]
+    yield affected("silent audio", silent, n, "clips are silent (below -80 dB)", refused, "warning")
+    short = key[clips["seconds"] < MIN_SECONDS]
+    yield affected("short audio", short, n, f"clips are shorter than {MIN_SECONDS:g} s", refused, "warning")
+    clipped = key[clips["clipped"] >= CLIPPED]
     what = f"clips have {100 * CLIPPED:g} % of their samples or more beyond {FULL_SCALE:g} of full scale"
-    least: Severity = "note" if clipped.sum() < CLIPPED_SHARE * len(clips) else "warning"
-    yield _affected("clipped audio", clips, clipped, what, "Say so: clipping goes with loud emotions.", least)
-
-
-def _affected(
-    check: str, clips: pd.DataFrame, mask: pd.Series, what: str, advice: str, severity: Severity = "warning"
-) -> Finding:
-    count = int(mask.sum())
-    message = of_all(count, len(clips), what)
-    examples = some(clips["key"][mask])
-    return Finding(check, severity if count else "ok", count, len(clips), message, advice if count else "", examples)
+    severity: Severity = "note" if len(clipped) < CLIPPED_SHARE * n else "warning"
+    yield affected("clipped audio", clipped, n, what, "Say so: clipping goes with loud emotions.", severity)

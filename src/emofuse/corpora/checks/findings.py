@@ -44,6 +44,13 @@ class Finding:
         return {**asdict(self), "share": self.share, "examples": list(self.examples)}
 
 
+def affected(check: str, names: Iterable[str], of: int, what: str, advice: str, severity: Severity) -> Finding:
+    """A finding that stands or falls with the number of `names`: ok, and without advice, where there are none."""
+    found = list(names)
+    message = of_all(len(found), of, what)
+    return Finding(check, severity if found else "ok", len(found), of, message, advice if found else "", some(found))
+
+
 def some(names: Iterable[str]) -> tuple[str, ...]:
     """The first few by name."""
     return tuple(sorted(names)[:_EXAMPLES])

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from emofuse.corpora.checks.findings import Finding, Severity, of_all, some
+from emofuse.corpora.checks.findings import Finding, Severity, affected, of_all, some
 from emofuse.corpora.checks.near_text import JACCARD, MIN_WORDS, is_short, nearest, normalised
 from emofuse.corpora.labels import DIMENSIONS
 from emofuse.corpora.splits import PARTS, Split
@@ -39,50 +39,25 @@ def parts(table: pd.DataFrame, split: Split) -> Iterator[Finding]:
 
     listed = pd.Series([key for part in PARTS for key in getattr(split, part)], dtype=object)
     repeated = listed[listed.duplicated()].unique()
-    yield Finding(
-        "repeated keys",
-        "error" if len(repeated) else "ok",
-        len(repeated),
-        listed.nunique(),
-        of_all(len(repeated), listed.nunique(), "keys are listed more than once"),
-        "Make the split again: a row in two parts is trained and tested on." if len(repeated) else "",
-        some(repeated),
+    what, advice = (
+        "keys are listed more than once",
+        "Make the split again: a row in two parts is trained and tested on.",
     )
+    yield affected("repeated keys", repeated, listed.nunique(), what, advice, "error")
     unknown = listed[~listed.isin(table["key"])].unique()
-    yield Finding(
-        "unknown keys",
-        "error" if len(unknown) else "ok",
-        len(unknown),
-        listed.nunique(),
-        of_all(len(unknown), listed.nunique(), "keys of the split are not in the table"),
-        "Use the table that the split was made from." if len(unknown) else "",
-        some(unknown),
-    )
+    what, advice = "keys of the split are not in the table", "Use the table that the split was made from."
+    yield affected("unknown keys", unknown, listed.nunique(), what, advice, "error")
     left = table.loc[table["part"].isna(), "key"]
-    yield Finding(
-        "rows in no part",
-        "note" if len(left) else "ok",
-        len(left),
-        len(table),
-        of_all(len(left), len(table), "rows of the table are in no part"),
-        "Say so with the results, if it is not meant." if len(left) else "",
-        some(left),
-    )
+    what, advice = "rows of the table are in no part", "Say so with the results, if it is not meant."
+    yield affected("rows in no part", left, len(table), what, advice, "note")
 
 
 def speakers(table: pd.DataFrame, split: Split) -> Iterator[Finding]:
     """Speakers that two parts have in common; rows whose speaker is unknown never count as shared."""
     rows = table[table["part"].notna()]
-    unknown = rows[rows["speaker"].isna()]
-    yield Finding(
-        "unknown speakers",
-        "warning" if len(unknown) else "ok",
-        len(unknown),
-        len(rows),
-        of_all(len(unknown), len(rows), "rows have no speaker"),
-        "They may be shared without notice: fill the column speaker, or leave them out." if len(unknown) else "",
-        some(unknown["key"]),
-    )
+    unknown = rows.loc[rows["speaker"].isna(), "key"]
+    advice = "They may be shared without notice: fill the column speaker, or leave them out."
+    yield affected("unknown speakers", unknown, len(rows), "rows have no speaker", advice, "warning")
     named = {part: set(group.dropna()) for part, group in rows.groupby("part")["speaker"]}
     for first, second in itertools.combinations((part for part in PARTS if part in named), 2):
         check = f"speakers {first}/{second}"
@@ -308,8 +283,8 @@ def missing(table: pd.DataFrame) -> Iterator[Finding]:
             all_or_few = count == len(rows) or (by_part["sum"] <= MISSING_SHARE * by_part["size"]).all()
             severity = "note" if all_or_few and not (what == "labels" and count == len(rows)) else "warning"
         message = f"rows without {what.rstrip('s')}: {shown}" if count else f"every row has {what}"
-        todo = advice[what] if count else ""
-        yield Finding(f"missing {what}", severity, count, len(rows), message, todo, some(rows.loc[mask, "key"]))
+        examples = some(rows.loc[mask, "key"])
+        yield Finding(f"missing {what}", severity, count, len(rows), message, advice[what] if count else "", examples)
 
 
 def category_column(table: pd.DataFrame) -> str:
