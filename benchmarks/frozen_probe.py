@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 
 from emofuse.config import SplitConfig
 from emofuse.corpora import read_corpus
-from emofuse.corpora.splits import make_split, n_folds
+from emofuse.corpora.splits import make_splits
 from emofuse.evaluation.intervals import bootstrap_interval
 from emofuse.files import cache_dir
 from emofuse.models.whisper import load_speech_encoder
@@ -67,8 +67,8 @@ def out_of_fold(table: pd.DataFrame, rows: np.ndarray, split: SplitConfig, *, ad
             own = (table["speaker"] == speaker).to_numpy()
             rows[own] = (rows[own] - rows[own].mean(axis=0)) / (rows[own].std(axis=0) + 1e-3)
     guess = np.empty(len(table), object)
-    for fold in range(n_folds(table, split)):
-        test = table["key"].isin(make_split(table, split.model_copy(update={"fold": fold})).test).to_numpy()
+    for parts in make_splits(table, split):
+        test = table["key"].isin(parts.test).to_numpy()
         mean, sd = rows[~test].mean(axis=0), rows[~test].std(axis=0) + 1e-3
         model = LogisticRegression(C=0.01, max_iter=300)
         model.fit((rows[~test] - mean) / sd, table["original_emotion"][~test])

@@ -188,17 +188,19 @@ def audit(
     """
     from emofuse.config import SplitConfig
     from emofuse.corpora import audit as auditing
-    from emofuse.corpora.splits import make_split, n_folds
+    from emofuse.corpora.splits import make_split, make_splits
     from emofuse.corpora.table import read_table
 
     df = read_table(table)
     config = SplitConfig(rule="given", folds=str(split), allow_shared_speakers=True)  # to be told, not refused
-    numbers = range(n_folds(df, config)) if fold is None else [fold]
+    if fold is None:
+        folds = dict(enumerate(make_splits(df, config)))
+    else:
+        folds = {fold: make_split(df, config.model_copy(update={"fold": fold}))}
     audits: dict[int, auditing.Audit] = {}
-    for number in numbers:
-        parts = make_split(df, config.model_copy(update={"fold": number}))
+    for number, parts in folds.items():
         audits[number] = auditing.audit(df, parts, audio=audio, progress=True)
-        told = auditing.render(audits[number], brief=len(numbers) > 1, colour=sys.stdout.isatty())
+        told = auditing.render(audits[number], brief=len(folds) > 1, colour=sys.stdout.isatty())
         typer.echo(f"{split}, fold {number}\n{told}")
     _put_json({"table": str(table), "folds": {n: found.to_dict() for n, found in audits.items()}}, json)
     if failed := [number for number, found in audits.items() if found.failed]:

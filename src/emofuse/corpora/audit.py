@@ -17,7 +17,6 @@ Severities:
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import Any
 
 import pandas as pd
 
+from emofuse.console import as_text
 from emofuse.corpora.checks import audio as checks_audio
 from emofuse.corpora.checks import rows as checks
 from emofuse.corpora.checks.findings import Finding, Severity
@@ -97,7 +97,6 @@ def render(audit: Audit, *, brief: bool = False, width: int | None = 120, colour
     With `brief`, checks that passed are counted only.
     """
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -112,13 +111,8 @@ def render(audit: Audit, *, brief: bool = False, width: int | None = 120, colour
             found += f" [{', '.join(finding.examples)}{', ...' if finding.count > len(finding.examples) else ''}]"
         cells = (Text(finding.severity, styles[finding.severity]), finding.check, found, finding.advice)
         table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in cells))
-    buffer = io.StringIO()
-    console = Console(file=buffer, width=width, force_terminal=colour, highlight=False)
-    console.print(Text(f"Audit of the split: {audit.rule}"))
-    if shown:
-        console.print(table)
     counts = {level: sum(f.severity == level for f in audit.findings) for level in ("error", "warning")}
     told = ", ".join(f"{n} {level}{'s' * (n != 1)}" for level, n in counts.items())
     verdict = "failed. Mend the errors, or say beside every result why they stand." if audit.failed else "passed."
-    console.print(Text(f"{len(audit.findings)} checks, {told}: {verdict}"))
-    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
+    head, end = Text(f"Audit of the split: {audit.rule}"), Text(f"{len(audit.findings)} checks, {told}: {verdict}")
+    return as_text(head, *([table] if shown else []), end, width=width, colour=colour)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +23,17 @@ from emofuse.corpora.split_rules import RULE_VERSION, corpus_of, in_words, value
 from emofuse.corpora.table import TableError, texts_of
 from emofuse.files import hash_of, read_json, write_json
 
-__all__ = ["PARTS", "RULE_VERSION", "Split", "freeze", "in_words", "make_split", "n_folds", "shared_speakers"]
+__all__ = [
+    "PARTS",
+    "RULE_VERSION",
+    "Split",
+    "freeze",
+    "in_words",
+    "make_split",
+    "make_splits",
+    "n_folds",
+    "shared_speakers",
+]
 
 PARTS = ("train", "dev", "test")
 FORMAT = 1
@@ -111,6 +121,16 @@ def make_split(df: pd.DataFrame, config: SplitConfig) -> Split:
     n, make = _plan(df, config)
     _check_fold(config.fold, n)
     return make(config.fold)
+
+
+def make_splits(df: pd.DataFrame, config: SplitConfig) -> Iterator[Split]:
+    """Every fold of a rule (whatever `config.fold`), planned or read once.
+
+    Raises:
+        TableError: as `make_split`.
+    """
+    n, make = _plan(df, config)
+    return (make(fold) for fold in range(n))
 
 
 def n_folds(df: pd.DataFrame, config: SplitConfig) -> int:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from emofuse.audio import SAMPLE_RATE, AudioError, read_audio
+from emofuse.console import as_text
 from emofuse.corpora.agreement import agreement, votes_of
 from emofuse.corpora.labels import DIMENSIONS
 
@@ -249,7 +249,6 @@ def _figure(value: float | None) -> str:
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -259,10 +258,4 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         table.add_column(name, justify="right" if figures and number else "left", no_wrap=True)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    buffer = io.StringIO()
-    Console(file=buffer, width=200, force_terminal=False, highlight=False).print(table)
-    return "\n".join(_stripped(buffer.getvalue())) + "\n"
-
-
-def _stripped(text: str) -> Iterator[str]:
-    return (line.rstrip() for line in text.splitlines() if line.strip())
+    return "\n".join(line for line in as_text(table, width=200).splitlines() if line) + "\n"

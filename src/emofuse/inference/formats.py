@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
+from emofuse.console import as_text
+
 if TYPE_CHECKING:
     from emofuse.inference.predictor import Prediction
 
@@ -40,7 +42,6 @@ def to_csv(predictions: Sequence[Prediction]) -> str:
 def to_table(predictions: Sequence[Prediction], *, width: int | None = None, colour: bool = False) -> str:
     """A table for people, `width` characters wide (None: as the terminal)."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -57,10 +58,7 @@ def to_table(predictions: Sequence[Prediction], *, width: int | None = None, col
         values = [getattr(p, name) for name in _DIMENSIONS]
         avd = "-" if None in values else " ".join(f"{value:.2f}" for value in values)
         table.add_row(*(Text(cell) for cell in (*place, _words(p), _top(p), avd, p.used)))
-    buffer = io.StringIO()
-    console = Console(file=buffer, width=width, force_terminal=colour, highlight=False)
-    console.print(table)
-    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
+    return as_text(table, width=width, colour=colour)
 
 
 def metrics_table(metrics: dict[str, Any]) -> str:
