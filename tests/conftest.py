@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
+
+from emofuse import cli
 
 LABELS = ["neutral", "happiness", "sadness", "anger"]
 
@@ -60,3 +66,35 @@ def clip(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("clips") / "clip.wav"
     soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, 16000) * np.linspace(0.1, 1, 16000), 16000)
     return path
+
+
+@pytest.fixture
+def command_line(monkeypatch, capsys):
+    """`emofuse ARGUMENTS` in this process: its exit code and what it printed."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["emofuse", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out, err = capsys.readouterr()
+        return SimpleNamespace(code=end.value.code or 0, out=out, err=err)
+
+    return call
+
+
+@pytest.fixture
+def emofuse():
+    """`emofuse ARGUMENTS` in a process of its own, at home in a folder that holds the corpora and the cache."""
+
+    def call(*arguments, folder, code=0):
+        done = subprocess.run(
+            [sys.executable, "-m", "emofuse", *map(str, arguments)],
+            cwd=folder,
+            env=os.environ | {"EMOFUSE_CACHE": str(folder / "cache"), "EMOFUSE_DATA": str(folder)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == code, done.stderr[-3000:]
+        return done
+
+    return call

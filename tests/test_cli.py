@@ -13,19 +13,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from emofuse import __version__, cli
+from emofuse import __version__
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["emofuse", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        out, err = capsys.readouterr()
-        return SimpleNamespace(code=end.value.code or 0, out=out, err=err)
-
-    return call
+def run(command_line):
+    return command_line
 
 
 @pytest.fixture

@@ -1,31 +1,21 @@
 """`emofuse corpus ...` in this process: what each command writes, and its exit code."""
 
 import json
-import sys
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
-from emofuse import cli
 from emofuse.corpora.table import read_table, write_table
 from emofuse.text.asr import Transcript
 from made_up import trees
 
 
 @pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
+def run(command_line, monkeypatch, tmp_path):
     monkeypatch.setenv("EMOFUSE_CACHE", str(tmp_path / "cache"))
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["emofuse", "corpus", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        out, err = capsys.readouterr()
-        return SimpleNamespace(code=end.value.code or 0, out=out, err=err)
-
-    return call
+    return partial(command_line, "corpus")
 
 
 @pytest.fixture

@@ -1,9 +1,6 @@
 """The whole way through the command line: recipe, run, bundle, prediction."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,22 +8,9 @@ import pytest
 RECIPE = Path(__file__).parents[1] / "recipes" / "toy.toml"
 
 
-def emofuse(*arguments, folder, code=0):
-    environment = os.environ | {"EMOFUSE_CACHE": str(folder / "cache")}
-    done = subprocess.run(
-        [sys.executable, "-m", "emofuse", *map(str, arguments)],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == code, done.stderr[-3000:]
-    return done
-
-
 @pytest.mark.slow
 @pytest.mark.weights
-def test_from_recipe_to_prediction(tmp_path):
+def test_from_recipe_to_prediction(emofuse, tmp_path):
     emofuse("train", RECIPE, "--data", tmp_path, "--set", "model.width=0.0625", folder=tmp_path)
     told = emofuse("evaluate", "runs/toy", folder=tmp_path).stdout
     assert "uar" in told and "ccc" in told
@@ -43,7 +27,7 @@ def test_from_recipe_to_prediction(tmp_path):
     assert 0 <= both[0]["valence"] <= 1
 
 
-def test_a_wrong_recipe_is_told_in_one_line(tmp_path):
+def test_a_wrong_recipe_is_told_in_one_line(emofuse, tmp_path):
     done = emofuse("train", RECIPE, "--set", "model.widht=1", folder=tmp_path, code=1)
     assert "model.widht" in done.stderr and "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []

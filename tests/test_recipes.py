@@ -1,9 +1,6 @@
 """Every recipe runs two steps on the made-up trees of its corpora, and any-corpus.toml on every corpus."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -78,30 +75,18 @@ def test_recipes_say_their_protocol(name):
     assert len(recipe.protocol.split()) >= 10 and recipe.name == name
 
 
-def emofuse(*arguments, folder, code=0):
-    done = subprocess.run(
-        [sys.executable, "-m", "emofuse", *map(str, arguments)],
-        cwd=folder,
-        env=os.environ | {"EMOFUSE_CACHE": str(folder / "cache"), "EMOFUSE_DATA": str(folder)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == code, done.stderr[-3000:]
-    return done.stdout
-
-
 @pytest.mark.slow
 @pytest.mark.weights
-def test_iemocap_from_its_owner_s_files_to_results(tmp_path):
+def test_iemocap_from_its_owner_s_files_to_results(emofuse, tmp_path):
     """A study on the made-up IEMOCAP through the command line: prepare, look, split, audit, two folds, results."""
     trees.make("iemocap", tmp_path / "IEMOCAP_full_release")
-    told = emofuse("corpus", "prepare", "iemocap", "IEMOCAP_full_release", "iemocap.parquet", folder=tmp_path)
+    told = emofuse("corpus", "prepare", "iemocap", "IEMOCAP_full_release", "iemocap.parquet", folder=tmp_path).stdout
     assert "10 speakers" in told
-    assert "alpha" in emofuse("corpus", "stats", "iemocap.parquet", folder=tmp_path)
+    assert "alpha" in emofuse("corpus", "stats", "iemocap.parquet", folder=tmp_path).stdout
     rule = ["--rule", "leave_one_out", "--column", "session", "--dev", "other_speaker"]
-    told = emofuse("corpus", "split", "iemocap.parquet", "folds.json", *rule, folder=tmp_path)
+    told = emofuse("corpus", "split", "iemocap.parquet", "folds.json", *rule, folder=tmp_path).stdout
     assert told.count("fold ") == 10
-    told = emofuse("corpus", "audit", "iemocap.parquet", "folds.json", "--fold", 3, folder=tmp_path)
+    told = emofuse("corpus", "audit", "iemocap.parquet", "folds.json", "--fold", 3, folder=tmp_path).stdout
     assert "fold 3" in told and "speakers" in told
     frozen = ["data.corpora.0.reader=table", "data.corpora.0.root=iemocap.parquet"]
     tests = []
@@ -109,7 +94,7 @@ def test_iemocap_from_its_owner_s_files_to_results(tmp_path):
         split = f"data.corpora.0.split={{rule = 'given', folds = 'folds.json', fold = {fold}}}"
         options = [option for value in [*SMALL, *frozen, split] for option in ("--set", value)]
         emofuse("train", FOLDER / "iemocap-4class.toml", *options, "--out", f"run-{fold}", folder=tmp_path)
-        assert "uar" in emofuse("evaluate", f"run-{fold}", folder=tmp_path)
+        assert "uar" in emofuse("evaluate", f"run-{fold}", folder=tmp_path).stdout
         tests.append(pd.read_parquet(tmp_path / f"run-{fold}" / "predictions-test.parquet"))
     assert [set(test["speaker"]) for test in tests] == [{"iemocap/Ses01F"}, {"iemocap/Ses01M"}]
 
