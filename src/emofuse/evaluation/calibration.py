@@ -89,9 +89,9 @@ def fit_calibration(
         predictions: columns as `emofuse.training.module.collect` makes them; without the columns of a head, or without
             its labels, that head stays as it is.
         labels: categories in the order of the columns probability_0.. .
-        rated: whether the true dimensions are human ratings; (n,) where it differs by row. Other rows have no say in
-            the intervals: prototypes of categories are weak targets, and an interval fitted on them would hold the
-            prototype, not what people hear.
+        rated: whether the true dimensions are human ratings of input as in use; (n,) where it differs by row. Others
+            have no say in the intervals: prototypes of categories are not what people hear, and read sentences without
+            a speaker, one group each, would outnumber the speakers with a width that does not hold for audio.
         level: of the intervals, between 0 and 1.
 
     Raises:
