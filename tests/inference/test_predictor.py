@@ -1,7 +1,6 @@
 import logging
 import sys
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from emofuse.inference import predictor as module
 from emofuse.inference.bundle import Bundle, BundleError
 from emofuse.inference.predictor import Predictor, predict_clips
 from emofuse.inference.transcripts import Clip
+from emofuse.text.asr import Transcript
 
 
 class FakeEncoder:
@@ -26,11 +26,15 @@ class FakeEncoder:
 
 class FakeTranscriber:
     def __init__(self, text="it is raining", language="en"):
-        self.answer, self.calls = SimpleNamespace(text=text, language=language), []
+        self.answer, self.calls = Transcript(text, language, 1.0, 1.0), []
 
     def transcribe(self, samples, language=None):
         self.calls.append((len(samples), language))
         return self.answer
+
+    def transcribe_segments(self, samples, segments, language=None):
+        self.calls.append((len(samples), segments, language))
+        return [replace(self.answer, text=f"{self.answer.text} {i}" * bool(i)) for i, _ in enumerate(segments)]
 
 
 @pytest.fixture
@@ -123,9 +127,12 @@ def test_long_recording_is_cut(listen, tmp_path, monkeypatch):
     samples = np.random.default_rng(0).normal(0, 0.1, 16 * 16000)
     soundfile.write(tmp_path / "long.wav", samples, 16000)
     monkeypatch.setattr("emofuse.inference.vad.speech_segments", lambda samples, max_seconds: [(0.5, 2.0), (3.0, 7.0)])
-    found = predict(tmp_path / "long.wav")
+    found = predict(tmp_path / "long.wav", language="en")
     assert [(p.start, p.end) for p in found] == [(0.5, 2.0), (3.0, 7.0)]
-    assert [n for n, _ in transcriber.calls] == [24000, 64000]
+    assert [(p.text, p.text_source) for p in found] == [(None, None), ("it is raining 1", "asr")]
+    assert transcriber.calls == [(len(samples), [(0.5, 2.0), (3.0, 7.0)], "en")]
+    predict.transcribe = False
+    assert [p.text for p in predict(tmp_path / "long.wav")] == [None, None]
     alone = predict(samples[8000:32000].astype(np.float32), sample_rate=16000)
     assert found[0].confidence == pytest.approx(alone[0].confidence, abs=1e-3)
 

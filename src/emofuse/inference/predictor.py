@@ -7,6 +7,7 @@ taken as one utterance and not cut.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -131,10 +132,11 @@ class Predictor:
         else:
             source, samples = str(audio), read_audio(audio, start=start, end=end)
         name = source or "samples"
+        segments = self._segments(samples, has_text=given.text is not None, name=name)
+        transcripts = [given] if given.text else self._recognise(samples, segments, language)
         predictions = []
-        for first, last in self._segments(samples, has_text=given.text is not None, name=name):
+        for (first, last), transcript in zip(segments, transcripts, strict=True):
             segment = samples[round(first * SAMPLE_RATE) : round(last * SAMPLE_RATE)]
-            transcript = given if given.text else self._recognise(segment, language)
             prediction = self._predict(segment, transcript, name)
             predictions.append(replace(prediction, file=source, start=start + first, end=start + last))
         return predictions
@@ -155,14 +157,19 @@ class Predictor:
             raise EmofuseError(f"{name}: no speech found in {seconds:.0f} s. Give a recording in which someone speaks.")
         return segments
 
-    def _recognise(self, samples: np.ndarray, language: str | None) -> _Transcript:
+    def _recognise(
+        self, samples: np.ndarray, segments: list[tuple[float, float]], language: str | None
+    ) -> list[_Transcript]:
         if self.transcribe and self._transcriber is None:
             self._transcriber = _load_transcriber(self.asr)
             self.transcribe = self._transcriber is not None
         if not self.transcribe:
-            return _Transcript()
-        found = self._transcriber.transcribe(samples, language)
-        return _Transcript(found.text, "asr", found.language) if found.text else _Transcript()
+            return [_Transcript()] * len(segments)
+        if len(samples) <= MAX_SECONDS * SAMPLE_RATE:  # not cut: no one has looked yet whether there is speech
+            found = [self._transcriber.transcribe(samples, language)]
+        else:
+            found = self._transcriber.transcribe_segments(samples, segments, language)
+        return [_Transcript(one.text, "asr", one.language) if one.text else _Transcript() for one in found]
 
     def _predict(self, samples: np.ndarray | None, transcript: _Transcript, name: str = "text") -> Prediction:
         reads, languages = self.bundle.reads, self.bundle.text_languages
@@ -208,7 +215,7 @@ class Predictor:
 
     def _run(self, mel: np.ndarray, text: np.ndarray, has_audio: bool, has_text: bool) -> dict[str, list[float]]:
         values = {
-            "log_mel": mel[None],  # (1, frames, mels)
+            "frames": mel[None],  # (1, frames, mels)
             "n_frames": np.array([len(mel)], np.int64),
             "text": text[None],  # (1, dim)
             "has_audio": np.array([has_audio]),
@@ -272,7 +279,8 @@ def _load_transcriber(name: str) -> Any:
         except EmofuseError as error:
             log.warning("No transcripts, the voice alone is used: %s", error)
             return None
-    return Transcriber(name)
+    # Windows of a long recording are decoded two at once; a short one, alone, still has all cores.
+    return Transcriber(name, threads=os.cpu_count(), workers=2)
 
 
 def _from_array(samples: np.ndarray, sample_rate: int | None, start: float, end: float | None) -> np.ndarray:
