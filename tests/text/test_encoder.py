@@ -10,7 +10,7 @@ from emofuse.errors import EmofuseError
 from emofuse.files import sha256
 from emofuse.text import export
 from emofuse.text.encoder import CachedTextEncoder, load_text_encoder
-from emofuse.text.export import BLOCK, _quantise, export_text_encoder
+from emofuse.text.export import export_text_encoder
 from emofuse.text.onnx import OnnxTextEncoder, require_encoder
 
 TEXTS = ["I am so happy!", "not so sad.", "the door", "sad sad sad sad sad sad sad sad", "I", "happy " * 90]
@@ -62,15 +62,6 @@ def test_export_parity(tiny_encoders, tmp_path, family, pooling):
     assert cosine(first, second).min() >= 0.999
     assert cosine(first[:-1], first[1:]).max() < 0.995  # else the line above could not fail
     require_encoder(exported, encoder.identity, "model")
-
-
-def test_int8_blocks():
-    rows = np.random.default_rng(0).normal(0, 0.05, (6, 2 * BLOCK)).astype(np.float32)
-    rows[1], rows[2, 0] = 0, 3
-    numbers, scales = _quantise(rows)
-    assert numbers.shape == (12, BLOCK) and scales.shape == (12, 1) and not numbers[2:4].any()
-    found = (numbers * scales.astype(np.float32)).reshape(rows.shape)
-    assert (np.abs(found - rows) <= 0.55 * np.repeat(scales.reshape(6, 2), BLOCK, axis=1)).all()
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 """A text encoder as ONNX, for prediction without PyTorch.
 
-The packaged MiniLM was made by `python -m emofuse.text.export minilm FOLDER --weights int8`.
+The packaged MiniLM was made by `python -m emofuse.text.export minilm FOLDER`.
 """
 
 from __future__ import annotations
@@ -13,18 +13,15 @@ from typing import Literal, get_args
 import numpy as np
 import onnx
 import torch
-from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from emofuse.errors import EmofuseError
 from emofuse.files import atomic, sha256, write_json
-from emofuse.onnx_graph import to_onnx
+from emofuse.onnx_graph import store_as_int8, to_onnx
 from emofuse.text.encoder import TextEncoder, load_text_encoder, pool
 from emofuse.text.onnx import POOLINGS, OnnxTextEncoder
 
 Weights = Literal["fp32", "int8"]
-BLOCK = 32
-"""So many weights share one scale."""
 
 _PROBES = (
     "Yes.",
@@ -49,7 +46,7 @@ class _Summary(nn.Module):
         return pool(hidden, fields["attention_mask"], self.pooling)  # (1, dim)
 
 
-def export_text_encoder(encoder: TextEncoder, folder: Path | str, *, weights: Weights = "fp32") -> float:
+def export_text_encoder(encoder: TextEncoder, folder: Path | str, *, weights: Weights = "int8") -> float:
     """Write `model.onnx` (pooling included), `tokenizer.json` and `encoder.json`, for `OnnxTextEncoder(folder)`.
 
     Args:
@@ -72,7 +69,7 @@ def export_text_encoder(encoder: TextEncoder, folder: Path | str, *, weights: We
         temporary.mkdir()
         model = _to_onnx(encoder)
         if weights == "int8":
-            _store_as_int8(model.graph)
+            store_as_int8(model.graph)
         onnx.save(model, temporary / "model.onnx")
         backend.save(str(temporary / "tokenizer.json"), pretty=False)
         about = {**encoder.identity, "max_tokens": encoder.max_tokens, "model_sha256": sha256(temporary / "model.onnx")}
@@ -100,59 +97,6 @@ def _to_onnx(encoder: TextEncoder) -> onnx.ModelProto:
     )
 
 
-def _store_as_int8(graph: onnx.GraphProto) -> None:
-    """Store the matrices as int8 in blocks with an fp16 scale each, and the square ones as fp16.
-
-    Square are the projections of attention: in MiniLM 16 % of the weights, and half of the error if they were int8.
-    Blocks run along the inputs of a layer; along its outputs the error would be twice as large.
-    """
-    layers = {node.input[1] for node in graph.node if node.op_type == "MatMul"}  # (inputs, outputs)
-    decoding = []
-    for tensor in list(graph.initializer):
-        name, values = tensor.name, numpy_helper.to_array(tensor)
-        if values.dtype != np.float32 or values.ndim != 2 or values.size < 1024:
-            continue
-        rows = values.T if name in layers else values
-        if values.shape[0] == values.shape[1]:
-            stored, nodes = _as_fp16(name, values)
-        elif rows.shape[1] % BLOCK == 0:
-            stored, nodes = _as_int8(name, rows, transposed=name in layers)
-        else:
-            continue
-        graph.initializer.remove(tensor)
-        graph.initializer.extend(numpy_helper.from_array(part, key) for key, part in stored.items())
-        decoding += nodes
-    nodes = [*decoding, *graph.node]
-    del graph.node[:]
-    graph.node.extend(nodes)
-
-
-def _as_fp16(name: str, values: np.ndarray) -> tuple[dict[str, np.ndarray], list[onnx.NodeProto]]:
-    stored = {f"{name}.fp16": values.astype(np.float16)}
-    return stored, [helper.make_node("Cast", list(stored), [name], to=TensorProto.FLOAT)]
-
-
-def _as_int8(name: str, rows: np.ndarray, *, transposed: bool) -> tuple[dict[str, np.ndarray], list[onnx.NodeProto]]:
-    numbers, scales, shape = (f"{name}.{part}" for part in ("int8", "scales", "shape"))
-    values = _quantise(rows)
-    stored = {numbers: values[0], scales: values[1], shape: np.array(rows.shape)}
-    return stored, [
-        helper.make_node("Cast", [numbers], [f"{numbers}.fp32"], to=TensorProto.FLOAT),
-        helper.make_node("Cast", [scales], [f"{scales}.fp32"], to=TensorProto.FLOAT),
-        helper.make_node("Mul", [f"{numbers}.fp32", f"{scales}.fp32"], [f"{name}.blocks"]),
-        helper.make_node("Reshape", [f"{name}.blocks", shape], [f"{name}.rows"]),
-        helper.make_node("Transpose", [f"{name}.rows"], [name], perm=[1, 0] if transposed else [0, 1]),
-    ]
-
-
-def _quantise(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weights as int8 (blocks, BLOCK) times fp16 (blocks, 1)."""
-    blocks = rows.reshape(-1, BLOCK)
-    scales = (np.abs(blocks).max(axis=1, keepdims=True) / 127).astype(np.float16)
-    divisors = np.where(scales > 0, scales, 1).astype(np.float32)  # a scale is 0 where a block is, or nearly
-    return np.clip(np.round(blocks / divisors), -127, 127).astype(np.int8), scales
-
-
 def _lowest_cosine(first: np.ndarray, second: np.ndarray) -> float:
     lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
     return float(((first * second).sum(axis=1) / lengths).min())
@@ -163,7 +107,7 @@ def _main() -> None:
     parser.add_argument("encoder", help="minilm, a folder, or a hub name")
     parser.add_argument("folder", type=Path, help="is replaced if it is there")
     parser.add_argument("--pooling", choices=POOLINGS, default="mean")
-    parser.add_argument("--weights", choices=get_args(Weights), default="fp32")
+    parser.add_argument("--weights", choices=get_args(Weights), default="int8")
     options = parser.parse_args()
     try:
         encoder = load_text_encoder(options.encoder, options.pooling)
