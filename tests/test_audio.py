@@ -22,6 +22,7 @@ from emofuse.audio import (
     log_mel,
     mel_filter_bank,
     read_audio,
+    whisper_log_mel,
 )
 
 
@@ -386,3 +387,11 @@ def test_real_clips():
         expected = librosa_log_mel(samples)
         loud = expected > expected.max(axis=1, keepdims=True) - 50
         assert np.abs(log_mel(samples) - expected)[loud].max() < 1e-4
+
+
+def test_log_mel_of_whisper_is_that_of_the_recogniser():
+    from faster_whisper.feature_extractor import FeatureExtractor
+
+    padded = np.pad(voice(1.5), (0, 456_000))  # to 30 s
+    np.testing.assert_allclose(whisper_log_mel(padded), FeatureExtractor()(padded)[:, :3000], atol=1e-5)
+    assert whisper_log_mel(voice(1.5)).shape == (80, 150)

@@ -56,6 +56,12 @@ class FrontEnd:
         return hash_of({"version": _VERSION, **self.to_dict()})
 
 
+WHISPER = FrontEnd(n_fft=400, hop=160, n_mels=80, fmin=0.0, fmax=8000.0)
+"""The front end of Whisper (but large-v3, which has 128 bands); see `whisper_log_mel`."""
+WHISPER_SECONDS = 30.0
+"""The longest clip that Whisper was trained on; what frozen speech encoders hear of a longer one."""
+
+
 def read_audio(path: Path | str, *, start: float = 0.0, end: float | None = None) -> np.ndarray:
     """Read a recording, or a segment of it, as mono samples at 16 kHz.
 
@@ -172,6 +178,26 @@ def log_mel(samples: np.ndarray, front_end: FrontEnd = FrontEnd()) -> np.ndarray
     np.log10(mel, out=mel)
     mel *= 10
     return mel
+
+
+def whisper_log_mel(samples: np.ndarray) -> np.ndarray:
+    """Whisper's log-Mel of a clip that is not padded to 30 s (Radford et al. 2022, arXiv 2212.04356).
+
+    Args:
+        samples: (n,), full scale -1..1, 16 kHz; n > 200.
+
+    Returns:
+        float32, (80, frames), about -1..1, 100 frames a second.
+
+    Raises:
+        AudioError: as `log_mel`.
+
+    >>> whisper_log_mel(np.zeros(16000, np.float32)).shape
+    (80, 100)
+    """
+    power = log_mel(samples, WHISPER)[: max(len(samples) // WHISPER.hop, 2)] / 10  # (frames, 80), log10
+    power = np.maximum(power, power.max() - 8)
+    return np.ascontiguousarray(((power + 4) / 4).T)
 
 
 @lru_cache(maxsize=8)

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 
 from emofuse.corpora.table import make_table
-from emofuse.training.states import compute_states, pooled, unpacked
+from emofuse.training.states import chosen, compute_states, pooled, unpacked
 from made_up.clips import write_clip
 
 
@@ -29,4 +29,5 @@ def test_states_are_stored_pooled_by_layer(tmp_path):
     states = unpacked(features[(str(clip), None, None)], 2)
     assert states.shape == (2, 7, 2)
     np.testing.assert_allclose(states[1], 2 * states[0], atol=1e-3)
+    np.testing.assert_array_equal(chosen(features[(str(clip), None, None)], [1], of=2), states[1])
     assert len(list((tmp_path / "cache").iterdir())) == 1

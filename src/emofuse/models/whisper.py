@@ -14,13 +14,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from emofuse.audio import SAMPLE_RATE, FrontEnd, log_mel
+from emofuse.audio import SAMPLE_RATE, WHISPER, WHISPER_SECONDS, whisper_log_mel
 from emofuse.errors import EmofuseError
 from emofuse.files import hash_of
 from emofuse.text.weights import WEIGHTS, file_hash, find_weights
-
-FRONT_END = FrontEnd(n_fft=400, hop=160, n_mels=80, fmin=0.0, fmax=8000.0)
-MAX_SECONDS = 30.0
 
 _TYPES = (np.float32, np.int8, np.int16, np.int32, np.float16)  # of CTranslate2, by number
 
@@ -49,7 +46,12 @@ class SpeechEncoder:
     @property
     def hash(self) -> str:
         """SHA-256 of all that makes the hidden states."""
-        return hash_of([self.name, self.weights_hash, FRONT_END.hash])
+        return hash_of([self.name, self.weights_hash, WHISPER.hash])
+
+    @property
+    def reads_log_mel(self) -> bool:
+        """Whether it hears Whisper's log-Mel, not samples."""
+        return hasattr(self.model, "embed_positions")
 
     @torch.inference_mode()
     def hidden_states(self, samples: np.ndarray) -> torch.Tensor:
@@ -61,12 +63,9 @@ class SpeechEncoder:
         Returns:
             float32 (layers, steps, dim), 50 steps a second.
         """
-        samples = samples[: int(MAX_SECONDS * SAMPLE_RATE)]
-        if hasattr(self.model, "embed_positions"):
-            return _whisper_states(self.model, torch.from_numpy(whisper_log_mel(samples))[None])[:, 0]
-        normal = (samples - samples.mean()) / (samples.std() + 1e-7)
-        found = self.model(torch.from_numpy(normal.astype(np.float32))[None], output_hidden_states=True)
-        return torch.stack(found.hidden_states)[:, 0]  # (layers, steps, dim)
+        samples = samples[: int(WHISPER_SECONDS * SAMPLE_RATE)]
+        clip = whisper_log_mel(samples) if self.reads_log_mel else samples
+        return torch.stack(layer_states(self.model, torch.from_numpy(clip)))
 
 
 def load_speech_encoder(name: str) -> SpeechEncoder:
@@ -92,6 +91,10 @@ def load_speech_encoder(name: str) -> SpeechEncoder:
         ) from error
     kind = model.config.model_type
     if kind == "whisper":
+        if (bands := model.config.num_mel_bins) != WHISPER.n_mels:
+            raise EmofuseError(
+                f"speech encoder {name!r}: hears {bands} Mel bands; expected {WHISPER.n_mels} (Whisper to large-v2)."
+            )
         model = model.encoder
     elif kind not in ("wav2vec2", "hubert", "wavlm"):
         raise EmofuseError(f"speech encoder {name!r} is a {kind}; expected whisper, wav2vec2, hubert or wavlm.")
@@ -99,28 +102,33 @@ def load_speech_encoder(name: str) -> SpeechEncoder:
     return SpeechEncoder(model, name=name, weights_hash=hash_of(state))
 
 
-def whisper_log_mel(samples: np.ndarray) -> np.ndarray:
-    """Whisper's log-Mel of a clip that is not padded to 30 s: float32 (80, frames), about -1..1, 100 frames a second.
+def layer_states(model: Any, clip: torch.Tensor) -> list[torch.Tensor]:
+    """Hidden states of one clip: the input of the first layer, then the output of each.
 
-    >>> whisper_log_mel(np.zeros(16000, np.float32)).shape
-    (80, 100)
+    Args:
+        model: of a `SpeechEncoder`.
+        clip: Whisper's log-Mel (80, frames), or samples (n,).
+
+    Returns:
+        One (steps, dim) a layer.
     """
-    power = log_mel(samples, FRONT_END)[: max(len(samples) // FRONT_END.hop, 2)] / 10  # (frames, 80), log10
-    power = np.maximum(power, power.max() - 8)
-    return np.ascontiguousarray(((power + 4) / 4).T)
+    if hasattr(model, "embed_positions"):
+        return _whisper_states(model, clip)
+    normal = (clip - clip.mean()) / (clip.std(correction=0) + 1e-7)
+    return [states[0] for states in model(normal[None], output_hidden_states=True).hidden_states]
 
 
-def _whisper_states(encoder: Any, mel: torch.Tensor) -> torch.Tensor:
-    """All hidden states (layers, batch, steps, dim) of mel (batch, 80, frames): as WhisperEncoder, positions cut."""
-    hidden = nn.functional.gelu(encoder.conv1(mel))
-    hidden = nn.functional.gelu(encoder.conv2(hidden)).transpose(1, 2)  # (batch, steps, dim)
+def _whisper_states(encoder: Any, mel: torch.Tensor) -> list[torch.Tensor]:
+    """As transformers' WhisperEncoder, the positions cut to the clip."""
+    hidden = nn.functional.gelu(encoder.conv1(mel[None]))
+    hidden = nn.functional.gelu(encoder.conv2(hidden)).transpose(1, 2)  # (1, steps, dim)
     hidden = hidden + encoder.embed_positions.weight[: hidden.shape[1]]
     states = [hidden]
     for layer in encoder.layers:
         hidden = layer(hidden, None)
         states.append(hidden)
     states[-1] = encoder.layer_norm(hidden)
-    return torch.stack(states)
+    return [found[0] for found in states]
 
 
 def _from_ctranslate2(path: Path) -> nn.Module:

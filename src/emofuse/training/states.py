@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ def compute_states(table: pd.DataFrame, cache: Path, encoder: SpeechEncoder, *, 
         pool: this many steps are averaged to one: 4 leaves 12.5 a second.
 
     Returns:
-        Frames of (layers * dim) values, half precision; see `unpacked`.
+        Frames of (layers * dim) values, half precision, of all layers; see `unpacked` and `chosen`.
 
     Raises:
         AudioError: a file is no usable audio; names the utterance's key.
@@ -38,6 +39,23 @@ def compute_states(table: pd.DataFrame, cache: Path, encoder: SpeechEncoder, *, 
 def unpacked(frames: np.ndarray, layers: int) -> np.ndarray:
     """Stored frames (steps, layers * dim) as (layers, steps, dim)."""
     return frames.reshape(len(frames), layers, -1).transpose(1, 0, 2)
+
+
+def chosen(frames: np.ndarray, layers: Sequence[int], *, of: int) -> np.ndarray:
+    """Stored frames of some layers alone, side by side in the order given, as `export_speech_encoder` gives them.
+
+    Args:
+        frames: (steps, of * dim).
+        layers: numbers from 0 to `of` - 1.
+        of: how many layers the frames hold.
+
+    Returns:
+        (steps, len(layers) * dim).
+
+    >>> chosen(np.arange(6).reshape(1, 6), [2, 0], of=3)
+    array([[4, 5, 0, 1]])
+    """
+    return frames.reshape(len(frames), of, -1)[:, list(layers)].reshape(len(frames), -1)
 
 
 def pooled(states: np.ndarray, pool: int) -> np.ndarray:
