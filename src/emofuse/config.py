@@ -130,6 +130,7 @@ class TextConfig(_Section):
     """The summary embedding."""
 
     encoder: str = Field("minilm", description="minilm, or the hub name or folder of any BERT-family model")
+    input_dropout: float = Field(0.0, ge=0, lt=1, description="ladder, layer_mix: of the states, all steps alike")
     pooling: Literal["mean", "cls"] = "mean"
     column: str = Field("text", description="transcripts: text, or human_text where ASR wrote text")
     min_confidence: float = Field(0.0, ge=0, le=1, description="ASR transcripts below it count as absent")
@@ -140,8 +141,20 @@ class ModelConfig(_Section):
     """The network."""
 
     fusion: Fusion = "multistage"
-    encoder: Literal["cnn6", "cnn10", "cnn14"] = "cnn14"
-    width: float = Field(1.0, gt=0, le=2, description="factor on the number of channels")
+    encoder: Literal["cnn6", "cnn10", "cnn14", "ladder", "layer_mix"] = Field(
+        "cnn14", description="a CNN on log-Mel; or a ladder, or a learned mix, of a frozen speech encoder's layers"
+    )
+    width: float = Field(1.0, gt=0, le=2, description="cnn: factor on the number of channels")
+    speech_encoder: str = Field(
+        "whisper-base",
+        description="ladder, layer_mix: whisper-base, whisper-tiny.en, or the hub name or folder of a Whisper, "
+        "wav2vec2, HuBERT or WavLM checkpoint",
+    )
+    layers: list[int] = Field([2, 3, 4, 5], min_length=1, description="ladder, layer_mix: hidden states; 0: the input")
+    ladder_dim: int = Field(128, ge=1, description="ladder, layer_mix: width")
+    layer_dropout: float = Field(0.0, ge=0, lt=1, description="ladder, layer_mix: chance that a layer is left out")
+    input_dropout: float = Field(0.0, ge=0, lt=1, description="ladder, layer_mix: of the states, all steps alike")
+    pooling: Literal["mean", "mean_std", "attention"] = Field("mean", description="ladder, layer_mix: over time")
     operator: Operator = "shift"
     stages: Literal["all", "last"] | list[int] = Field("all", description="multistage: conditioned stages, from 1")
     heads: list[Literal["categories", "dimensions"]] = Field(["categories"], min_length=1)
@@ -152,10 +165,28 @@ class ModelConfig(_Section):
     late_weight: Literal["average", "dev"] = Field("average", description="late: equal weights, or fitted on dev")
     pretrained: str | None = Field(None, description="path of a PANNs checkpoint of the same encoder at width 1")
 
+    @property
+    def hears_states(self) -> bool:
+        """Whether the audio encoder takes hidden states of a frozen speech encoder, not log-Mel frames."""
+        return self.encoder in ("ladder", "layer_mix")
+
+    @model_validator(mode="after")
+    def _layers_and_checkpoints_have_their_encoder(self) -> ModelConfig:
+        if len(set(self.layers)) < len(self.layers) or min(self.layers) < 0:
+            raise ValueError(f"`layers` = {self.layers}: expected different numbers from 0")
+        if self.hears_states and self.pretrained is not None:
+            raise ValueError(f'`pretrained` is for a CNN, not for encoder = "{self.encoder}"')
+        return self
+
 
 class TrainingConfig(_Section):
     """Optimisation."""
 
+    fit: Literal["train", "train+dev", "all"] = Field(
+        "train",
+        description="parts that the weights are fitted on; without dev left, the last epoch counts, not the best. all: "
+        "for a model to ship, whose figures come from folds (emofuse train --folds)",
+    )
     epochs: int = Field(40, ge=1)
     epoch_steps: int = Field(0, ge=0, description="steps of an epoch; 0: as many as see every row once")
     batch_size: int = Field(32, ge=1)
@@ -164,8 +195,20 @@ class TrainingConfig(_Section):
     momentum: float = Field(0.9, ge=0, lt=1, description="sgd only")
     weight_decay: float = Field(0.0, ge=0)
     schedule: Literal["one_cycle", "plateau", "none"] = "one_cycle"
-    crop_seconds: float = Field(2.5, ge=0.1, description="random crop of longer clips in training")
-    spec_augment: bool = False
+    crop_seconds: float = Field(2.5, ge=0, description="random crop of longer clips in training; 0: whole clips")
+    spec_augment: bool = Field(False, description="for CNNs: stripes of time and mel are blanked")
+    varied_copies: int = Field(
+        0, ge=0, description="copies of each clip as other voices, rooms and lines would have it, for borrow_rooms"
+    )
+    borrow_rooms: float = Field(
+        0.0, ge=0, le=1, description="ladder, layer_mix: chance that a clip moves as varying moved some other clip"
+    )
+    centre_speakers: float = Field(
+        0.0, ge=0, le=1, description="ladder, layer_mix: chance that a clip comes without its speaker's mean"
+    )
+    swap_speakers: float = Field(
+        0.0, ge=0, le=1, description="ladder, layer_mix: chance that a clip comes with another speaker's mean"
+    )
     mixup: float = Field(0.0, ge=0, description="alpha of the Beta distribution; 0 = off")
     class_balanced: bool = Field(True, description="the categories of a corpus weigh the same within it")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
@@ -178,6 +221,17 @@ class TrainingConfig(_Section):
     precision: Literal["bf16", "fp32"] = "bf16"
     channels_last: bool = True
     devices: int = Field(1, ge=1, description="processes or GPUs; more than one trains with DDP")
+
+    @property
+    def fitted(self) -> tuple[str, ...]:
+        """The parts of the split that the weights are fitted on."""
+        return {"train": ("train",), "train+dev": ("train", "dev"), "all": ("train", "dev", "test")}[self.fit]
+
+    @model_validator(mode="after")
+    def _patience_needs_dev(self) -> TrainingConfig:
+        if self.patience and "dev" in self.fitted:
+            raise ValueError(f'`patience` looks at the development part, which fit = "{self.fit}" trains on')
+        return self
 
 
 class Recipe(_Section):
@@ -198,6 +252,20 @@ class Recipe(_Section):
             raise ValueError(
                 f"training.monitor = {self.training.monitor!r} needs model.heads to have {sorted(missing)}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _augmentation_fits_the_encoder(self) -> Recipe:
+        config = self.training
+        if self.model.hears_states and (config.spec_augment or config.mixup):
+            raise ValueError(f'spec_augment and mixup are for CNNs, not for encoder = "{self.model.encoder}"')
+        for_states = ("varied_copies", "borrow_rooms", "centre_speakers", "swap_speakers")
+        if not self.model.hears_states and (given := [name for name in for_states if getattr(config, name)]):
+            raise ValueError(f"training.{given[0]} goes with encoder = ladder or layer_mix")
+        if bool(config.varied_copies) != bool(config.borrow_rooms):
+            raise ValueError("varied_copies are for borrow_rooms: give both or neither")
+        if config.centre_speakers + config.swap_speakers > 1:
+            raise ValueError("centre_speakers and swap_speakers are chances of one choice: expected a sum of at most 1")
         return self
 
     @property

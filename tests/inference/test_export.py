@@ -30,11 +30,11 @@ def test_padding_and_batch_do_not_matter(bundle_folder):
     generator = torch.Generator().manual_seed(3)
     mel, text = torch.randn(3, 120, 64, generator=generator), torch.randn(3, 384, generator=generator)
     lengths, yes = [120, 50, 11], torch.ones(3, dtype=torch.bool)
-    feeds = {"log_mel": mel, "n_frames": torch.tensor(lengths), "text": text, "has_audio": yes, "has_text": yes}
+    feeds = {"frames": mel, "n_frames": torch.tensor(lengths), "text": text, "has_audio": yes, "has_text": yes}
     together = session.run(None, {name: value.numpy() for name, value in feeds.items()})
     for row, frames in enumerate(lengths):
         one = {name: value[row : row + 1] for name, value in feeds.items()}
-        one["log_mel"] = one["log_mel"][:, :frames]
+        one["frames"] = one["frames"][:, :frames]
         alone = session.run(None, {name: value.numpy() for name, value in one.items()})
         for a, b in zip(alone, together, strict=True):
             assert abs(a[0] - b[row]).max() < 1e-5

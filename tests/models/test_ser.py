@@ -25,7 +25,7 @@ def make(fusion="multistage", *, seed=0, **options):
 def make_batch(frames=60, seed=1):
     generator = torch.Generator().manual_seed(seed)
     return {
-        "log_mel": torch.randn(BATCH, frames, 64, generator=generator) * 10 - 40,
+        "frames": torch.randn(BATCH, frames, 64, generator=generator) * 10 - 40,
         "n_frames": torch.tensor([frames, 40, 11, frames]),
         "text": torch.randn(BATCH, DIM, generator=generator) * 0.05,
         "has_audio": torch.tensor([True, True, False, False]),
@@ -69,7 +69,7 @@ def test_answer_is_independent_of_batch_and_padding(encoder, fusion):
         together = model(**batch)
         for row in range(BATCH):
             one = {name: value[row : row + 1] for name, value in batch.items()}
-            one["log_mel"] = one["log_mel"][:, : batch["n_frames"][row]]
+            one["frames"] = one["frames"][:, : batch["n_frames"][row]]
             assert_same({k: v[row : row + 1] for k, v in together.items()}, model(**one), atol=1e-5, rtol=1e-5)
 
 
@@ -80,7 +80,7 @@ def test_multistage_padding_after_every_operator(operator):
     with torch.no_grad():
         together = model(**batch)
         short = {name: value[1:2] for name, value in batch.items()}
-        alone = model(**short | {"log_mel": short["log_mel"][:, :40]})
+        alone = model(**short | {"frames": short["frames"][:, :40]})
     assert_same({k: v[1:2] for k, v in together.items()}, alone, atol=1e-5, rtol=1e-5)
 
 
@@ -89,7 +89,7 @@ def test_what_is_absent_is_not_looked_at(fusion):
     model = make(fusion).eval()
     batch = make_batch()
     other = dict(batch)
-    other["log_mel"] = torch.where(batch["has_audio"][:, None, None], batch["log_mel"], 5.0)
+    other["frames"] = torch.where(batch["has_audio"][:, None, None], batch["frames"], 5.0)
     other["text"] = torch.where(batch["has_text"][:, None], batch["text"], 5.0)
     with torch.no_grad():
         assert_same(model(**batch), model(**other))
@@ -117,7 +117,7 @@ def test_reads_text_without_audio_says_what_is_true(fusion, stages):
 def test_which_modalities_have_a_say(fusion):
     model = make(fusion)
     batch = make_batch() | {"has_audio": YES, "has_text": YES}
-    assert differs(model, batch, log_mel=batch["log_mel"].flip(2)).all() == (fusion != "text_only")
+    assert differs(model, batch, frames=batch["frames"].flip(2)).all() == (fusion != "text_only")
     assert differs(model, batch, text=batch["text"].flip(1)).all() == (fusion != "audio_only")
     assert differs(model, batch, has_text=NO).all() == (fusion != "audio_only")
     assert differs(model, batch, has_audio=NO).all() == (fusion != "text_only")
@@ -258,7 +258,7 @@ def test_onnx_graph_takes_any_batch_and_length(fusion, tmp_path):
     model = make(fusion, encoder="cnn14").eval()
     rows, frames = torch.export.Dim("rows", min=1), torch.export.Dim("frames", min=1)
     example = make_batch(frames=100)
-    shapes = {name: {0: rows, 1: frames} if name == "log_mel" else {0: rows} for name in example}
+    shapes = {name: {0: rows, 1: frames} if name == "frames" else {0: rows} for name in example}
     program = torch.onnx.export(
         model, kwargs=example, dynamic_shapes=shapes, dynamo=True, input_names=list(example), verbose=False
     )

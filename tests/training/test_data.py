@@ -108,8 +108,8 @@ def test_batch_marks_what_is_missing(data):
     assert batch.n_frames.tolist() == [51, 0, 151, 101]
     assert batch.target.tolist() == [[1, 0], [1, 0], [1, 0], [0, 0]]
     assert batch.text[:, 0].tolist() == [0, 3, 1, 2]
-    assert (batch.log_mel[0, 51:] == 0).all()
-    assert (batch.log_mel[0, :51] != 0).any()
+    assert (batch.frames[0, 51:] == 0).all()
+    assert (batch.frames[0, :51] != 0).any()
     assert batch.dimensions[:, 0].tolist() == pytest.approx([0, 0.4, 0.2, 0.3])
     assert batch.dimensions[:, 1].isnan().all()
 
@@ -145,17 +145,17 @@ def test_steps_of_an_epoch(data):
 
 
 def test_crop_is_a_stretch_of_the_clip(data):
-    whole = data.batch([3]).log_mel[0]
-    crop = data.batch([3], crop=20, generator=torch.Generator().manual_seed(1)).log_mel[0]
+    whole = data.batch([3]).frames[0]
+    crop = data.batch([3], crop=20, generator=torch.Generator().manual_seed(1)).frames[0]
     assert len(crop) == 20
     assert any(torch.equal(whole[i : i + 20], crop) for i in range(len(whole) - 19))
 
 
 def test_short_clips_are_repeated_to_the_crop(data):
-    whole = data.batch([0]).log_mel[0]
+    whole = data.batch([0]).frames[0]
     batch = data.batch([0, 4], crop=120, generator=torch.Generator().manual_seed(1))
     assert batch.n_frames.tolist() == [120, 0]
-    assert torch.equal(batch.log_mel[0], torch.cat([whole, whole, whole])[:120])
+    assert torch.equal(batch.frames[0], torch.cat([whole, whole, whole])[:120])
 
 
 def test_every_row_once_and_buckets_of_like_length():
@@ -178,7 +178,7 @@ def test_epochs_differ_and_repeat(data):
     config = TrainingConfig(batch_size=2, crop_seconds=0.3, mixup=0.4, spec_augment=True, modality_dropout=0.5)
 
     def epoch(number, seed=0):
-        return [batch.log_mel for batch in train_loader(data, config, seed=seed, epoch=number)]
+        return [batch.frames for batch in train_loader(data, config, seed=seed, epoch=number)]
 
     for a, b in zip(epoch(3), epoch(3), strict=True):
         assert torch.equal(a, b)

@@ -22,7 +22,7 @@ from emofuse.inference.bundle import CARD_FILE, FACTS_FILE, MODEL_FILE, TEXT_ENC
 from emofuse.inference.card import licence_of, model_card
 from emofuse.onnx_graph import to_onnx
 
-INPUTS = ("log_mel", "n_frames", "text", "has_audio", "has_text")
+INPUTS = ("frames", "n_frames", "text", "has_audio", "has_text")
 DIMENSIONS = ["arousal", "valence", "dominance"]
 TOLERANCE = {"fp32": 1e-3, "fp16": 1e-2}  # largest difference from PyTorch, of probabilities and dimensions
 
@@ -37,10 +37,10 @@ class Answers(nn.Module):
         self.model = model
 
     def forward(
-        self, log_mel: Tensor, n_frames: Tensor, text: Tensor, has_audio: Tensor, has_text: Tensor
+        self, frames: Tensor, n_frames: Tensor, text: Tensor, has_audio: Tensor, has_text: Tensor
     ) -> tuple[Tensor, ...]:
         """Probabilities (batch, categories) and dimensions (batch, 3), of which a model may have one only."""
-        outputs = self.model(log_mel, n_frames, text, has_audio, has_text)
+        outputs = self.model(frames, n_frames, text, has_audio, has_text)
         answers = (outputs["logits"].softmax(dim=1),) if "logits" in outputs else ()
         return (*answers, outputs["dimensions"]) if "dimensions" in outputs else answers
 

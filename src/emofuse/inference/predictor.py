@@ -215,7 +215,7 @@ class Predictor:
 
     def _run(self, mel: np.ndarray, text: np.ndarray, has_audio: bool, has_text: bool) -> dict[str, list[float]]:
         values = {
-            "log_mel": mel[None],  # (1, frames, mels)
+            "frames": mel[None],  # (1, frames, mels)
             "n_frames": np.array([len(mel)], np.int64),
             "text": text[None],  # (1, dim)
             "has_audio": np.array([has_audio]),

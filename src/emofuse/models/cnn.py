@@ -10,6 +10,7 @@ those of the input do not.) `n_frames = None` says that every row fills the whol
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -19,6 +20,9 @@ from torch.nn import functional
 from emofuse.errors import EmofuseError
 
 N_MELS = 64
+
+Act = Callable[[int, Tensor, Tensor | None], Tensor]
+"""Acts on a stage: of its number (from 1), its map (batch, channels, frames, mels) and n_frames, the map changed."""
 
 
 class ConvBlock(nn.Module):
@@ -57,15 +61,14 @@ class ConvBlock(nn.Module):
 class CnnEncoder(nn.Module):
     """The audio encoder: input normalisation, blocks, pooling, clip embedding.
 
-    Use one of `CNNS`. The caller goes from stage to stage, so that text can act between them::
+    Use one of `CNNS`. A caller that wants text to act on a stage gives `climb` what acts::
 
-        x, n_frames = encoder.start(log_mel, n_frames)
-        for block in encoder.blocks:
-            x, n_frames = block(x, n_frames)
+        x, n_frames = encoder.climb(log_mel, n_frames, act)
         embedding = encoder.embed(encoder.pool(x, n_frames))
 
     Attributes:
         channels: channels of each stage.
+        pooled_dim: size of the pooled map.
         min_frames: clips shorter than this are extended with zeros (the mean, after the input's BatchNorm).
         embedding_dim: size of the clip embedding, which equals the last stage's channels.
     """
@@ -74,7 +77,7 @@ class CnnEncoder(nn.Module):
         super().__init__()
         self.channels = tuple(max(1, round(64 * width * 2**i)) for i in range(n_blocks))
         self.min_frames = 2**n_pools
-        self.embedding_dim = self.channels[-1]
+        self.embedding_dim = self.pooled_dim = self.channels[-1]
         # PANNs has BatchNorm2d here; over (frames, mels) it is the same, and has the same state.
         self.bn0 = nn.BatchNorm1d(N_MELS)
         for i, (before, after) in enumerate(zip((1, *self.channels), self.channels, strict=False)):
@@ -109,6 +112,24 @@ class CnnEncoder(nn.Module):
         missing = torch.sym_max(self.min_frames - log_mel.shape[1], 0)
         x = functional.pad(x, (0, 0, 0, missing))
         return x, None if n_frames is None else n_frames.clamp(min=self.min_frames)
+
+    def climb(self, log_mel: Tensor, n_frames: Tensor | None, act: Act) -> tuple[Tensor, Tensor | None]:
+        """Go through all stages; see `Act`.
+
+        Args:
+            log_mel: (batch, frames, 64) in dB; what lies beyond a row's n_frames is ignored.
+            n_frames: (batch,) int64 valid frames of each row, or None if all are valid.
+            act: what is done to the map of every stage but the last.
+
+        Returns:
+            The map of the last stage (batch, channels, frames, mels), and its n_frames.
+        """
+        x, valid = self.start(log_mel, n_frames)
+        *blocks, last_block = self.blocks
+        for stage, block in enumerate(blocks, start=1):
+            x, valid = block(x, valid)
+            x = act(stage, x, valid)
+        return last_block(x, valid)
 
     def pool(self, x: Tensor, n_frames: Tensor | None) -> Tensor:
         """Pool a map (batch, channels, frames, mels) to (batch, channels): mean over mel, max plus mean over time.

@@ -41,11 +41,11 @@ class LateModel(nn.Module):
         return True
 
     def forward(
-        self, log_mel: Tensor, n_frames: Tensor, text: Tensor, has_audio: Tensor, has_text: Tensor
+        self, frames: Tensor, n_frames: Tensor, text: Tensor, has_audio: Tensor, has_text: Tensor
     ) -> dict[str, Tensor]:
         """As `SerModel.forward`; "logits" are the logarithms of the averaged probabilities."""
-        heard = self.audio(log_mel, n_frames, text, has_audio, has_text)
-        read = self.text(log_mel, n_frames, text, has_audio, has_text)
+        heard = self.audio(frames, n_frames, text, has_audio, has_text)
+        read = self.text(frames, n_frames, text, has_audio, has_text)
         share = torch.where(has_audio & has_text, self.weight, has_audio.to(self.weight.dtype)).unsqueeze(1)
         outputs = {}
         if "logits" in heard:

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from emofuse.config import ModelConfig
-from emofuse.models.cnn import CNNS, load_panns, mask_frames
+from emofuse.models.cnn import CNNS, CnnEncoder, load_panns, mask_frames
 from emofuse.models.conditioning import OPERATORS, conditioned_stages
 from emofuse.models.fusion import LateModel
 from emofuse.models.heads import Heads
+from emofuse.models.ladder import Ladder, LayerMix
 
 
 class SerModel(nn.Module):
@@ -30,12 +31,13 @@ class SerModel(nn.Module):
         config: any fusion but "late".
         n_categories: number of categories.
         text_dim: size of the summary embedding.
+        state_dim: size of a hidden state of the frozen speech encoder; for encoders that climb its layers.
 
     Raises:
         EmofuseError: `config.stages` names a stage that the encoder does not have.
     """
 
-    def __init__(self, config: ModelConfig, n_categories: int, text_dim: int) -> None:
+    def __init__(self, config: ModelConfig, n_categories: int, text_dim: int, state_dim: int = 0) -> None:
         super().__init__()
         if config.fusion == "late":
             raise ValueError('fusion "late" is two models: use build_model')
@@ -46,7 +48,7 @@ class SerModel(nn.Module):
             self.mlp = nn.Sequential(nn.Linear(text_dim, config.text_hidden), nn.ReLU(), nn.Dropout(config.dropout))
             self.heads = Heads(config.text_hidden, config.heads, n_categories)
             return
-        self.encoder = CNNS[config.encoder](config.width)
+        self.encoder = build_encoder(config, state_dim)
         channels = self.encoder.channels
         self.absent_audio = nn.Parameter(torch.randn(channels[-1], 1, 1) * 0.02)
         operator = OPERATORS[config.operator]
@@ -55,7 +57,7 @@ class SerModel(nn.Module):
             for stage in conditioned_stages(config.stages, len(channels)):
                 self.operators[str(stage)] = operator(text_dim, channels[stage - 1])
         elif config.fusion == "single_stage":
-            self.operators["pooled"] = operator(text_dim, channels[-1])
+            self.operators["pooled"] = operator(text_dim, self.encoder.pooled_dim)
         elif config.fusion == "single_stage_additive":
             self.project = nn.Linear(text_dim, self.encoder.embedding_dim)
         self.dropout = (nn.Dropout2d if config.channel_dropout else nn.Dropout)(config.dropout)
@@ -72,12 +74,13 @@ class SerModel(nn.Module):
         return self.config.fusion != "audio_only"
 
     def forward(
-        self, log_mel: Tensor, n_frames: Tensor, text: Tensor, has_audio: Tensor, has_text: Tensor
+        self, frames: Tensor, n_frames: Tensor, text: Tensor, has_audio: Tensor, has_text: Tensor
     ) -> dict[str, Tensor]:
         """Predict a batch.
 
         Args:
-            log_mel: (batch, frames, 64) in dB; ignored beyond a row's n_frames and in rows without audio.
+            frames: what the encoder takes, (batch, frames, 64) log-Mel in dB for a CNN and (batch, steps, layers *
+                state_dim) hidden states for a ladder; ignored beyond a row's n_frames and in rows without audio.
             n_frames: (batch,) int64, valid frames of each row.
             text: (batch, text_dim) summary embeddings; ignored in rows without text.
             has_audio: (batch,) bool.
@@ -91,7 +94,7 @@ class SerModel(nn.Module):
             text = self._normalise(text, has_text)
         if fusion == "text_only":
             return self.heads(self.mlp(text))
-        x, valid = self._last_map(log_mel, n_frames, text, has_audio)
+        x, valid = self._last_map(frames, n_frames, text, has_audio)
         pooled = self.encoder.pool(x, valid)  # (batch, channels)
         if fusion == "single_stage":
             pooled = self.operators["pooled"](pooled, text)
@@ -106,7 +109,7 @@ class SerModel(nn.Module):
         return torch.where(has_text.unsqueeze(1), text, self.absent_text)
 
     def _last_map(
-        self, log_mel: Tensor, n_frames: Tensor, text: Tensor, has_audio: Tensor
+        self, frames: Tensor, n_frames: Tensor, text: Tensor, has_audio: Tensor
     ) -> tuple[Tensor, Tensor | None]:
         """The last stage's map (batch, channels, frames, mels), and its n_frames (None: all the same)."""
         last = len(self.encoder.channels)
@@ -116,22 +119,18 @@ class SerModel(nn.Module):
             nothing = self.absent_audio.expand(len(has_audio), -1, -1, -1)
             return self._condition(last, nothing, None, text), None
         rows = has_audio.nonzero().squeeze(1) if gaps else slice(None)
-        x, valid = self._stages(log_mel[rows], n_frames[rows], text[rows])
+        full = self.training and bool((n_frames[rows] == frames.shape[1]).all())
+        words = text[rows]
+        x, valid = self.encoder.climb(
+            frames[rows],
+            None if full else n_frames[rows],
+            lambda stage, x, valid: self._condition(stage, x, valid, words),
+        )
         if gaps:
             back = (has_audio.cumsum(0) - 1).clamp(min=0)
             x, valid = x[back], None if valid is None else valid[back]
         x = torch.where(has_audio[:, None, None, None], x, self.absent_audio.to(x.dtype))
         return self._condition(last, mask_frames(x, valid), valid, text), valid
-
-    def _stages(self, log_mel: Tensor, n_frames: Tensor, text: Tensor) -> tuple[Tensor, Tensor | None]:
-        """All stages, the last one without its conditioning."""
-        full = self.training and bool((n_frames == log_mel.shape[1]).all())
-        x, valid = self.encoder.start(log_mel, None if full else n_frames)
-        *blocks, last_block = self.encoder.blocks
-        for stage, block in enumerate(blocks, start=1):
-            x, valid = block(x, valid)
-            x = self._condition(stage, x, valid, text)
-        return last_block(x, valid)
 
     def _condition(self, stage: int, x: Tensor, valid: Tensor | None, text: Tensor) -> Tensor:
         if str(stage) in self.operators:
@@ -139,8 +138,23 @@ class SerModel(nn.Module):
         return self.dropout(x)
 
 
+def build_encoder(config: ModelConfig, state_dim: int) -> CnnEncoder | Ladder | LayerMix:
+    """The audio encoder of a recipe: a CNN on log-Mel frames, or what stands on a frozen speech encoder."""
+    if not config.hears_states:
+        return CNNS[config.encoder](config.width)
+    kind = Ladder if config.encoder == "ladder" else LayerMix
+    return kind(
+        len(config.layers),
+        state_dim,
+        config.ladder_dim,
+        pooling=config.pooling,
+        layer_dropout=config.layer_dropout,
+        input_dropout=config.input_dropout,
+    )
+
+
 def build_model(
-    config: ModelConfig, n_categories: int, text_dim: int, *, pretrained: bool = False
+    config: ModelConfig, n_categories: int, text_dim: int, state_dim: int = 0, *, pretrained: bool = False
 ) -> SerModel | LateModel:
     """The model of a recipe.
 
@@ -148,6 +162,7 @@ def build_model(
         config: the recipe's model section.
         n_categories: number of categories.
         text_dim: size of the summary embedding.
+        state_dim: size of a hidden state of the frozen speech encoder; 0 for a CNN.
         pretrained: load `config.pretrained` where there is one; for a new run, not for a trained model.
 
     Raises:
@@ -155,13 +170,18 @@ def build_model(
     """
     if config.fusion == "late":
         audio, text = (
-            SerModel(config.model_copy(update={"fusion": fusion}), n_categories, text_dim)
+            SerModel(config.model_copy(update={"fusion": fusion}), n_categories, text_dim, state_dim)
             for fusion in ("audio_only", "text_only")
         )
-        if pretrained and config.pretrained is not None:
-            load_panns(audio.encoder, config.pretrained)
+        if pretrained:
+            _load_pretrained(audio)
         return LateModel(audio, text)
-    model = SerModel(config, n_categories, text_dim)
-    if pretrained and config.pretrained is not None and config.fusion != "text_only":
-        load_panns(model.encoder, config.pretrained)
+    model = SerModel(config, n_categories, text_dim, state_dim)
+    if pretrained and config.fusion != "text_only":
+        _load_pretrained(model)
     return model
+
+
+def _load_pretrained(model: SerModel) -> None:
+    if model.config.pretrained is not None and isinstance(model.encoder, CnnEncoder):
+        load_panns(model.encoder, model.config.pretrained)

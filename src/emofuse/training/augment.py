@@ -12,19 +12,19 @@ MAX_MELS = 8
 MAX_TIME_SHARE = 0.1
 
 
-def spec_augment(log_mel: Tensor, n_frames: Tensor, generator: torch.Generator) -> None:
+def spec_augment(frames: Tensor, n_frames: Tensor, generator: torch.Generator) -> None:
     """Replace two stripes of time (each up to 10 % of the clip) and two of mel bands (up to 8) by the clip's mean.
 
     SpecAugment (Park et al. 2019) with the stripe widths of PANNs (Kong et al. 2020) on the mel axis.
 
     Args:
-        log_mel: (batch, frames, mels), changed in place.
+        frames: (batch, frames, mels), changed in place.
         n_frames: (batch,) valid frames of each row; rows of 0 frames are left alone.
         generator: source of all random choices.
     """
-    mels = log_mel.shape[2]
-    chances = torch.rand(len(log_mel), STRIPES, 4, generator=generator).tolist()
-    for clip, n, stripes in zip(log_mel, n_frames.tolist(), chances, strict=True):
+    mels = frames.shape[2]
+    chances = torch.rand(len(frames), STRIPES, 4, generator=generator).tolist()
+    for clip, n, stripes in zip(frames, n_frames.tolist(), chances, strict=True):
         if n == 0:
             continue
         mean = clip[:n].mean()
@@ -51,7 +51,7 @@ def mixup(batch: Batch, alpha: float, generator: torch.Generator) -> None:
         w = weight.view(-1, *[1] * (values.dim() - 1))
         return w * values + (1 - w) * values[partner]
 
-    batch.log_mel = mix(batch.log_mel)
+    batch.frames = mix(batch.frames)
     batch.text = mix(batch.text)
     batch.target = mix(batch.target)
     batch.dimensions = mix(batch.dimensions)
@@ -66,7 +66,7 @@ def drop_modality(batch: Batch, chance: float, generator: torch.Generator) -> No
     no_text = dropped & ~no_audio
     batch.has_audio = batch.has_audio & ~no_audio
     batch.has_text = batch.has_text & ~no_text
-    batch.log_mel[no_audio] = 0
+    batch.frames[no_audio] = 0
     batch.n_frames = torch.where(no_audio, 0, batch.n_frames)
     batch.text[no_text] = 0
 

@@ -13,7 +13,7 @@ class Batch:
 
     Attributes:
         rows: (batch,) positions in the `Utterances`.
-        log_mel: (batch, frames, mels) float32 dB, zeros beyond a row's frames.
+        frames: (batch, frames, mels) float32 dB, zeros beyond a row's frames.
         n_frames: (batch,) int64.
         text: (batch, text_dim) summary embeddings.
         has_audio, has_text: (batch,) bool.
@@ -22,7 +22,7 @@ class Batch:
     """
 
     rows: Tensor
-    log_mel: Tensor
+    frames: Tensor
     n_frames: Tensor
     text: Tensor
     has_audio: Tensor
@@ -32,4 +32,4 @@ class Batch:
 
     def inputs(self) -> tuple[Tensor, ...]:
         """The arguments of `SerModel.forward`."""
-        return self.log_mel, self.n_frames, self.text, self.has_audio, self.has_text
+        return self.frames, self.n_frames, self.text, self.has_audio, self.has_text

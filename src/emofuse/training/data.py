@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -14,10 +15,25 @@ from emofuse.corpora.agreement import votes_of
 from emofuse.corpora.labels import DIMENSIONS
 from emofuse.training.augment import drop_modality, mixup, spec_augment
 from emofuse.training.batch import Batch
-from emofuse.training.features import Features, clips_of
+from emofuse.training.features import Clip, clips_of
+from emofuse.training.offsets import Offsets
 
-FRAMES_PER_SECOND = 100
 BUCKET_BATCHES = 16  # batches of one bucket share similar lengths; more makes batches less random
+
+
+class Frames(Protocol):
+    """Frames of clips, however they were made: `Features` or `LayerStates`."""
+
+    width: int
+    rate: float
+
+    def length(self, clip: Clip) -> int:
+        """Number of frames of a clip."""
+        ...
+
+    def __getitem__(self, clip: Clip) -> np.ndarray:
+        """Frames of a clip, (frames, width)."""
+        ...
 
 
 class Utterances:
@@ -28,7 +44,8 @@ class Utterances:
         labels: names of the categories, in the order of the model's outputs.
         label_column: column with the category names; other names count as missing.
         soft: the target of a row with `votes` is the share of its annotators that chose each category.
-        features: log-Mel frames of the clips.
+        features: frames of the clips.
+        copies: frames of varied copies of the same clips; see `means`.
         embeddings: summary embedding by transcript, each (text_dim,).
         text_dim: length of a summary embedding.
         balanced: weigh rows so that the categories that a corpus has weigh the same within it; else all weigh 1.
@@ -41,7 +58,8 @@ class Utterances:
         labels: list[str],
         label_column: str,
         soft: bool = False,
-        features: Features,
+        features: Frames,
+        copies: Sequence[Frames] = (),
         embeddings: dict[str, np.ndarray],
         text_dim: int,
         balanced: bool = False,
@@ -49,6 +67,7 @@ class Utterances:
         self.table = table.reset_index(drop=True)
         self.clips = clips_of(self.table)
         self.features = features
+        self.copies = (features, *copies)
         self.text_dim = text_dim
         self.label = self.table[label_column].map({name: i for i, name in enumerate(labels)}).fillna(-1).to_numpy(int)
         shares = _shares(self.table, self.label, labels, soft)
@@ -61,22 +80,43 @@ class Utterances:
     def __len__(self) -> int:
         return len(self.clips)
 
-    def batch(self, rows: list[int], *, crop: int | None = None, generator: torch.Generator | None = None) -> Batch:
-        """Rows as a batch; with `crop`, each clip is cut at a random place, or repeated, to that many frames.
+    def means(self) -> np.ndarray:
+        """Mean over time of each row's clip in each copy, float32 (copies, rows, width); NaN without audio."""
+        means = np.full((len(self.copies), len(self), self.features.width), np.nan, np.float32)
+        for copy, features in enumerate(self.copies):
+            for row, clip in enumerate(self.clips):
+                if clip is not None:
+                    means[copy, row] = features[clip].mean(axis=0, dtype=np.float32)
+        return means
 
-        Repeating rather than padding: BatchNorm would count the padding in training, but not in evaluation.
+    def batch(
+        self,
+        rows: list[int],
+        *,
+        crop: int = 0,
+        generator: torch.Generator | None = None,
+        offsets: Offsets | None = None,
+    ) -> Batch:
+        """Rows as a batch.
+
+        Args:
+            rows: which.
+            crop: frames to which each clip is cut at a random place, or repeated; 0: whole clips. Repeated, not padded:
+                a CNN's BatchNorm would count the padding in training, but not in evaluation.
+            generator: for training: source of all random choices.
+            offsets: what moves the frames of a clip.
         """
-        clips = [self._clip(row, crop, generator) for row in rows]
+        clips = [self._clip(row, crop, generator, offsets) for row in rows]
         longest = max((len(clip) for clip in clips), default=0) or 1
-        log_mel = torch.zeros(len(rows), longest, self.features.frames.shape[1])
+        frames = torch.zeros(len(rows), longest, self.features.width)
         text = torch.zeros(len(rows), self.text_dim)
         for i, (row, clip) in enumerate(zip(rows, clips, strict=True)):
-            log_mel[i, : len(clip)] = torch.from_numpy(clip.astype(np.float32))
+            frames[i, : len(clip)] = torch.from_numpy(clip.astype(np.float32))
             if (embedding := self.texts[row]) is not None:
                 text[i] = torch.from_numpy(embedding)
         return Batch(
             rows=torch.tensor(rows),
-            log_mel=log_mel,
+            frames=frames,
             n_frames=torch.tensor([len(clip) for clip in clips]),
             text=text,
             has_audio=torch.tensor(self.has_audio[rows]),
@@ -85,12 +125,16 @@ class Utterances:
             dimensions=self.dimensions[rows],
         )
 
-    def _clip(self, row: int, crop: int | None, generator: torch.Generator | None) -> np.ndarray:
+    def _clip(self, row: int, crop: int, generator: torch.Generator | None, offsets: Offsets | None) -> np.ndarray:
         clip = self.clips[row]
         if clip is None:
-            return np.zeros((0, self.features.frames.shape[1]), np.float16)
+            return np.zeros((0, self.features.width), np.float16)
+        if generator is None:
+            return self.features[clip]
         frames = self.features[clip]
-        if crop is None:
+        if offsets is not None:
+            frames = frames + offsets.change(row, generator)
+        if not crop:
             return frames
         if len(frames) < crop:
             return np.resize(frames, (crop, frames.shape[1]))
@@ -122,23 +166,31 @@ def _balance(corpus: pd.Series, shares: np.ndarray) -> np.ndarray:
 
 
 def train_loader(
-    data: Utterances, config: TrainingConfig, *, seed: int, epoch: int, rank: int = 0, world: int = 1
+    data: Utterances,
+    config: TrainingConfig,
+    *,
+    seed: int,
+    epoch: int,
+    rank: int = 0,
+    world: int = 1,
+    offsets: Offsets | None = None,
 ) -> DataLoader:
     """Batches of one epoch, shuffled and augmented; the same seed, epoch and rank give the same batches."""
-    crop = round(config.crop_seconds * FRAMES_PER_SECOND)
+    crop = round(config.crop_seconds * data.features.rate)
     order = torch.Generator().manual_seed(seed_of(seed, epoch))
-    # All clips have the length of the crop: what remains to be told apart is rows with audio and rows without.
-    batches = list(bucketed_batches(data.has_audio, config.batch_size, generator=order))
+    # Clips cut to one length differ only in whether they are there; whole clips are padded less among their like.
+    lengths = data.has_audio if crop else data.n_frames
+    batches = list(bucketed_batches(lengths, config.batch_size, generator=order))
     batches = batches[: config.epoch_steps * world or None]
     batches = batches[: len(batches) // world * world or None][rank::world]  # each process has as many
     chance = torch.Generator().manual_seed(seed_of(seed, epoch, rank + 1))
 
     def collate(rows: list[int]) -> Batch:
-        batch = data.batch(rows, crop=crop, generator=chance)
+        batch = data.batch(rows, crop=crop, generator=chance, offsets=offsets)
         if config.modality_dropout:
             drop_modality(batch, config.modality_dropout, chance)
         if config.spec_augment:
-            spec_augment(batch.log_mel, batch.n_frames, chance)
+            spec_augment(batch.frames, batch.n_frames, chance)
         if config.mixup:
             mixup(batch, config.mixup, chance)
         return batch

@@ -33,6 +33,7 @@ def environment(recipe: Recipe, prepared: Prepared) -> dict[str, Any]:
         "recipe": recipe.hash,
         "split": prepared.split.hash,
         "front_end": FrontEnd().to_dict(),
+        "speech_encoder": prepared.audio,
         "text_encoder": prepared.text,
         "corpora": prepared.corpora,
     }

@@ -34,9 +34,16 @@ class Features:
         folder: written by `stored`.
         content: SHA-256 of each file.
         width: values of a frame.
+
+    Attributes:
+        width: values of a frame as `[]` gives it.
+        rate: frames a second.
     """
 
+    rate = 100.0
+
     def __init__(self, folder: Path, content: dict[str, str], width: int):
+        self.width = width
         with closing(_open(folder)) as index:
             clips = {clip: (start, n) for clip, start, n in index.execute("SELECT clip, start, frames FROM clips")}
         self._index: dict[str, tuple[int, int]] = clips

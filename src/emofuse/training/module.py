@@ -16,6 +16,7 @@ from emofuse.evaluation import metrics
 from emofuse.training.batch import Batch
 from emofuse.training.data import Utterances, eval_loader, seed_of, train_loader
 from emofuse.training.losses import JointLoss
+from emofuse.training.offsets import Offsets
 
 SCORE = "dev_score"
 
@@ -37,6 +38,14 @@ class SerModule(lightning.LightningModule):
         self.recipe = recipe
         self.train_rows, self.dev_rows = train, dev
         self.loss = JointLoss(self.config.loss_weights, self.config.label_smoothing)
+        chances = {
+            "centre": self.config.centre_speakers,
+            "swap": self.config.swap_speakers,
+            "borrow": self.config.borrow_rooms,
+        }
+        self.offsets = None
+        if any(chances.values()):
+            self.offsets = Offsets(train.means(), train.table["speaker"].tolist(), **chances)
         self._collected: list[tuple[Batch, dict[str, torch.Tensor]]] = []
 
     def train_dataloader(self) -> Any:
@@ -48,6 +57,7 @@ class SerModule(lightning.LightningModule):
             epoch=self.current_epoch,
             rank=self.global_rank,
             world=self.trainer.world_size,
+            offsets=self.offsets,
         )
 
     def val_dataloader(self) -> Any:

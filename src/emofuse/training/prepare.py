@@ -22,8 +22,9 @@ from emofuse.corpora.splits import PARTS, Split, make_split, shared_speakers
 from emofuse.corpora.table import texts_of
 from emofuse.errors import EmofuseError
 from emofuse.files import cache_dir
-from emofuse.training.data import FRAMES_PER_SECOND, Utterances
-from emofuse.training.features import Features, clips_of, compute_features
+from emofuse.training.data import Frames, Utterances
+from emofuse.training.features import clips_of, compute_features
+from emofuse.training.states import POOL, LayerStates, compute_states
 
 LABEL = "label"  # column that `prepare` adds: the category of the recipe's labels
 
@@ -33,8 +34,9 @@ class Prepared:
     """Everything a run reads.
 
     Attributes:
-        parts: train, dev and test.
+        parts: train (with dev and test, where the recipe fits on them too), dev and test.
         split: the keys of each part over all corpora (composed pairs are not in it).
+        audio: identity of the speech encoder (name, weights_hash, layers, pool, dim), or None for a CNN.
         text: identity of the text encoder (name, weights_hash, pooling, dim), or None where the model reads no text.
         corpora: facts on each corpus for the model card.
         notes: what a reader of the results should know (leaks that the audit found, rows left out).
@@ -43,6 +45,7 @@ class Prepared:
 
     parts: dict[str, Utterances]
     split: Split
+    audio: dict[str, Any] | None
     text: dict[str, Any] | None
     corpora: list[dict[str, Any]]
     notes: list[str]
@@ -74,10 +77,12 @@ def prepare(recipe: Recipe, *, data: Path | None = None) -> Prepared:
         splits.append(split)
     whole = pd.concat(tables, ignore_index=True)
     split = splits[0] if len(splits) == 1 else _merged(splits, tables, whole)
-    features = compute_features(whole, cache_dir() / "features")
+    hears_states = recipe.model.hears_states and recipe.model.fusion != "text_only"
+    audio, features, copies = _states(whole, recipe) if hears_states else (None, *_log_mel(whole))
     by_key = whole.set_index("key", drop=False)
     parts = {part: by_key.loc[list(getattr(split, part))].reset_index(drop=True) for part in PARTS}
     _add_composed(parts, recipe)
+    parts["train"] = pd.concat([parts[part] for part in recipe.training.fitted], ignore_index=True)
     if recipe.model.fusion == "audio_only":
         text, embeddings = None, dict[str, np.ndarray]()
     else:
@@ -90,6 +95,7 @@ def prepare(recipe: Recipe, *, data: Path | None = None) -> Prepared:
             label_column=LABEL,
             soft=recipe.data.labels.soft,
             features=features,
+            copies=copies if part == "train" else (),
             embeddings=embeddings,
             text_dim=text["dim"] if text else 1,
             balanced=recipe.training.class_balanced,
@@ -98,7 +104,36 @@ def prepare(recipe: Recipe, *, data: Path | None = None) -> Prepared:
     }
     if len(utterances["train"]) < 2 or len(utterances["dev"]) < 1:
         raise EmofuseError(f"recipe {recipe.name}: the split leaves too few rows: " + _sizes(utterances))
-    return Prepared(utterances, split, text, [_facts(table, features) for table in tables], notes, audits)
+    return Prepared(utterances, split, audio, text, [_facts(table, features) for table in tables], notes, audits)
+
+
+def _log_mel(table: pd.DataFrame) -> tuple[Frames, list[Frames]]:
+    return compute_features(table, cache_dir() / "features"), []
+
+
+def _states(table: pd.DataFrame, recipe: Recipe) -> tuple[dict[str, Any], Frames, list[Frames]]:
+    """The speech encoder's identity, the hidden states of the recipe's layers, and those of varied copies."""
+    from emofuse.models.whisper import load_speech_encoder
+
+    encoder = load_speech_encoder(recipe.model.speech_encoder)
+    layers = recipe.model.layers
+    if max(layers) >= encoder.layers:
+        raise EmofuseError(
+            f"model.layers = {layers}: {encoder.name} has hidden states 0 to {encoder.layers - 1} (0: the input of the "
+            "first layer)."
+        )
+    frames: list[Frames] = []
+    for varied in range(recipe.training.varied_copies + 1):
+        stored = compute_states(table, cache_dir() / "features", encoder, varied=varied)
+        frames.append(LayerStates(stored, layers, of=encoder.layers, rate=encoder.rate / POOL))
+    identity = {
+        "name": encoder.name,
+        "weights_hash": encoder.weights_hash,
+        "layers": layers,
+        "pool": POOL,
+        "dim": encoder.dim,
+    }
+    return identity, frames[0], frames[1:]
 
 
 def embed(texts: Sequence[str], config: TextConfig) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -230,8 +265,8 @@ def _add_composed(parts: dict[str, pd.DataFrame], recipe: Recipe) -> None:
         parts[part] = pd.concat([table, composed], ignore_index=True)
 
 
-def _facts(table: pd.DataFrame, features: Features) -> dict[str, Any]:
-    seconds = [features.length(clip) / FRAMES_PER_SECOND for clip in clips_of(table) if clip]
+def _facts(table: pd.DataFrame, features: Frames) -> dict[str, Any]:
+    seconds = [features.length(clip) / features.rate for clip in clips_of(table) if clip]
     return {
         "name": _name(table),
         "rows": len(table),

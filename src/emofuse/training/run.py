@@ -44,6 +44,7 @@ class LoadedRun:
         recipe: as resolved.
         model: in evaluation mode, on the CPU.
         labels: category names in the order of the outputs.
+        speech_encoder: identity of the frozen speech encoder, or None for a CNN.
         text_encoder: identity of the summary embedding's encoder, or None where the model reads no text.
         metrics: contents of metrics.json.
         corpora: facts on the training corpora.
@@ -52,6 +53,7 @@ class LoadedRun:
     recipe: Recipe
     model: torch.nn.Module
     labels: list[str]
+    speech_encoder: dict[str, Any] | None
     text_encoder: dict[str, Any] | None
     metrics: dict[str, Any]
     corpora: list[dict[str, Any]]
@@ -116,7 +118,9 @@ def load_run(run: Path) -> LoadedRun:
     recipe = load_recipe(run / "recipe.toml")
     facts = read_json(run / "environment.json")
     text = facts["text_encoder"]
-    model = build_model(recipe.model, len(recipe.data.labels.names), text["dim"] if text else 1)
+    audio = facts["speech_encoder"]
+    names = recipe.data.labels.names
+    model = build_model(recipe.model, len(names), text["dim"] if text else 1, audio["dim"] if audio else 0)
     try:
         model.load_state_dict(load_file(weights))
     except RuntimeError as error:
@@ -124,7 +128,7 @@ def load_run(run: Path) -> LoadedRun:
             f"{weights}: a checkpoint of another model than {run / 'recipe.toml'} says: {error}"
         ) from None
     metrics = read_json(run / "metrics.json") if (run / "metrics.json").exists() else {}
-    return LoadedRun(recipe, model.eval(), recipe.data.labels.names, text, metrics, facts["corpora"])
+    return LoadedRun(recipe, model.eval(), names, audio, text, metrics, facts["corpora"])
 
 
 def _claim(run: Path, recipe: Recipe) -> None:
@@ -143,7 +147,8 @@ def _fit(recipe: Recipe, run: Path, prepared: Prepared) -> torch.nn.Module:
     config = recipe.training
     lightning.seed_everything(recipe.seed, verbose=False)
     text_dim = prepared.text["dim"] if prepared.text else 1
-    model = build_model(recipe.model, len(recipe.data.labels.names), text_dim, pretrained=True)
+    state_dim = prepared.audio["dim"] if prepared.audio else 0
+    model = build_model(recipe.model, len(recipe.data.labels.names), text_dim, state_dim, pretrained=True)
     if config.channels_last:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     module = SerModule(model, recipe, prepared.parts["train"], prepared.parts["dev"])
@@ -168,7 +173,8 @@ def _fit(recipe: Recipe, run: Path, prepared: Prepared) -> torch.nn.Module:
     )
     last = run / "checkpoints" / "last.ckpt"
     trainer.fit(module, ckpt_path=str(last) if last.exists() else None, weights_only=True)
-    weights = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
+    kept = last if "dev" in config.fitted else best.best_model_path
+    weights = torch.load(kept, map_location="cpu", weights_only=True)["state_dict"]
     model.load_state_dict({k.removeprefix("model."): v for k, v in weights.items() if k.startswith("model.")})
     return model.cpu()
 
@@ -207,10 +213,11 @@ def _finish(recipe: Recipe, run: Path, prepared: Prepared, model: torch.nn.Modul
     write_json(run / "environment.json", environment(recipe, prepared))
     for part in ("dev", "test"):
         rows = prepared.parts[part]
-        if len(rows):
+        if len(rows) and part not in recipe.training.fitted:
             with atomic(run / f"predictions-{part}.parquet") as temporary:
                 predict_rows(model, rows).to_parquet(temporary)
-    write_json(run / "metrics.json", evaluate(run) | {"notes": prepared.notes})
+    scores = evaluate(run) if recipe.training.fit != "all" else {}
+    write_json(run / "metrics.json", scores | {"notes": prepared.notes})
 
 
 class History(Callback):

@@ -2,24 +2,60 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from emofuse.models.whisper import SpeechEncoder
-from emofuse.training.features import Features, stored
+from emofuse.training.features import Clip, Features, stored
+from emofuse.training.rooms import vary
+
+POOL = 4
+"""So many steps of the encoder are averaged to one: 12.5 a second."""
 
 
-def compute_states(table: pd.DataFrame, cache: Path, encoder: SpeechEncoder, *, pool: int = 4) -> Features:
+class LayerStates:
+    """Hidden states of some layers, out of a store that holds those of all.
+
+    Args:
+        stored: made by `compute_states`.
+        layers: numbers from 0, the input of the first layer.
+        of: how many layers the store holds.
+        rate: stored steps a second.
+
+    Attributes:
+        width: values of a frame, len(layers) * size of a state.
+    """
+
+    def __init__(self, stored: Features, layers: Sequence[int], *, of: int, rate: float):
+        self.layers, self.of, self.rate = list(layers), of, rate
+        self.width = stored.width // of * len(self.layers)
+        self._stored = stored
+
+    def length(self, clip: Clip) -> int:
+        """Number of steps of a clip."""
+        return self._stored.length(clip)
+
+    def __getitem__(self, clip: Clip) -> np.ndarray:
+        """States of a clip, (steps, width) float16."""
+        return chosen(self._stored[clip], self.layers, of=self.of)
+
+
+def compute_states(
+    table: pd.DataFrame, cache: Path, encoder: SpeechEncoder, *, pool: int = POOL, varied: int = 0
+) -> Features:
     """Hidden states of every layer for every row that has a file, from the store where they are there.
 
     Args:
         table: utterance table.
         cache: folder of stores.
         encoder: frozen.
-        pool: this many steps are averaged to one: 4 leaves 12.5 a second.
+        pool: this many steps are averaged to one.
+        varied: 0 for the clips as they are; 1, 2, ... for that copy of each clip, changed by `rooms.vary`.
 
     Returns:
         Frames of (layers * dim) values, half precision, of all layers; see `unpacked` and `chosen`.
@@ -29,11 +65,17 @@ def compute_states(table: pd.DataFrame, cache: Path, encoder: SpeechEncoder, *, 
     """
 
     def make(samples: np.ndarray) -> np.ndarray:
-        states = encoder.hidden_states(samples).numpy()  # (layers, steps, dim)
+        if varied:
+            samples = vary(samples, np.random.default_rng([varied, zlib.crc32(samples.tobytes())]))
+        # Twice as fast where the processor knows bf16, and its error is small beside what a copy changes.
+        with torch.autocast("cpu", torch.bfloat16, enabled=bool(varied)):
+            states = encoder.hidden_states(samples).float().numpy()  # (layers, steps, dim)
         return pooled(states, pool).transpose(1, 0, 2).reshape(-1, encoder.layers * encoder.dim)
 
-    folder = cache / f"states-{encoder.name.replace('/', '-')}-{pool}-{encoder.hash[:16]}"
-    return stored(table, folder, make, width=encoder.layers * encoder.dim, name="hidden states")
+    copy = f"-varied{varied}" if varied else ""
+    folder = cache / f"states-{encoder.name.replace('/', '-')}-{pool}-{encoder.hash[:16]}{copy}"
+    name = f"hidden states, copy {varied}" if varied else "hidden states"
+    return stored(table, folder, make, width=encoder.layers * encoder.dim, name=name)
 
 
 def unpacked(frames: np.ndarray, layers: int) -> np.ndarray:

@@ -1,0 +1,209 @@
+"""What stands on a frozen speech encoder: a ladder that climbs its layers, or a learned mix of them.
+
+The input is hidden states of several layers side by side, averaged over short stretches of time (12.5 a second). The
+ladder is the multistage conditioning of Triantafyllopoulos et al. 2023 moved from the blocks of a CNN to the layers of
+a pre-trained encoder: each rung takes in one more layer, and text may act on each rung. The light side network beside a
+frozen one is an idea of Sung et al. 2022 ("LST: Ladder Side-Tuning", https://arxiv.org/abs/2206.06522); the mix is the
+weighted sum of SUPERB (Yang et al. 2021, https://arxiv.org/abs/2105.01051).
+
+As in `cnn`, what lies beyond a row's `n_frames` is zero in every map, and a map is (batch, channels, steps, 1).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from emofuse.models.cnn import Act, mask_frames
+
+Pooling = Literal["mean", "mean_std", "attention"]
+
+
+class StatesNorm(nn.Module):
+    """Every value of the states to mean 0 and variance 1 over the training data; padding does not count.
+
+    Args:
+        dim: layers * size of a state.
+        dropout: chance that a value is left out, of all steps of a clip alike: at single steps the mean over time would
+            hardly notice.
+    """
+
+    def __init__(self, dim: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(dim, affine=False, momentum=0.01)
+        self.dropout = nn.Dropout1d(dropout)
+
+    def forward(self, states: Tensor, n_frames: Tensor | None) -> Tensor:
+        """States (batch, steps, dim), zero beyond n_frames."""
+        return self.dropout(self._normal(states, n_frames).transpose(1, 2)).transpose(1, 2)
+
+    def _normal(self, states: Tensor, n_frames: Tensor | None) -> Tensor:
+        if n_frames is None:
+            return self.norm(states.flatten(0, 1)).unflatten(0, states.shape[:2])
+        valid = torch.arange(states.shape[1], device=states.device) < n_frames.unsqueeze(1)
+        if not self.training:
+            x = self.norm(states.flatten(0, 1)).unflatten(0, states.shape[:2])
+            return x.masked_fill(~valid.unsqueeze(2), 0.0)
+        x = states.new_zeros(states.shape)
+        x[valid] = self.norm(states[valid])
+        return x
+
+
+class Pool(nn.Module):
+    """A map (batch, channels, steps, 1) to (batch, pooled_dim) over the valid steps, in float32.
+
+    Args:
+        channels: of the map.
+        kind: mean; mean_std: mean and standard deviation; attention: a mean with learned weights (softmax over time).
+    """
+
+    def __init__(self, channels: int, kind: Pooling) -> None:
+        super().__init__()
+        self.kind = kind
+        self.dim = 2 * channels if kind == "mean_std" else channels
+        if kind == "attention":
+            self.score = nn.Linear(channels, 1)
+            nn.init.zeros_(self.score.weight)  # at first every step weighs the same
+
+    def forward(self, x: Tensor, n_frames: Tensor | None) -> Tensor:
+        """Pool a map."""
+        x = x.squeeze(3).float()  # (batch, channels, steps)
+        steps = torch.arange(x.shape[2], device=x.device)
+        ends = x.new_full((1,), x.shape[2]) if n_frames is None else n_frames
+        there = (steps < ends.unsqueeze(1)).unsqueeze(1)  # (batch or 1, 1, steps)
+        if self.kind == "attention":
+            scores = self.score(x.transpose(1, 2)).transpose(1, 2)  # (batch, 1, steps)
+            return (x * scores.masked_fill(~there, -1e9).softmax(dim=2)).sum(dim=2)
+        n = there.sum(dim=2).clamp(min=1)  # (batch or 1, 1)
+        mean = x.sum(dim=2) / n
+        if self.kind == "mean":
+            return mean
+        variance = ((x - mean.unsqueeze(2)).square() * there).sum(dim=2) / n
+        return torch.cat([mean, (variance + 1e-5).sqrt()], dim=1)
+
+
+class Ladder(nn.Module):
+    """One rung a layer: h <- m + W gelu(m) with m = h + P states of the layer.
+
+    Args:
+        n_layers: number of layers.
+        state_dim: size of a hidden state.
+        dim: width of the ladder.
+        pooling: over time, at the top.
+        layer_dropout: chance that a layer is left out of a training clip.
+        input_dropout: chance that a value of the states is left out of all steps of a training clip.
+
+    Attributes:
+        channels: width of each rung.
+        pooled_dim: size of the pooled map.
+        embedding_dim: size of the clip embedding.
+    """
+
+    def __init__(
+        self,
+        n_layers: int,
+        state_dim: int,
+        dim: int,
+        *,
+        pooling: Pooling = "mean",
+        layer_dropout: float = 0.0,
+        input_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.n_layers, self.layer_dropout = n_layers, layer_dropout
+        self.channels = (dim,) * n_layers
+        self.norm = StatesNorm(n_layers * state_dim, input_dropout)
+        self.project = nn.ModuleList(nn.Linear(state_dim, dim) for _ in range(n_layers))
+        self.mix = nn.ModuleList(nn.Linear(dim, dim) for _ in range(n_layers))
+        for mix in self.mix:
+            nn.init.zeros_(mix.weight)  # type: ignore[arg-type]
+            nn.init.zeros_(mix.bias)  # type: ignore[arg-type]
+        self.pooled = Pool(dim, pooling)
+        self.pooled_dim, self.embedding_dim = self.pooled.dim, dim
+        self.fc1 = nn.Linear(self.pooled_dim, dim)
+
+    def climb(self, states: Tensor, n_frames: Tensor | None, act: Act) -> tuple[Tensor, Tensor | None]:
+        """Go up all rungs.
+
+        Args:
+            states: (batch, steps, n_layers * state_dim); what lies beyond a row's n_frames is ignored.
+            n_frames: (batch,) int64 valid steps of each row, or None if all are valid.
+            act: what is done to the map of every rung but the last.
+
+        Returns:
+            The map of the last rung (batch, dim, steps, 1), and n_frames.
+        """
+        layers = self.norm(states, n_frames).unflatten(2, (self.n_layers, -1))
+        keep = self._kept(layers)
+        h = None
+        for i, (project, mix) in enumerate(zip(self.project, self.mix, strict=True)):
+            taken = project(layers[:, :, i]) * keep[:, i, None, None]
+            h = taken if h is None else h + taken  # (batch, steps, dim)
+            h = h + mix(nn.functional.gelu(h))
+            x = mask_frames(h.transpose(1, 2).unsqueeze(3), n_frames)
+            if i + 1 < self.n_layers:
+                h = act(i + 1, x, n_frames).squeeze(3).transpose(1, 2)
+        return x, n_frames
+
+    def _kept(self, layers: Tensor) -> Tensor:
+        """(batch, n_layers): 0 for a layer that is left out, and the others larger in proportion."""
+        shape = (len(layers), self.n_layers)
+        if not self.training or not self.layer_dropout:
+            return layers.new_ones(shape)
+        kept = (torch.rand(shape, device=layers.device) >= self.layer_dropout).to(layers.dtype)
+        return kept * self.n_layers / kept.sum(dim=1, keepdim=True).clamp(min=1)
+
+    def pool(self, x: Tensor, n_frames: Tensor | None) -> Tensor:
+        """Pool a map (batch, dim, steps, 1) over time to (batch, pooled_dim)."""
+        return self.pooled(x, n_frames)
+
+    def embed(self, pooled: Tensor) -> Tensor:
+        """Clip embedding (batch, dim), never negative, of the pooled map."""
+        return self.fc1(pooled).relu()
+
+
+class LayerMix(nn.Module):
+    """A learned weighted mean of the layers, projected: one stage, for single_stage, late and audio_only.
+
+    Args and attributes as in `Ladder`.
+    """
+
+    def __init__(
+        self,
+        n_layers: int,
+        state_dim: int,
+        dim: int,
+        *,
+        pooling: Pooling = "mean",
+        layer_dropout: float = 0.0,
+        input_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.n_layers, self.layer_dropout = n_layers, layer_dropout
+        self.channels = (dim,)
+        self.norm = StatesNorm(n_layers * state_dim, input_dropout)
+        self.weights = nn.Parameter(torch.zeros(n_layers))
+        self.project = nn.Linear(state_dim, dim)
+        self.pooled = Pool(dim, pooling)
+        self.pooled_dim, self.embedding_dim = self.pooled.dim, dim
+        self.fc1 = nn.Linear(self.pooled_dim, dim)
+
+    def climb(self, states: Tensor, n_frames: Tensor | None, act: Act) -> tuple[Tensor, Tensor | None]:
+        """The one stage (batch, dim, steps, 1), and n_frames; `act` has no stage to act on before the last."""
+        layers = self.norm(states, n_frames).unflatten(2, (self.n_layers, -1))
+        scores = self.weights.expand(len(layers), -1)
+        if self.training and self.layer_dropout:
+            left_out = torch.rand(scores.shape, device=scores.device) < self.layer_dropout
+            scores = scores.masked_fill(left_out, -1e4)  # finite: all may be left out
+        mixed = torch.einsum("btld,bl->btd", layers, scores.softmax(dim=1))
+        return mask_frames(self.project(mixed).transpose(1, 2).unsqueeze(3), n_frames), n_frames
+
+    def pool(self, x: Tensor, n_frames: Tensor | None) -> Tensor:
+        """Pool a map (batch, dim, steps, 1) over time to (batch, pooled_dim)."""
+        return self.pooled(x, n_frames)
+
+    def embed(self, pooled: Tensor) -> Tensor:
+        """Clip embedding (batch, dim), never negative, of the pooled map."""
+        return self.fc1(pooled).relu()
