@@ -18,6 +18,7 @@ def load(
     asr: str = "whisper-base",
     transcribe: bool = True,
     threads: int | None = None,
+    adapt: bool = True,
 ) -> Predictor:
     """Load a model for prediction: `emofuse.load()("clip.wav")` gives a list of predictions.
 
@@ -26,6 +27,7 @@ def load(
         asr: speech recogniser for recordings that come without a transcript (see `emofuse.text.asr`).
         transcribe: whether to recognise the words of such recordings at all.
         threads: threads of the network; None for one per core.
+        adapt: whether the segments of a recording adapt the model to it.
 
     Raises:
         EmofuseError: the bundle cannot be used.
@@ -34,4 +36,4 @@ def load(
     from emofuse.inference.predictor import Predictor
 
     bundle = default_bundle() if model is None else Bundle.load(model)
-    return Predictor(bundle, asr=asr, transcribe=transcribe, threads=threads)
+    return Predictor(bundle, asr=asr, transcribe=transcribe, threads=threads, adapt=adapt)

@@ -39,6 +39,7 @@ class Weights(StrEnum):
 
     fp32 = "fp32"
     fp16 = "fp16"
+    int8 = "int8"
 
 
 def _version(wanted: bool) -> None:
@@ -71,11 +72,19 @@ def predict(
     asr: Annotated[str, typer.Option(help="Speech recogniser for recordings without a transcript.")] = "whisper-base",
     no_asr: Annotated[bool, typer.Option("--no-asr", help="Recognise no words; use the voice alone.")] = False,
     language: Annotated[str | None, typer.Option(help="Language of what is said, such as en; default: found.")] = None,
+    adapt: Annotated[
+        str,
+        typer.Option(
+            metavar="recording|folder|FILE|off",
+            help="What the model adapts to: the other segments of a recording, all FILEs of a folder (of one speaker), "
+            "a recording of the speaker, or nothing.",
+        ),
+    ] = "recording",
 ) -> None:
     """Predict emotion, arousal, valence and dominance of recordings or of a text."""
     import emofuse
     from emofuse.inference import formats
-    from emofuse.inference.predictor import predict_clips
+    from emofuse.inference.predictor import adaptation, predict_clips
     from emofuse.inference.transcripts import clips_of
 
     failures: list[EmofuseError] = []
@@ -85,8 +94,9 @@ def predict(
         _complain(error)
 
     clips = clips_of(files or [], text=text, transcripts=transcripts)
-    predictor = emofuse.load(model, asr=asr, transcribe=not no_asr)
-    predictions = list(predict_clips(predictor, clips, language=language, on_error=report))
+    source = adaptation(adapt)
+    predictor = emofuse.load(model, asr=asr, transcribe=not no_asr, adapt=source != "off")
+    predictions = list(predict_clips(predictor, clips, language=language, adapt=source, on_error=report))
     if predictions:
         _put(formats.render(predictions, format.value, colour=output is None and sys.stdout.isatty()), output)
     if failures:
@@ -99,14 +109,19 @@ def train(
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; default: runs/NAME.")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the corpora; default: EMOFUSE_DATA.")] = None,
+    folds: Annotated[
+        bool,
+        typer.Option("--folds", help="Train every fold, calibrate on them, and train a model for use on all."),
+    ] = False,
 ) -> None:
     """Train and evaluate a model after a recipe; writes a run folder. An unfinished run is resumed."""
     from emofuse.config import load_recipe
 
     resolved = load_recipe(recipe, set_)  # an error in it is told before PyTorch is loaded
-    from emofuse.training import run
+    from emofuse.training.folds import train_folds
+    from emofuse.training.run import train as train_once
 
-    typer.echo(run.train(resolved, out=out, data=data))
+    typer.echo((train_folds if folds else train_once)(resolved, out, data))
 
 
 @app.command()
@@ -122,7 +137,7 @@ def evaluate(run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Run
 def export(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the new bundle.")],
-    weights: Annotated[Weights, typer.Option(help="fp32, or fp16: half the size.")] = Weights.fp32,
+    weights: Annotated[Weights, typer.Option(help="fp32; fp16: half the size; int8: a third.")] = Weights.fp32,
     licence: Annotated[str | None, typer.Option(help="Of the weights; default: by the known corpora.")] = None,
 ) -> None:
     """Export a run as a bundle for `emofuse predict --model`."""

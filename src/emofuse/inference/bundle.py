@@ -1,20 +1,29 @@
 """A bundle: the folder that holds an exported model and all that prediction needs to know about it.
 
-`model.onnx` (the network), `bundle.json` (the facts below), `README.md` (the model card), and `text_encoder/` where the
-model reads text through an encoder that does not come with emofuse.
+`model.onnx` (the network), `bundle.json` (the facts below), `README.md` (the model card); `speech_encoder.onnx` where
+the model hears through a frozen encoder, `adapter.npz` where it can adapt to a speaker, and `text_encoder/` where it
+reads text through an encoder that does not come with emofuse.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
+
+import numpy as np
 
 from emofuse.errors import EmofuseError
 from emofuse.files import read_json, sha256, write_json
 
-FORMAT_VERSION = 1
+if TYPE_CHECKING:
+    from emofuse.inference.adapt import SpeakerAdapter
+
+FORMAT_VERSION = 2
 MODEL_FILE = "model.onnx"
+SPEECH_ENCODER_FILE = "speech_encoder.onnx"
+ADAPTER_FILE = "adapter.npz"
 FACTS_FILE = "bundle.json"
 CARD_FILE = "README.md"
 TEXT_ENCODER_FOLDER = "text_encoder"  # only for encoders that emofuse does not come with
@@ -36,6 +45,11 @@ class Bundle:
         reads: modalities that the model listens to, of "audio" and "text".
         reads_text_alone: whether text has a say where there is no audio.
         front_end: settings of `emofuse.audio.FrontEnd`.
+        speech_encoder: what `export_speech_encoder` said of the encoder whose states the model hears; empty for one
+            that hears log-Mel frames.
+        adapter: the numbers of a `SpeakerAdapter`, whose arrays are in `adapter.npz`; empty without one.
+        calibration: `Calibration` of answers that rest on "audio" (with or without words) and on "text" alone; either
+            may be absent.
         text_encoder: `name`, `weights_hash`, `pooling` and `dim` of the summary embedding it was trained with; empty
             for a model that reads no text.
         text_languages: ISO 639-1 codes of the languages whose transcripts it can use.
@@ -67,6 +81,9 @@ class Bundle:
     metrics: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     weights: str = "fp32"
+    speech_encoder: dict[str, Any] = field(default_factory=dict)
+    adapter: dict[str, Any] = field(default_factory=dict)
+    calibration: dict[str, Any] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
     folder: Path = Path()
 
@@ -74,6 +91,30 @@ class Bundle:
     def model_path(self) -> Path:
         """The ONNX file."""
         return self.folder / MODEL_FILE
+
+    @property
+    def speech_encoder_path(self) -> Path:
+        """The ONNX file of the speech encoder, if it has one."""
+        return self.folder / SPEECH_ENCODER_FILE
+
+    def load_adapter(self) -> SpeakerAdapter | None:
+        """The speaker adapter; None if it has none.
+
+        Raises:
+            BundleError: its file is absent or damaged.
+        """
+        if not self.adapter:
+            return None
+        from emofuse.inference.adapt import SpeakerAdapter
+
+        path = self.folder / ADAPTER_FILE
+        try:
+            with np.load(path, allow_pickle=False) as tensors:
+                return SpeakerAdapter.load(dict(tensors), self.adapter)
+        except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
+            raise BundleError(
+                f"{path}: no usable speaker adapter ({error}). Copy or export the bundle again."
+            ) from error
 
     def save(self, folder: Path) -> None:
         """Write `bundle.json` into an existing folder."""
@@ -127,9 +168,14 @@ def _read_facts(folder: Path) -> dict[str, Any]:
     version = facts.get("format_version") if isinstance(facts, dict) else None
     if not isinstance(version, int):
         raise BundleError(f"{path}: no bundle (it has no format_version).")
+    if version < FORMAT_VERSION:
+        raise BundleError(
+            f"{folder}: made by an older emofuse (bundle format {version}, this one reads {FORMAT_VERSION}). "
+            "Export its run again."
+        )
     if version > FORMAT_VERSION:
         raise BundleError(
-            f"{folder}: made by a newer emofuse (bundle format {version}, this one reads up to {FORMAT_VERSION}). "
+            f"{folder}: made by a newer emofuse (bundle format {version}, this one reads {FORMAT_VERSION}). "
             "Upgrade emofuse."
         )
     return facts

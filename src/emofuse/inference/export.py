@@ -11,22 +11,32 @@ from typing import Any, Literal
 import numpy as np
 import onnx
 import torch
-from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from emofuse.audio import FrontEnd
 from emofuse.config import Recipe
 from emofuse.errors import EmofuseError
 from emofuse.files import atomic, sha256
-from emofuse.inference.bundle import CARD_FILE, FACTS_FILE, MODEL_FILE, TEXT_ENCODER_FOLDER, Bundle
+from emofuse.inference.adapt import SpeakerAdapter
+from emofuse.inference.bundle import (
+    ADAPTER_FILE,
+    CARD_FILE,
+    FACTS_FILE,
+    MODEL_FILE,
+    SPEECH_ENCODER_FILE,
+    TEXT_ENCODER_FOLDER,
+    Bundle,
+)
 from emofuse.inference.card import licence_of, model_card
-from emofuse.onnx_graph import to_onnx
+from emofuse.onnx_graph import store_as_fp16, to_onnx
+from emofuse.training.adapted import save_adapter
 
 INPUTS = ("frames", "n_frames", "text", "has_audio", "has_text")
 DIMENSIONS = ["arousal", "valence", "dominance"]
-TOLERANCE = {"fp32": 1e-3, "fp16": 1e-2}  # largest difference from PyTorch, of probabilities and dimensions
+TOLERANCE = {"fp32": 1e-3, "fp16": 1e-2, "int8": 1e-2}  # from PyTorch at most, of probabilities and dimensions
+N_MELS = 64
 
-Weights = Literal["fp32", "fp16"]
+Weights = Literal["fp32", "fp16", "int8"]
 
 
 class Answers(nn.Module):
@@ -51,7 +61,7 @@ def export_run(run: Path | str, out: Path | str, *, weights: Weights = "fp32", l
     Args:
         run: run folder.
         out: folder of the bundle; a bundle that is there is replaced.
-        weights: how to store them.
+        weights: how to store them; int8: the encoders as int8, the rest as fp16.
         licence: of the weights; None: by the training data, as far as their licences are known.
 
     Raises:
@@ -71,6 +81,9 @@ def export_run(run: Path | str, out: Path | str, *, weights: Weights = "fp32", l
         reads={"audio_only": ["audio"], "text_only": ["text"]}.get(recipe.model.fusion, ["audio", "text"]),
         reads_text_alone=bool(model.reads_text_without_audio),
         front_end=FrontEnd().to_dict(),
+        speech_encoder=loaded.speech_encoder or {},
+        adapter=loaded.adapter.facts() if loaded.adapter else {},
+        calibration=loaded.calibration,
         text_encoder=text or {},
         text_languages=_languages(recipe, loaded.corpora) if text else [],
         duration_range=[min(durations), max(durations)] if durations else [],
@@ -80,17 +93,25 @@ def export_run(run: Path | str, out: Path | str, *, weights: Weights = "fp32", l
         metrics=loaded.metrics,
         notes=[*_notes(recipe), *loaded.metrics.get("notes", [])],
     )
-    return export_bundle(model, out, facts, weights=weights)
+    return export_bundle(model, out, facts, weights=weights, adapter=loaded.adapter)
 
 
-def export_bundle(model: nn.Module, folder: Path | str, facts: Bundle, *, weights: Weights = "fp32") -> Bundle:
+def export_bundle(
+    model: nn.Module,
+    folder: Path | str,
+    facts: Bundle,
+    *,
+    weights: Weights = "fp32",
+    adapter: SpeakerAdapter | None = None,
+) -> Bundle:
     """Export a model with the facts about it.
 
     Args:
         model: takes and returns what `SerModel.forward` does.
         folder: of the bundle; a bundle that is there is replaced.
         facts: what `bundle.json` says; its hash and weights are filled in here.
-        weights: how to store them. The arithmetic is fp32 with both.
+        weights: how to store them. The arithmetic is fp32 with all.
+        adapter: finds the offset of a speaker.
 
     Raises:
         EmofuseError: the exported model strays from `model`, or `folder` cannot be written or holds something else.
@@ -101,24 +122,33 @@ def export_bundle(model: nn.Module, folder: Path | str, facts: Bundle, *, weight
     if folder.exists() and not (folder / FACTS_FILE).exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise EmofuseError(f"{folder}: is there already and is no bundle. Choose another place.")
     answers = Answers(model).eval().to("cpu", torch.float32)
-    text = facts.text_encoder
-    text_dim = text.get("dim", 1)
     with atomic(folder) as temporary:
         temporary.mkdir()
         path = temporary / MODEL_FILE
-        _to_onnx(answers, path, text_dim, facts)
-        if weights == "fp16":
-            _store_as_fp16(path)
-        check_parity(answers, path, text_dim, tolerance=TOLERANCE[weights])
+        graph = _to_onnx(answers, facts)
+        if weights != "fp32":
+            store_as_fp16(graph.graph)
+        onnx.save(graph, path)
+        check_parity(answers, path, facts, tolerance=TOLERANCE[weights])
+        if facts.speech_encoder:
+            encoder = _export_speech_encoder(facts.speech_encoder, temporary / SPEECH_ENCODER_FILE, weights)
+            facts = replace(facts, speech_encoder=encoder)
+        if adapter is not None:
+            save_adapter(adapter, temporary, ADAPTER_FILE)
+        if facts.text_encoder and not is_packaged(facts.text_encoder):
+            _export_text_encoder(facts.text_encoder, temporary / TEXT_ENCODER_FOLDER, weights)
         bundle = replace(facts, model_sha256=sha256(path), weights=weights, folder=folder)
         bundle.save(temporary)
         (temporary / CARD_FILE).write_text(model_card(bundle), encoding="utf-8")
-        if text and (text["name"], text["pooling"]) != ("minilm", "mean"):  # which is part of the package
-            _export_text_encoder(text, temporary / TEXT_ENCODER_FOLDER)
     return bundle
 
 
-def check_parity(model: nn.Module, path: Path, text_dim: int, *, tolerance: float) -> float:
+def is_packaged(text_encoder: dict[str, Any]) -> bool:
+    """Whether emofuse comes with this text encoder, so that a bundle needs no copy."""
+    return (text_encoder["name"], text_encoder["pooling"]) == ("minilm", "mean")
+
+
+def check_parity(model: nn.Module, path: Path, facts: Bundle, *, tolerance: float) -> float:
     """Compare an ONNX file with `model` (an `Answers`) over batch sizes, lengths and missing modalities.
 
     Returns:
@@ -134,7 +164,7 @@ def check_parity(model: nn.Module, path: Path, text_dim: int, *, tolerance: floa
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     names = {node.name for node in session.get_inputs()}
     worst = 0.0
-    for batch in _example_batches(text_dim):
+    for batch in _example_batches(facts):
         with torch.inference_mode():
             expected = model(*batch)
         feeds = {name: value.numpy() for name, value in zip(INPUTS, batch, strict=True) if name in names}
@@ -148,26 +178,35 @@ def check_parity(model: nn.Module, path: Path, text_dim: int, *, tolerance: floa
     return worst
 
 
-def _example_batches(text_dim: int) -> Iterator[tuple[Tensor, ...]]:
+def _sizes(facts: Bundle) -> tuple[int, int]:
+    """Width of a frame, and of a summary embedding."""
+    hears = facts.speech_encoder
+    return len(hears["layers"]) * hears["dim"] if hears else N_MELS, facts.text_encoder.get("dim", 1)
+
+
+def _example_batches(facts: Bundle) -> Iterator[tuple[Tensor, ...]]:
     """From 0.1 s up, alone and padded in a batch, with and without audio and text."""
     generator = torch.Generator().manual_seed(0)
+    width, text_dim = _sizes(facts)
+    scale, mean = (1, 0) if facts.speech_encoder else (12, -40)  # states, or dB
     for lengths in ([11], [301], [11, 64], [37, 150, 301, 11, 90], [700, 32]):
-        batch, frames = len(lengths), max(lengths)
-        mel = torch.randn(batch, frames, 64, generator=generator) * 12 - 40  # dB
+        batch, longest = len(lengths), max(lengths)
+        frames = torch.randn(batch, longest, width, generator=generator) * scale + mean
         text = torch.randn(batch, text_dim, generator=generator) * 0.3
         for gaps in (False, True):
             rows = torch.arange(batch)
             has_audio = (rows % 3 != 1) | torch.tensor(not gaps)
             has_text = (rows % 3 != 0) | torch.tensor(not gaps)
-            yield mel, torch.tensor(lengths), text, has_audio, has_text
+            yield frames, torch.tensor(lengths), text, has_audio, has_text
     nothing = torch.zeros(1, dtype=torch.bool)
-    yield mel[:1], torch.tensor([700]), text[:1], nothing, ~nothing
+    yield frames[:1], torch.tensor([700]), text[:1], nothing, ~nothing
 
 
-def _to_onnx(answers: Answers, path: Path, text_dim: int, facts: Bundle) -> None:
+def _to_onnx(answers: Answers, facts: Bundle) -> onnx.ModelProto:
+    width, text_dim = _sizes(facts)
     batch, frames = torch.export.Dim("batch"), torch.export.Dim("frames")
     examples = (
-        torch.randn(2, 200, 64),
+        torch.randn(2, 200, width),
         torch.tensor([200, 150]),
         torch.randn(2, text_dim),
         torch.tensor([True, False]),
@@ -175,37 +214,30 @@ def _to_onnx(answers: Answers, path: Path, text_dim: int, facts: Bundle) -> None
     )
     outputs = ["probabilities"] * bool(facts.labels) + ["dimensions"] * bool(facts.dimensions)
     dynamic = ({0: batch, 1: frames}, {0: batch}, {0: batch}, {0: batch}, {0: batch})
-    onnx.save(to_onnx(answers, examples, inputs=INPUTS, outputs=outputs, dynamic_shapes=dynamic), path)
+    return to_onnx(answers, examples, inputs=INPUTS, outputs=outputs, dynamic_shapes=dynamic)
 
 
-def _store_as_fp16(path: Path) -> None:
-    """Store large weights as fp16, each followed by a Cast back to fp32, which ONNX Runtime does once when it loads."""
-    model = onnx.load(path)
-    graph = model.graph
-    casts = []
-    for tensor in graph.initializer:
-        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < 1024:
-            continue
-        values = numpy_helper.to_array(tensor)
-        if np.abs(values).max() > np.finfo(np.float16).max:
-            continue
-        name, half = tensor.name, f"{tensor.name}.fp16"
-        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), half))
-        casts.append(helper.make_node("Cast", [half], [name], to=TensorProto.FLOAT))
-    nodes = [*casts, *graph.node]
-    del graph.node[:]
-    graph.node.extend(nodes)
-    onnx.save(model, path)
+def _export_speech_encoder(identity: dict[str, Any], path: Path, weights: Weights) -> dict[str, Any]:
+    from emofuse.models.speech_export import export_speech_encoder
+    from emofuse.models.whisper import load_speech_encoder
+
+    encoder = load_speech_encoder(identity["name"])
+    if encoder.weights_hash != identity["weights_hash"]:
+        raise EmofuseError(
+            f"speech encoder {identity['name']!r}: has weights {encoder.weights_hash[:12]}..., the model was trained "
+            f"on {identity['weights_hash'][:12]}.... Give the same checkpoint."
+        )
+    return export_speech_encoder(encoder, path, layers=identity["layers"], pool=identity["pool"], weights=weights)
 
 
-def _export_text_encoder(identity: dict[str, Any], folder: Path) -> None:
+def _export_text_encoder(identity: dict[str, Any], folder: Path, weights: Weights) -> None:
     from emofuse.text.encoder import load_text_encoder
     from emofuse.text.export import export_text_encoder
     from emofuse.text.onnx import require_encoder
 
     encoder = load_text_encoder(identity["name"], identity["pooling"])
     require_encoder(encoder, identity, identity["name"])
-    export_text_encoder(encoder, folder)
+    export_text_encoder(encoder, folder, weights="int8" if weights == "int8" else "fp32")
 
 
 def _languages(recipe: Recipe, corpora: list[dict[str, Any]]) -> list[str]:

@@ -1,23 +1,24 @@
 """From a recording, a text, or both to emotions: the whole way of prediction, with ONNX Runtime and no PyTorch.
 
 A recording of up to 15 s is one segment; a longer one is cut at its pauses. A recording that comes with its text is
-taken as one utterance and not cut.
+taken as one utterance and not cut. Where several segments of one voice are at hand, the model adapts to it.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from emofuse.audio import SAMPLE_RATE, FrontEnd, check_samples, log_mel, read_audio
+from emofuse.audio import SAMPLE_RATE, AudioError, check_samples, read_audio
 from emofuse.errors import EmofuseError
-from emofuse.inference.bundle import TEXT_ENCODER_FOLDER, Bundle, BundleError
+from emofuse.inference.bundle import Bundle
+from emofuse.inference.network import Network
 from emofuse.inference.transcripts import Clip
 
 MAX_SECONDS = 15.0  # of a segment
@@ -45,6 +46,9 @@ class Prediction:
         arousal: 0 (calm) to 1 (excited); None if the model has no dimensions, as the next two.
         valence: 0 (negative) to 1 (positive).
         dominance: 0 (weak) to 1 (strong).
+        uncertain: whether the confidence is so low that the answer had better not be used; None if not measured.
+        intervals: lowest and highest likely value of each dimension; empty if that was not measured.
+        adapted: whether other audio of the same voice adapted the prediction.
     """
 
     file: str | None
@@ -60,6 +64,22 @@ class Prediction:
     arousal: float | None
     valence: float | None
     dominance: float | None
+    uncertain: bool | None = None
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    adapted: bool = False
+
+
+@dataclass(frozen=True)
+class Voice:
+    """Audio of one voice, or of one room and line, for the model to adapt to.
+
+    Attributes:
+        means: what the model hears of each segment, averaged over time, (n, width).
+        seconds: length of each segment, (n,).
+    """
+
+    means: np.ndarray
+    seconds: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -79,17 +99,24 @@ class Predictor:
             alone is used.
         threads: threads of the network; None for one per core.
         transcribe: False: never recognise words, use the voice alone.
+        adapt: whether the segments of a recording adapt the model to it; a given `Voice` does so in any case.
     """
 
     def __init__(
-        self, bundle: Bundle, *, asr: str = "whisper-base", threads: int | None = None, transcribe: bool = True
+        self,
+        bundle: Bundle,
+        *,
+        asr: str = "whisper-base",
+        threads: int | None = None,
+        transcribe: bool = True,
+        adapt: bool = True,
     ) -> None:
         self.bundle = bundle
         self.asr = asr
         self.transcribe = transcribe
-        self._front_end = FrontEnd(**bundle.front_end)
-        self._session = _session(bundle.model_path, threads)
-        self._text_encoder: Any = None
+        self.adapt = adapt
+        self.network = Network(bundle, threads)
+        self._adapter = bundle.load_adapter()
         self._transcriber: Any = None
 
     def __call__(
@@ -101,6 +128,7 @@ class Predictor:
         language: str | None = None,
         start: float = 0.0,
         end: float | None = None,
+        voice: Voice | None = None,
     ) -> list[Prediction]:
         """Predict.
 
@@ -108,10 +136,11 @@ class Predictor:
             audio: path of a recording, or samples (n,) or (n, channels), or None for text alone.
             text: what is said in it. The recording (or the stretch) is then one utterance of at most 30 s.
             sample_rate: of the samples, in Hz; for samples only.
-            language: ISO 639-1 code of what is said; None: the recogniser finds it, and a given text is taken to be
-                in a language that the model reads.
+            language: ISO 639-1 code of what is said; None: the recogniser finds it, or the words of a given text tell;
+                a text too short to tell is taken to be in a language that the model reads.
             start: with `end`, the stretch of the recording to predict, in seconds.
             end: None for the recording's end.
+            voice: other audio of the same speaker, from `voice`.
 
         Returns:
             One prediction a segment, in order of time.
@@ -122,24 +151,66 @@ class Predictor:
         """
         given = _Transcript()
         if text is not None and text.strip():
-            given = _Transcript(text.strip(), "given", language)
+            given = _Transcript(text.strip(), "given", language or self._language_of(text))
         if audio is None:
             if given.text is None:
                 raise EmofuseError("Nothing to predict from: give a recording, a text, or both.")
             return [self._predict(None, given)]
-        if isinstance(audio, np.ndarray):
-            source, samples = None, _from_array(audio, sample_rate, start, end)
-        else:
-            source, samples = str(audio), read_audio(audio, start=start, end=end)
+        source, samples = self._read(audio, sample_rate, start, end)
         name = source or "samples"
         segments = self._segments(samples, has_text=given.text is not None, name=name)
         transcripts = [given] if given.text else self._recognise(samples, segments, language)
+        heard = self._hear(samples, segments, name)
+        offset = self._offset(heard, segments, voice)
         predictions = []
-        for (first, last), transcript in zip(segments, transcripts, strict=True):
-            segment = samples[round(first * SAMPLE_RATE) : round(last * SAMPLE_RATE)]
-            prediction = self._predict(segment, transcript, name)
+        for (first, last), frames, transcript in zip(segments, heard, transcripts, strict=True):
+            prediction = self._predict(frames if offset is None else frames - offset, transcript, name)
+            prediction = replace(prediction, adapted=offset is not None and frames is not None)
             predictions.append(replace(prediction, file=source, start=start + first, end=start + last))
         return predictions
+
+    def voice(self, recordings: Iterable[Path | str]) -> Voice:
+        """What recordings of one speaker sound like, to adapt predictions of others of the same speaker to it.
+
+        Raises:
+            EmofuseError: the model cannot adapt, or a recording cannot be used.
+        """
+        if self._adapter is None:
+            raise EmofuseError(f"The model {self.bundle.name} cannot adapt to a speaker. Leave --adapt out.")
+        means, seconds = [], []
+        for recording in recordings:
+            samples = read_audio(recording)
+            segments = self._segments(samples, has_text=False, name=str(recording))
+            means += [frames.mean(axis=0) for frames in self._hear(samples, segments, str(recording))]
+            seconds += [last - first for first, last in segments]
+        return Voice(np.stack(means), np.array(seconds))
+
+    def _read(
+        self, audio: Path | str | np.ndarray, sample_rate: int | None, start: float, end: float | None
+    ) -> tuple[str | None, np.ndarray]:
+        if isinstance(audio, np.ndarray):
+            return None, _from_array(audio, sample_rate, start, end)
+        return str(audio), read_audio(audio, start=start, end=end)
+
+    def _hear(self, samples: np.ndarray, segments: list[tuple[float, float]], name: str) -> list[Any]:
+        """Frames of each segment; None for all if the model does not listen."""
+        if "audio" not in self.bundle.reads:
+            return [None] * len(segments)
+        frames = []
+        for first, last in segments:
+            segment = samples[round(first * SAMPLE_RATE) : round(last * SAMPLE_RATE)]
+            check_samples(segment, name)
+            frames.append(self.network.frames(segment))
+        return frames
+
+    def _offset(self, heard: list[Any], segments: list[tuple[float, float]], voice: Voice | None) -> np.ndarray | None:
+        """What the speaker, the room and the line add to the frames; None if nothing is known of it."""
+        if self._adapter is None or (voice is None and (not self.adapt or len(heard) < 2)):
+            return None
+        own = Voice(np.stack([frames.mean(axis=0) for frames in heard]), np.array([b - a for a, b in segments]))
+        known = own if voice is None else voice
+        offset = self._adapter.offset(known.means, known.seconds)
+        return offset if offset.any() else None
 
     def _segments(self, samples: np.ndarray, *, has_text: bool, name: str) -> list[tuple[float, float]]:
         seconds = len(samples) / SAMPLE_RATE
@@ -171,26 +242,30 @@ class Predictor:
             found = self._transcriber.transcribe_segments(samples, segments, language)
         return [_Transcript(one.text, "asr", one.language) if one.text else _Transcript() for one in found]
 
-    def _predict(self, samples: np.ndarray | None, transcript: _Transcript, name: str = "text") -> Prediction:
-        reads, languages = self.bundle.reads, self.bundle.text_languages
-        has_audio = samples is not None and "audio" in reads
-        has_text = transcript.text is not None and "text" in reads
-        if transcript.language is not None and transcript.language not in languages:
+    def _language_of(self, text: str) -> str | None:
+        """The language of a given text where that matters and can be told."""
+        if "text" not in self.bundle.reads or "audio" not in self.bundle.reads:
+            return None
+        from emofuse.text.language import language_of
+
+        return language_of(text)
+
+    def _predict(self, frames: np.ndarray | None, transcript: _Transcript, name: str = "text") -> Prediction:
+        has_text = transcript.text is not None and "text" in self.bundle.reads
+        if transcript.language is not None and transcript.language not in self.bundle.text_languages:
             has_text = False
-        if not has_audio and not (has_text and self.bundle.reads_text_alone):
+        if frames is None and not (has_text and self.bundle.reads_text_alone):
             raise EmofuseError(f"{name}: nothing that this model can use. It reads {self._reads()}.")
-        if samples is not None and has_audio:
-            check_samples(samples, name)
-            mel = log_mel(samples, self._front_end)  # (frames, mels)
-        else:
-            mel = np.zeros((16, self._front_end.n_mels), np.float32)
-        text = np.zeros(self.bundle.text_encoder.get("dim", 1), np.float32)
-        if has_text:
-            text = self._encoder().encode([transcript.text])[0]
-        out = self._run(mel, text, has_audio, has_text)
-        probabilities = dict(zip(self.bundle.labels, out.get("probabilities", []), strict=True))
+        answer = self.network.answer(frames, self.network.embedding(transcript.text or "") if has_text else None)
+        probabilities = dict(zip(self.bundle.labels, answer.probabilities.tolist(), strict=True))
         emotion = max(probabilities, key=probabilities.__getitem__, default=None)
-        dimensions = dict(zip(self.bundle.dimensions, out.get("dimensions", []), strict=True))
+        confidence = None if emotion is None else probabilities[emotion]
+        dimensions = dict(zip(self.bundle.dimensions, answer.dimensions.tolist(), strict=True))
+        measured = answer.calibration
+        intervals = {}
+        if measured is not None and measured.dimension_half_width is not None:
+            for (dimension, value), half in zip(dimensions.items(), measured.dimension_half_width, strict=True):
+                intervals[dimension] = (max(0.0, value - half), min(1.0, value + half))
         return Prediction(
             file=None,
             start=None,
@@ -198,13 +273,15 @@ class Predictor:
             text=transcript.text,
             text_source=transcript.source,
             language=transcript.language,
-            used="+".join(kind for kind, there in (("audio", has_audio), ("text", has_text)) if there),
+            used="+".join(kind for kind, there in (("audio", frames is not None), ("text", has_text)) if there),
             emotion=emotion,
-            confidence=None if emotion is None else probabilities[emotion],
+            confidence=confidence,
             probabilities=probabilities,
             arousal=dimensions.get("arousal"),
             valence=dimensions.get("valence"),
             dominance=dimensions.get("dominance"),
+            uncertain=None if measured is None or confidence is None else confidence < measured.uncertain_below,
+            intervals=intervals,
         )
 
     def _reads(self) -> str:
@@ -213,59 +290,68 @@ class Predictor:
             text += " beside audio"
         return " and ".join(text if kind == "text" else kind for kind in self.bundle.reads)
 
-    def _run(self, mel: np.ndarray, text: np.ndarray, has_audio: bool, has_text: bool) -> dict[str, list[float]]:
-        values = {
-            "frames": mel[None],  # (1, frames, mels)
-            "n_frames": np.array([len(mel)], np.int64),
-            "text": text[None],  # (1, dim)
-            "has_audio": np.array([has_audio]),
-            "has_text": np.array([has_text]),
-        }
-        feeds = {node.name: values[node.name] for node in self._session.get_inputs()}
-        names = [node.name for node in self._session.get_outputs()]
-        return {name: value[0].tolist() for name, value in zip(names, self._session.run(names, feeds), strict=True)}
 
-    def _encoder(self) -> Any:
-        if self._text_encoder is None:
-            self._text_encoder = _load_text_encoder(self.bundle)
-        return self._text_encoder
+def adaptation(option: str) -> Path | str:
+    """What --adapt names.
+
+    Raises:
+        EmofuseError: neither one of the words nor a file.
+    """
+    if option in ("recording", "folder", "off"):
+        return option
+    if not Path(option).is_file():
+        raise EmofuseError(
+            f"--adapt {option}: no such file. Give a recording of the speaker, recording, folder or off."
+        )
+    return Path(option)
 
 
 def predict_clips(
     predictor: Predictor,
-    clips: Iterable[Clip],
+    clips: Sequence[Clip],
     *,
     language: str | None = None,
+    adapt: Path | str = "recording",
     on_error: Callable[[EmofuseError], None],
 ) -> Iterator[Prediction]:
-    """Predict clip after clip; a clip that fails is handed to `on_error`, and the others are predicted all the same."""
+    """Predict clip after clip; a clip that fails is handed to `on_error`, and the others are predicted all the same.
+
+    Args:
+        predictor: the model.
+        clips: what to predict.
+        language: of all of them; see `Predictor.__call__`.
+        adapt: what the model adapts to: the other segments of each recording (if `predictor.adapt`), all recordings of
+            the same folder among the clips, a recording of the speaker, or nothing.
+        on_error: takes the errors.
+    """
+    voices: dict[Path | None, Voice] = {}
+    if isinstance(adapt, Path):
+        voices = dict.fromkeys({_folder(clip) for clip in clips}, predictor.voice([adapt]))
+    elif adapt == "folder":
+        voices = _voices_of_folders(predictor, clips)
     for clip in clips:
+        voice = voices.get(_folder(clip))
         try:
-            yield from predictor(clip.file, clip.text, language=language, start=clip.start, end=clip.end)
+            yield from predictor(clip.file, clip.text, language=language, start=clip.start, end=clip.end, voice=voice)
         except EmofuseError as error:
             on_error(error)
 
 
-def _session(path: Path, threads: int | None) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors only
-    if threads is not None:
-        options.intra_op_num_threads = threads
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime has no common base class for what it raises here
-        raise BundleError(f"{path}: ONNX Runtime cannot load this model ({error}). Export it again.") from error
+def _folder(clip: Clip) -> Path | None:
+    return None if clip.file is None else clip.file.resolve().parent
 
 
-def _load_text_encoder(bundle: Bundle) -> Any:
-    from emofuse.text.onnx import OnnxTextEncoder, require_encoder
-
-    own = bundle.folder / TEXT_ENCODER_FOLDER
-    encoder = OnnxTextEncoder(own if own.is_dir() else None, pooling=bundle.text_encoder["pooling"])
-    require_encoder(encoder, bundle.text_encoder, str(bundle.folder))
-    return encoder
+def _voices_of_folders(predictor: Predictor, clips: Sequence[Clip]) -> dict[Path | None, Voice]:
+    parts: dict[Path | None, list[Voice]] = {}
+    for file in sorted({clip.file for clip in clips if clip.file is not None}):
+        try:
+            parts.setdefault(file.resolve().parent, []).append(predictor.voice([file]))
+        except AudioError:
+            continue  # said when it is predicted
+    return {
+        folder: Voice(np.concatenate([v.means for v in own]), np.concatenate([v.seconds for v in own]))
+        for folder, own in parts.items()
+    }
 
 
 def _load_transcriber(name: str) -> Any:

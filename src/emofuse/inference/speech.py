@@ -11,6 +11,7 @@ import numpy as np
 from emofuse.audio import SAMPLE_RATE, WHISPER, WHISPER_SECONDS, whisper_log_mel
 from emofuse.errors import EmofuseError
 from emofuse.files import sha256
+from emofuse.sessions import open_session
 
 
 class OnnxSpeechEncoder:
@@ -49,7 +50,7 @@ class OnnxSpeechEncoder:
                 f"{path}: wrong hash ({found[:12]}..., expected {expected[:12]}...): the file is damaged or another "
                 "speech encoder. Copy or export the bundle again."
             )
-        self._session = _open_session(path, threads)
+        self._session = open_session(path, threads)
 
     def states(self, samples: np.ndarray) -> np.ndarray:
         """Hidden states of one clip; what lies past 30 s is left out.
@@ -64,17 +65,3 @@ class OnnxSpeechEncoder:
         clip = whisper_log_mel(samples) if self._reads_log_mel else samples
         states: np.ndarray = self._session.run(None, {"clip": clip})[0]
         return states
-
-
-def _open_session(path: Path, threads: int | None) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors only
-    options.enable_cpu_mem_arena = options.enable_mem_pattern = False  # a fifth less memory at the same speed
-    if threads is not None:
-        options.intra_op_num_threads = threads
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's errors share no public base
-        raise EmofuseError(f"{path}: no usable ONNX model ({error}). Export it again.") from error

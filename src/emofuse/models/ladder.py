@@ -51,6 +51,11 @@ class StatesNorm(nn.Module):
         return x
 
 
+def _at_least_one(n_frames: Tensor | None) -> Tensor | None:
+    """A step for rows without audio, which have none: there the model puts what stands for absent audio."""
+    return None if n_frames is None else n_frames.clamp(min=1)
+
+
 class Pool(nn.Module):
     """A map (batch, channels, steps, 1) to (batch, pooled_dim) over the valid steps, in float32.
 
@@ -64,7 +69,7 @@ class Pool(nn.Module):
         self.kind = kind
         self.dim = 2 * channels if kind == "mean_std" else channels
         if kind == "attention":
-            self.score = nn.Linear(channels, 1)
+            self.score = nn.Linear(channels, 1, bias=False)  # softmax would take it away again
             nn.init.zeros_(self.score.weight)  # at first every step weighs the same
 
     def forward(self, x: Tensor, n_frames: Tensor | None) -> Tensor:
@@ -133,8 +138,9 @@ class Ladder(nn.Module):
             act: what is done to the map of every rung but the last.
 
         Returns:
-            The map of the last rung (batch, dim, steps, 1), and n_frames.
+            The map of the last rung (batch, dim, steps, 1), and n_frames, at least 1.
         """
+        n_frames = _at_least_one(n_frames)
         layers = self.norm(states, n_frames).unflatten(2, (self.n_layers, -1))
         keep = self._kept(layers)
         h = None
@@ -149,7 +155,7 @@ class Ladder(nn.Module):
 
     def _kept(self, layers: Tensor) -> Tensor:
         """(batch, n_layers): 0 for a layer that is left out, and the others larger in proportion."""
-        shape = (len(layers), self.n_layers)
+        shape = (layers.shape[0], self.n_layers)  # len() would fix the batch of the exported graph
         if not self.training or not self.layer_dropout:
             return layers.new_ones(shape)
         kept = (torch.rand(shape, device=layers.device) >= self.layer_dropout).to(layers.dtype)
@@ -191,9 +197,10 @@ class LayerMix(nn.Module):
         self.fc1 = nn.Linear(self.pooled_dim, dim)
 
     def climb(self, states: Tensor, n_frames: Tensor | None, act: Act) -> tuple[Tensor, Tensor | None]:
-        """The one stage (batch, dim, steps, 1), and n_frames; `act` has no stage to act on before the last."""
+        """The one stage (batch, dim, steps, 1), and n_frames, at least 1; before it `act` has none to act on."""
+        n_frames = _at_least_one(n_frames)
         layers = self.norm(states, n_frames).unflatten(2, (self.n_layers, -1))
-        scores = self.weights.expand(len(layers), -1)
+        scores = self.weights.expand(layers.shape[0], -1)  # len() would fix the batch of the graph
         if self.training and self.layer_dropout:
             left_out = torch.rand(scores.shape, device=scores.device) < self.layer_dropout
             scores = scores.masked_fill(left_out, -1e4)  # finite: all may be left out

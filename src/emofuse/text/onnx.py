@@ -10,6 +10,7 @@ import numpy as np
 
 from emofuse.errors import EmofuseError
 from emofuse.files import read_json
+from emofuse.sessions import open_session
 from emofuse.text.weights import file_hash
 
 MAX_TOKENS = 256
@@ -52,7 +53,7 @@ class OnnxTextEncoder:
         self.pooling: str = about["pooling"]
         self.dim: int = about["dim"]
         self._tokenizer = _open_tokenizer(folder / "tokenizer.json", about["max_tokens"])
-        self._session = _open_session(folder / "model.onnx", threads)
+        self._session = open_session(folder / "model.onnx", threads)
         self._inputs = [node.name for node in self._session.get_inputs()]
 
     @property
@@ -151,16 +152,3 @@ def _open_tokenizer(path: Path, max_tokens: int) -> Any:
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_tokens)
     return tokenizer
-
-
-def _open_session(path: Path, threads: int | None) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    if threads is not None:
-        options.intra_op_num_threads = threads
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's errors share no public base
-        raise EmofuseError(f"{path}: no usable ONNX model ({error}).") from error

@@ -73,6 +73,7 @@ class Utterances:
         shares = _shares(self.table, self.label, labels, soft)
         self.target = _balance(self.table["corpus"], shares) if balanced else shares
         self.dimensions = torch.tensor(self.table[list(DIMENSIONS)].to_numpy(np.float32))
+        self.composed = self.table["key"].str.startswith("composed").to_numpy(bool)
         self.has_audio = np.array([clip is not None for clip in self.clips])
         self.texts = [embeddings.get(t) if isinstance(t, str) else None for t in self.table["text"]]
         self.n_frames = np.array([features.length(clip) if clip else 0 for clip in self.clips])
@@ -96,6 +97,7 @@ class Utterances:
         crop: int = 0,
         generator: torch.Generator | None = None,
         offsets: Offsets | None = None,
+        shift: np.ndarray | None = None,
     ) -> Batch:
         """Rows as a batch.
 
@@ -105,8 +107,11 @@ class Utterances:
                 a CNN's BatchNorm would count the padding in training, but not in evaluation.
             generator: for training: source of all random choices.
             offsets: what moves the frames of a clip.
+            shift: what is subtracted from the frames of each of all rows, (len(self), width).
         """
         clips = [self._clip(row, crop, generator, offsets) for row in rows]
+        if shift is not None:
+            clips = [clip - shift[row] for row, clip in zip(rows, clips, strict=True)]
         longest = max((len(clip) for clip in clips), default=0) or 1
         frames = torch.zeros(len(rows), longest, self.features.width)
         text = torch.zeros(len(rows), self.text_dim)
@@ -198,10 +203,14 @@ def train_loader(
     return DataLoader(range(len(data)), batch_sampler=batches, collate_fn=collate)  # type: ignore[arg-type]
 
 
-def eval_loader(data: Utterances, batch_size: int) -> DataLoader:
-    """Whole utterances, shortest first; every row once."""
+def eval_loader(data: Utterances, batch_size: int, *, shift: np.ndarray | None = None) -> DataLoader:
+    """Whole utterances, shortest first; every row once; `shift` as in `Utterances.batch`."""
     batches = list(bucketed_batches(data.n_frames, batch_size))
-    return DataLoader(range(len(data)), batch_sampler=batches, collate_fn=data.batch)  # type: ignore[arg-type]
+
+    def collate(rows: list[int]) -> Batch:
+        return data.batch(rows, shift=shift)
+
+    return DataLoader(range(len(data)), batch_sampler=batches, collate_fn=collate)  # type: ignore[arg-type]
 
 
 def bucketed_batches(

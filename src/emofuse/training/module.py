@@ -110,22 +110,34 @@ class SerModule(lightning.LightningModule):
 
 
 @torch.inference_mode()
-def predict_rows(model: nn.Module, data: Utterances, batch_size: int = 32) -> pd.DataFrame:
-    """Predictions of whole utterances in fp32, in the order of the table; columns as in `collect`."""
+def predict_rows(
+    model: nn.Module, data: Utterances, batch_size: int = 32, *, shift: np.ndarray | None = None
+) -> pd.DataFrame:
+    """Predictions of whole utterances in fp32, in the order of the table; columns as in `collect`.
+
+    Args:
+        model: takes what `Batch.inputs` gives.
+        data: rows.
+        batch_size: of no consequence for the predictions.
+        shift: what is subtracted from each frame of each row, (rows, width).
+    """
     model.eval()
-    return collect(data, [(batch, model(*batch.inputs())) for batch in eval_loader(data, batch_size)])
+    return collect(data, [(batch, model(*batch.inputs())) for batch in eval_loader(data, batch_size, shift=shift)])
 
 
 def collect(data: Utterances, results: list[tuple[Batch, dict[str, torch.Tensor]]]) -> pd.DataFrame:
     """Outputs beside the truth, one row an utterance.
 
-    Columns: key, corpus, speaker, has_audio, has_text, truth (category number, -1 without label) and probability_0..,
-    true_arousal.. (NaN without label) and arousal.. . Rows a sanity check did not reach are left out.
+    Columns: key, corpus, speaker, has_audio, has_text, weak_dimensions (where the corpora have weak targets), truth
+    (category number, -1 without label) and probability_0.., true_arousal.. (NaN without label) and arousal.. . Rows a
+    sanity check did not reach are left out.
     """
     rows = torch.cat([batch.rows for batch, _ in results]).numpy()
     columns: dict[str, Any] = {name: data.table[name].to_numpy()[rows] for name in ("key", "corpus", "speaker")}
     columns["has_audio"] = torch.cat([batch.has_audio for batch, _ in results]).numpy()
     columns["has_text"] = torch.cat([batch.has_text for batch, _ in results]).numpy()
+    if "weak_dimensions" in data.table:
+        columns["weak_dimensions"] = data.table["weak_dimensions"].to_numpy()[rows] == True  # noqa: E712 - NaN is False
     columns["truth"] = data.label[rows]
     if "logits" in results[0][1]:
         probabilities = torch.cat([out["logits"].float().softmax(dim=1) for _, out in results]).numpy()

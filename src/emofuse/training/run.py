@@ -1,7 +1,8 @@
 """Train, resume and evaluate a recipe; everything that it made lies in one run folder.
 
 `recipe.toml` (resolved), `audit.json`, `split.json`, `environment.json`, `checkpoints/` (last.ckpt, best.ckpt,
-model.safetensors), `history.csv`, TensorBoard events, `predictions-{dev,test}.parquet`, `metrics.json`.
+model.safetensors), `history.csv`, TensorBoard events, `predictions-{dev,test,test-adapted}.parquet`, `metrics.json`;
+`adapter.npz` and `adapter.json` where the model can adapt to a speaker, `calibration.json` where folds calibrated it.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ from emofuse.config import Recipe, dump_toml, load_recipe
 from emofuse.corpora.audit import render
 from emofuse.errors import EmofuseError
 from emofuse.files import atomic, read_json, write_json, write_text
+from emofuse.inference.adapt import SpeakerAdapter
 from emofuse.models.fusion import LateModel
 from emofuse.models.ser import build_model
+from emofuse.training.adapted import adapter_of, load_run_adapter, predict_adapted, save_run_adapter
 from emofuse.training.environment import environment
 from emofuse.training.module import SCORE, SerModule, predict_rows, score
 from emofuse.training.prepare import Prepared, prepare
@@ -46,6 +49,8 @@ class LoadedRun:
         labels: category names in the order of the outputs.
         speech_encoder: identity of the frozen speech encoder, or None for a CNN.
         text_encoder: identity of the summary embedding's encoder, or None where the model reads no text.
+        adapter: finds the offset of a speaker; None where the run has none.
+        calibration: contents of calibration.json; empty where the run has none.
         metrics: contents of metrics.json.
         corpora: facts on the training corpora.
     """
@@ -55,6 +60,8 @@ class LoadedRun:
     labels: list[str]
     speech_encoder: dict[str, Any] | None
     text_encoder: dict[str, Any] | None
+    adapter: SpeakerAdapter | None
+    calibration: dict[str, Any]
     metrics: dict[str, Any]
     corpora: list[dict[str, Any]]
 
@@ -93,11 +100,11 @@ def _tell(prepared: Prepared) -> None:
         print(note)
 
 
-def evaluate(run: Path) -> dict[str, Any]:
-    """Metrics of a finished run, computed again from its predictions."""
-    recipe = load_recipe(run / "recipe.toml")
+def evaluate(run: Path, recipe: Recipe | None = None) -> dict[str, Any]:
+    """Metrics of a finished run, computed again from its predictions; its recipe is read if it is not given."""
+    recipe = recipe or load_recipe(run / "recipe.toml")
     parts = {}
-    for part in ("dev", "test"):
+    for part in ("dev", "test", "test-adapted"):
         path = run / f"predictions-{part}.parquet"
         if path.exists():
             parts[part] = part_metrics(pd.read_parquet(path), recipe)
@@ -127,8 +134,11 @@ def load_run(run: Path) -> LoadedRun:
         raise EmofuseError(
             f"{weights}: a checkpoint of another model than {run / 'recipe.toml'} says: {error}"
         ) from None
-    metrics = read_json(run / "metrics.json") if (run / "metrics.json").exists() else {}
-    return LoadedRun(recipe, model.eval(), names, audio, text, metrics, facts["corpora"])
+    metrics, calibration = (
+        read_json(path) if (path := run / f"{name}.json").exists() else {} for name in ("metrics", "calibration")
+    )
+    adapter = load_run_adapter(run)
+    return LoadedRun(recipe, model.eval(), names, audio, text, adapter, calibration, metrics, facts["corpora"])
 
 
 def _claim(run: Path, recipe: Recipe) -> None:
@@ -216,6 +226,11 @@ def _finish(recipe: Recipe, run: Path, prepared: Prepared, model: torch.nn.Modul
         if len(rows) and part not in recipe.training.fitted:
             with atomic(run / f"predictions-{part}.parquet") as temporary:
                 predict_rows(model, rows).to_parquet(temporary)
+    if prepared.audio and (adapter := adapter_of(prepared.parts["train"])):
+        save_run_adapter(adapter, run)
+        if len(prepared.parts["test"]) and recipe.training.fit != "all":
+            with atomic(run / "predictions-test-adapted.parquet") as temporary:
+                predict_adapted(model, prepared.parts["test"], adapter).to_parquet(temporary)
     scores = evaluate(run) if recipe.training.fit != "all" else {}
     write_json(run / "metrics.json", scores | {"notes": prepared.notes})
 

@@ -1,0 +1,107 @@
+"""All folds of a recipe, their test parts put together, and a model for use that is trained on everything.
+
+The figures are those of the folds: each utterance is judged by a model that never heard its speaker. The model for
+use is trained like them, on all rows, and not measured itself; temperature, intervals and thresholds are the folds'.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from emofuse.config import Recipe
+from emofuse.corpora.splits import n_folds
+from emofuse.errors import EmofuseError
+from emofuse.evaluation.calibration import fit_calibration
+from emofuse.evaluation.calibration_plots import write_calibration_plots
+from emofuse.files import atomic, read_json, write_json
+from emofuse.training.prepare import read_and_split
+from emofuse.training.run import evaluate, train
+
+FOLDED = ("given", "k_fold", "leave_one_out")  # rules that have folds
+
+
+def train_folds(recipe: Recipe, out: Path | None = None, data: Path | None = None) -> Path:
+    """Train every fold (`fold-0`, ...) and the model for use (`final`), going on where an earlier call stopped.
+
+    Args:
+        recipe: corpora whose split has folds must have equally many; others keep their one split.
+        out: folder of the runs; runs/<name> if None.
+        data: folder that relative corpus roots start from.
+
+    Returns:
+        The folder, with `predictions-test.parquet` of all folds, `metrics.json`, `calibration.json` and `plots/`.
+
+    Raises:
+        EmofuseError: no corpus has folds, or they differ in number; and what `train` raises.
+    """
+    folder = out or Path("runs") / recipe.name
+    count = _count(recipe, data)
+    for fold in range(count):
+        train(_with_fold(recipe, fold), folder / f"fold-{fold}", data)
+    for name in ("predictions-test", "predictions-test-adapted"):
+        _pool(folder, count, f"{name}.parquet")
+    write_json(folder / "recipe.json", {"recipe": recipe.hash, "folds": count})
+    notes = sorted({note for k in range(count) for note in read_json(folder / f"fold-{k}" / "metrics.json")["notes"]})
+    metrics = evaluate(folder, recipe) | {"notes": notes}
+    write_json(folder / "metrics.json", metrics)
+    calibration = _calibrate(recipe, folder)
+    fitting = recipe.training.model_copy(update={"fit": "all"})
+    final = train(_with_fold(recipe.model_copy(update={"training": fitting}), 0), folder / "final", data)
+    write_json(final / "metrics.json", metrics)
+    write_json(final / "calibration.json", calibration)
+    return folder
+
+
+def _count(recipe: Recipe, data: Path | None) -> int:
+    counts = {}
+    for corpus in recipe.data.corpora:
+        if corpus.split.rule in FOLDED:
+            counts[corpus.reader] = n_folds(read_and_split(corpus, data)[0], corpus.split)
+    if not counts:
+        raise EmofuseError(f"recipe {recipe.name}: no corpus has a split with folds ({', '.join(FOLDED)}).")
+    if len(set(counts.values())) > 1:
+        found = ", ".join(f"{name} {count}" for name, count in counts.items())
+        raise EmofuseError(f"recipe {recipe.name}: folds differ in number ({found}). Expected equally many of each.")
+    return max(counts.values())
+
+
+def _with_fold(recipe: Recipe, fold: int) -> Recipe:
+    corpora = [
+        corpus.model_copy(update={"split": corpus.split.model_copy(update={"fold": fold})})
+        if corpus.split.rule in FOLDED
+        else corpus
+        for corpus in recipe.data.corpora
+    ]
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"corpora": corpora})})
+
+
+def _pool(folder: Path, count: int, name: str) -> None:
+    """Predictions of all folds in one table; of rows that several folds test (official parts) those of the first."""
+    paths = [path for k in range(count) if (path := folder / f"fold-{k}" / name).exists()]
+    if not paths:
+        return
+    pooled = pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
+    with atomic(folder / name) as temporary:
+        pooled.drop_duplicates("key").reset_index(drop=True).to_parquet(temporary)
+
+
+def _calibrate(recipe: Recipe, folder: Path) -> dict[str, Any]:
+    """Calibration on the test parts of the folds, of answers to audio and of answers to text alone."""
+    if "categories" not in recipe.model.heads:
+        return {}
+    table = pd.read_parquet(folder / "predictions-test.parquet")
+    names = recipe.data.labels.names
+    found = {}
+    for kind, chosen in (("audio", table["has_audio"]), ("text", ~table["has_audio"])):
+        rows = table[chosen].reset_index(drop=True)
+        if not (rows["truth"] >= 0).any():
+            continue
+        rated = True if "weak_dimensions" not in rows else ~rows["weak_dimensions"].to_numpy(bool)
+        calibration = fit_calibration(rows, names, rated=rated)
+        write_calibration_plots(rows, names, calibration, folder / "plots" / kind)
+        found[kind] = calibration.to_dict()
+    write_json(folder / "calibration.json", found)
+    return found
