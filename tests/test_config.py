@@ -170,6 +170,63 @@ def test_split_that_does_not_fit(split, message):
         parse_recipe(tree(data=data), source="my.toml")
 
 
+def test_parts_that_weights_are_fitted_on():
+    fitted = {
+        fit: parse_recipe(tree(training={"fit": fit}), source="test").training.fitted
+        for fit in ("train", "train+dev", "all")
+    }
+    assert fitted == {"train": ("train",), "train+dev": ("train", "dev"), "all": ("train", "dev", "test")}
+    assert parse_recipe(tree(), source="test").training.fit == "train"
+
+
+def test_ladder_with_all_its_options(tmp_path):
+    model = {"layers": [5, 2, 0], "ladder_dim": 64, "pooling": "mean_std", "layer_dropout": 0.1, "input_dropout": 0.2}
+    training = {"varied_copies": 2, "borrow_rooms": 0.8, "centre_speakers": 0.4, "swap_speakers": 0.6}
+    for encoder in ("ladder", "layer_mix"):
+        recipe = parse_recipe(tree(model=model | {"encoder": encoder}, training=training), source="test")
+        assert recipe.model.hears_states and recipe.model.layers == [5, 2, 0]  # their order is kept
+        (tmp_path / "recipe.toml").write_text(dump_toml(recipe), encoding="utf-8")
+        assert load_recipe(tmp_path / "recipe.toml") == recipe
+    assert not parse_recipe(tree(), source="test").model.hears_states
+
+
+LADDER, MIX, CNN = {"encoder": "ladder"}, {"encoder": "layer_mix"}, {"encoder": "cnn6"}
+
+
+@pytest.mark.parametrize(
+    ("model", "training", "message"),
+    [
+        (LADDER | {"layers": []}, {}, r"model\.layers: .*at least 1 item"),
+        (LADDER | {"layers": [2, 3, 2]}, {}, r"`layers` = \[2, 3, 2\]: expected different numbers from 0"),
+        (LADDER | {"layers": [-1, 2]}, {}, r"`layers` = \[-1, 2\]: expected different numbers from 0"),
+        (LADDER | {"ladder_dim": 0}, {}, r"model\.ladder_dim: .*greater than or equal to 1"),
+        (LADDER | {"layer_dropout": 1.0}, {}, r"model\.layer_dropout: .*less than 1"),
+        (LADDER | {"input_dropout": -0.1}, {}, r"model\.input_dropout: .*greater than or equal to 0"),
+        (LADDER | {"pooling": "max"}, {}, r"model\.pooling: .*'mean_std'"),
+        (LADDER | {"pretrained": "panns.pth"}, {}, '`pretrained` is for a CNN, not for encoder = "ladder"'),
+        (LADDER, {"mixup": 0.2}, 'mixup are for CNNs, not for encoder = "ladder"'),
+        (MIX, {"spec_augment": True}, 'spec_augment .* for CNNs, not for encoder = "layer_mix"'),
+        (
+            CNN,
+            {"varied_copies": 1, "borrow_rooms": 0.5},
+            r"training\.varied_copies goes with encoder = ladder or layer",
+        ),
+        (CNN, {"centre_speakers": 0.5}, r"training\.centre_speakers goes with encoder = ladder or layer_mix"),
+        (CNN, {"swap_speakers": 0.5}, r"training\.swap_speakers goes with encoder = ladder or layer_mix"),
+        (LADDER, {"varied_copies": 2}, "give both or neither"),
+        (LADDER, {"borrow_rooms": 0.5}, "give both or neither"),
+        (LADDER, {"centre_speakers": 0.6, "swap_speakers": 0.5}, "expected a sum of at most 1"),
+        (LADDER, {"swap_speakers": 1.1}, r"training\.swap_speakers: .*less than or equal to 1"),
+        (LADDER, {"fit": "train+dev", "patience": 3}, '`patience` .* which fit = "train\\+dev" trains on'),
+        (CNN, {"fit": "all", "patience": 3}, '`patience` .* which fit = "all" trains on'),
+        (CNN, {"fit": "dev"}, r"training\.fit: .*'train', 'train\+dev' or 'all'"),
+    ],
+)
+def test_ladder_and_training_that_do_not_fit(model, training, message):
+    with pytest.raises(EmofuseError, match=message):
+        parse_recipe(tree(model=model, training=training), source="my.toml")
+
+
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
