@@ -34,10 +34,11 @@ class Outcomes:
         predictions: of each system (seeds, n) classes or numbers, or (seeds, n, K) probabilities for "ece"; of equally
             many seeds, the same seed at the same place.
         speakers: (n,) speakers; a row without one (None or NaN) stands alone.
-        labels: class names in order; needed for metrics of classes, which become numbers (-1 where missing).
+        labels: class names in order; needed for metrics of classes. Classes become numbers, -1 where missing.
 
     Raises:
-        ValueError: shapes that do not fit, a key twice, an unknown metric or class, classes without `labels`.
+        ValueError: shapes that do not fit, a key twice, an unknown metric or class, classes without `labels`, no
+            prediction of a class where there is a truth.
     """
 
     metric: Metric
@@ -49,16 +50,26 @@ class Outcomes:
 
     def __post_init__(self) -> None:
         halves(self.metric)
-        as_objects = {name: _array(getattr(self, name)) for name in ("keys", "truth", "speakers")}
-        predictions = {name: np.asarray(values) for name, values in self.predictions.items()}
+        truth, predictions = _array(self.truth), {name: np.asarray(values) for name, values in self.predictions.items()}
         if self.metric in CATEGORIES:
             if self.labels is None:
                 raise ValueError(f"{self.metric} needs labels, the class names in order")
-            as_objects["truth"] = class_numbers(as_objects["truth"], labels=self.labels)
             predictions = {name: self._numbers(name, values) for name, values in predictions.items()}
-        for name, values in {**as_objects, "predictions": predictions}.items():
+        numbers = class_numbers(truth, labels=self.labels) if self.of_classes else truth.astype(np.float64)
+        arrays = {"keys": _array(self.keys), "truth": numbers, "speakers": _array(self.speakers)}
+        for name, values in {**arrays, "predictions": predictions}.items():
             object.__setattr__(self, name, values)
         self._check()
+
+    @property
+    def of_classes(self) -> bool:
+        """Whether the truth is a class."""
+        return self.metric in CATEGORIES or self.metric == "ece"
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """(n,) rows that have a truth."""
+        return self.truth >= 0 if self.of_classes else ~np.isnan(self.truth)
 
     @property
     def systems(self) -> list[str]:
@@ -81,13 +92,13 @@ class Outcomes:
         """Statistics of each speaker (speakers, systems, seeds, S), whose sum has the score; and rows with a truth."""
         statistics = halves(self.metric).statistics
         systems = list(self.predictions.values())
-        present = statistics(self.truth, systems[0][0], self.labels).any(axis=1)
-        speakers = numbered(self.speakers[present])
+        known = self.known
+        truth, speakers = self.truth[known], numbered(self.speakers[known])
 
         def summed(prediction: NDArray[Any]) -> Floats:
-            rows = statistics(self.truth, prediction, self.labels)
+            rows = statistics(truth, prediction[known], self.labels)
             sums = np.zeros((speakers.max(initial=-1) + 1, rows.shape[1]))
-            np.add.at(sums, speakers, rows[present])
+            np.add.at(sums, speakers, rows)
             return sums
 
         sums = np.stack([[summed(prediction) for prediction in seeds] for seeds in systems])
@@ -112,6 +123,8 @@ class Outcomes:
             if values.ndim != dimensions or values.shape[:2] != first or values.shape[1] != n or not len(values):
                 expected = f"({first[0] or 'seeds'}, {n}{', classes' if dimensions == 3 else ''})"
                 raise ValueError(f"{name}: predictions of shape {values.shape}, expected {expected}")
+            if self.metric in CATEGORIES and (lacking := self.known & (values < 0).any(axis=0)).any():
+                raise ValueError(f"{name}: no prediction for {self.keys[lacking][0]}, which has a truth")
 
 
 def outcomes_of(
