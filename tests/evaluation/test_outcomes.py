@@ -53,6 +53,18 @@ def test_tables_that_differ(other, message):
         outcomes_of({"one": [table()], "two": [other]}, "uar", labels=LABELS)
 
 
+def test_other_numbers_of_seeds_and_metrics_that_do_not_fit_the_labels():
+    with pytest.raises(EmofuseError, match=r"different numbers of seeds \(one 2, two 1\)"):
+        outcomes_of({"one": [table(), table()], "two": [table()]}, "uar", labels=LABELS)
+    for none in ({}, {"one": []}):
+        with pytest.raises(EmofuseError, match="different numbers of seeds"):
+            outcomes_of(none, "uar", labels=LABELS)
+    with pytest.raises(ValueError, match="metric ccc with dimension None"):
+        outcomes_of({"one": [table()]}, "ccc")
+    with pytest.raises(ValueError, match="metric ece with dimension valence"):
+        outcomes_of({"one": [table()]}, "ece", dimension="valence")
+
+
 @pytest.mark.parametrize("metric", list(ADDITIVE))
 def test_sums_over_the_speakers_have_the_score_of_the_rows(metric):
     rng = np.random.default_rng(0)

@@ -144,18 +144,22 @@ def outcomes_of(
         dimension: "arousal", "valence" or "dominance", for metrics of numbers.
 
     Raises:
-        EmofuseError: the tables differ in their utterances, truths or speakers.
-        ValueError: as `Outcomes`.
+        EmofuseError: systems have different numbers of tables, or the tables differ in utterances, truths or speakers.
+        ValueError: a dimension for a metric of classes, or none for one of numbers; as `Outcomes`.
     """
+    if (dimension is None) != (metric in (*CATEGORIES, "ece")):
+        raise ValueError(f"metric {metric} with dimension {dimension}: give one for metrics of numbers, and only there")
+    counts = {name: len(seeds) for name, seeds in tables.items()}
+    if len(set(counts.values())) != 1 or 0 in counts.values():
+        each = ", ".join(f"{name} {count}" for name, count in counts.items()) or "no system"
+        raise EmofuseError(f"predictions of different numbers of seeds ({each}). Train every system with each.")
     truth_name = "truth" if dimension is None else f"true_{dimension}"
-    reference: pd.DataFrame | None = None
+    reference = next(iter(tables.values()))[0].set_index("key")
     predictions = {}
     for system, seeds in tables.items():
         found: list[NDArray[Any]] = []
         for number, table in enumerate(seeds):
             rows = table.set_index("key")
-            if reference is None:
-                reference = rows
             _same_rows(rows, reference, truth_name, f"{system}, table {number + 1}")
             rows = rows.loc[reference.index]
             if dimension is not None:
@@ -165,8 +169,6 @@ def outcomes_of(
             probabilities = rows[[f"probability_{k}" for k in range(classes)]].to_numpy()
             found.append(probabilities if metric == "ece" else probabilities.argmax(axis=1))
         predictions[system] = np.stack(found)
-    if reference is None:
-        raise ValueError("no table of predictions")
     return Outcomes(
         metric,
         keys=reference.index.to_numpy(),
