@@ -169,10 +169,6 @@ class ModelConfig(_Section):
     )
     layers: list[int] = Field([2, 3, 4, 5], min_length=1, description="ladder, layer_mix: hidden states; 0: the input")
     ladder_dim: int = Field(128, ge=1, description="ladder, layer_mix: width")
-    normalise: Literal["whiten", "standardise"] = Field(
-        "whiten",
-        description="ladder, layer_mix: states whitened so that voices, rooms and lines are shrunk, or standardised",
-    )
     layer_dropout: float = Field(0.0, ge=0, lt=1, description="ladder, layer_mix: chance that a layer is left out")
     input_dropout: float = Field(0.0, ge=0, lt=1, description="ladder, layer_mix: of the states, all steps alike")
     pooling: Literal["mean", "mean_std", "attention"] = Field("mean", description="ladder, layer_mix: over time")

@@ -8,7 +8,7 @@ import torch
 from emofuse.config import Fusion, ModelConfig, Operator
 from emofuse.errors import EmofuseError
 from emofuse.models.fusion import LateModel
-from emofuse.models.ladder import Ladder, LayerMix, Normalise, Pool, Pooling, StatesNorm
+from emofuse.models.ladder import Ladder, LayerMix, Pool, Pooling, StatesNorm
 from emofuse.models.ser import build_model
 
 K, DIM, STATE, LAYERS, BATCH, STEPS = 5, 12, 6, [1, 2, 4], 4, 9
@@ -180,7 +180,7 @@ def test_rungs_add_the_layers_up():
     states = torch.randn(2, 5, WIDTH)
     with torch.no_grad():
         top, _ = ladder.climb(states, None, lambda stage, x, valid: x)
-        layers = ladder.norm(states, None)
+        layers = ladder.norm(states, None).unflatten(2, (3, STATE))
         expected = sum(project(layers[:, :, i]) for i, project in enumerate(ladder.project))
     torch.testing.assert_close(top.squeeze(3).transpose(1, 2), expected)
     seen = []
@@ -195,7 +195,7 @@ def test_the_mix_weighs_the_layers():
     with torch.no_grad():
         mix.weights[:] = torch.tensor([0.0, 100.0, 0.0])
         top, _ = mix.climb(states, None, lambda stage, x, valid: x)
-        expected = mix.project(mix.norm(states, None)[:, :, 1])
+        expected = mix.project(mix.norm(states, None).unflatten(2, (3, STATE))[:, :, 1])
     torch.testing.assert_close(top.squeeze(3).transpose(1, 2), expected)
 
 
@@ -218,45 +218,27 @@ def test_pools_against_their_formulas(steps):
 
 
 def test_standardising_counts_no_padding():
-    norm = StatesNorm(1, 3, "standardise", dropout=0.0).train()
+    norm = StatesNorm(3, dropout=0.0).train()
     states = torch.randn(4, 20, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 5, 0.2]) + 7
     n = torch.tensor([20, 3, 11, 1])
     valid = torch.arange(20) < n.unsqueeze(1)
     padded = states.masked_fill(~valid.unsqueeze(2), 0.0)
-    found = norm(padded, n).squeeze(2)
+    found = norm(padded, n)
     assert (found[~valid] == 0).all()
     torch.testing.assert_close(found[valid].mean(dim=0), torch.zeros(3), atol=1e-4, rtol=0)
     torch.testing.assert_close(found[valid].std(dim=0, correction=0), torch.ones(3), atol=1e-3, rtol=0)
     torch.testing.assert_close(norm.norm.running_mean, 0.01 * states[valid].mean(dim=0))
     for _ in range(2000):
         norm(padded, n)
-    found = norm.eval()(padded, n).squeeze(2)
+    found = norm.eval()(padded, n)
     assert (found[~valid] == 0).all()
     torch.testing.assert_close(found[valid].mean(dim=0), torch.zeros(3), atol=1e-2, rtol=0)
     torch.testing.assert_close(found[valid].std(dim=0), torch.ones(3), atol=1e-2, rtol=0)
 
 
-def test_whitening_maps_each_layer_by_its_own_matrix():
-    norm = StatesNorm(2, 3, "whiten", dropout=0.0)
-    states = torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(0))
-    n = torch.tensor([5, 2])
-    valid = torch.arange(5) < n.unsqueeze(1)
-    untouched = norm(states, n)
-    torch.testing.assert_close(untouched.flatten(2)[valid], states[valid])
-    mean, matrix = torch.randn(2, 3), torch.randn(2, 3, 3)
-    norm.set_whitening(mean, matrix)
-    found = norm(states, n)
-    assert (found[~valid] == 0).all()
-    for layer in range(2):
-        expected = (states[..., 3 * layer : 3 * layer + 3] - mean[layer]) @ matrix[layer]
-        torch.testing.assert_close(found[:, :, layer][valid], expected[valid])
-    assert set(norm.state_dict()) == {"mean", "matrix"}
-
-
-@pytest.mark.parametrize("normalise", get_args(Normalise))
-def test_values_are_left_out_of_all_steps_alike(normalise):
-    norm = StatesNorm(2, 100, normalise, dropout=0.5).train()
-    found = norm(torch.randn(3, 10, 200), None).flatten(2)
+def test_values_are_left_out_of_all_steps_alike():
+    norm = StatesNorm(200, dropout=0.5).train()
+    found = norm(torch.randn(3, 10, 200), None)
     left_out = found == 0
     assert torch.equal(left_out.any(dim=1), left_out.all(dim=1))
     assert 0.3 < left_out.float().mean() < 0.7
@@ -275,7 +257,7 @@ def test_layers_are_left_out_of_training_clips_only(kind):
     with torch.no_grad():
         encoder.eval()
         assert len(top(encoder, states).round(decimals=3).unique(dim=0)) == 1
-        encoder.train()
+        encoder.train().norm.norm.eval()
         found = top(encoder, states)
     # 2^3 choices; a mix of no layers is that of all.
     assert len(found.round(decimals=3).unique(dim=0)) == {Ladder: 8, LayerMix: 7}[kind]
@@ -285,6 +267,7 @@ def test_layers_are_left_out_of_training_clips_only(kind):
 def test_layers_that_stay_are_larger_in_proportion():
     torch.manual_seed(0)
     ladder = Ladder(3, STATE, 8, layer_dropout=0.4).train()
+    ladder.norm.norm.eval()
     for project in ladder.project:
         torch.nn.init.ones_(project.weight)
         torch.nn.init.zeros_(project.bias)

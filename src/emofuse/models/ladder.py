@@ -19,56 +19,33 @@ from torch import Tensor, nn
 from emofuse.models.cnn import Act, mask_frames
 
 Pooling = Literal["mean", "mean_std", "attention"]
-Normalise = Literal["whiten", "standardise"]
 
 
 class StatesNorm(nn.Module):
-    """Brings the states of each layer to a common scale: standardised, or whitened by a map fitted beforehand.
+    """Every value of the states to mean 0 and variance 1 over the training data; padding does not count.
 
     Args:
-        n_layers: number of layers.
-        state_dim: size of a hidden state.
-        normalise: standardise: every value to mean 0 and variance 1 over the training data, where padding does not
-            count; whiten: by the map given to `set_whitening`, the identity at first.
+        dim: layers * size of a state.
         dropout: chance that a value is left out, of all steps of a clip alike: at single steps the mean over time would
             hardly notice.
     """
 
-    mean: Tensor
-    matrix: Tensor
-
-    def __init__(self, n_layers: int, state_dim: int, normalise: Normalise, dropout: float) -> None:
+    def __init__(self, dim: int, dropout: float) -> None:
         super().__init__()
-        self.n_layers, self.normalise = n_layers, normalise
-        if normalise == "standardise":
-            self.norm = nn.BatchNorm1d(n_layers * state_dim, affine=False, momentum=0.01)
-        else:
-            self.register_buffer("mean", torch.zeros(n_layers, state_dim))
-            self.register_buffer("matrix", torch.eye(state_dim).repeat(n_layers, 1, 1))
+        self.norm = nn.BatchNorm1d(dim, affine=False, momentum=0.01)
         self.dropout = nn.Dropout1d(dropout)
 
-    def set_whitening(self, mean: Tensor, matrix: Tensor) -> None:
-        """Take the map of each layer, x to (x - mean) @ matrix: (n_layers, state_dim) and (n_layers, dim, dim)."""
-        self.mean.copy_(mean)
-        self.matrix.copy_(matrix)
-
     def forward(self, states: Tensor, n_frames: Tensor | None) -> Tensor:
-        """Of states (batch, steps, n_layers * state_dim): (batch, steps, n_layers, state_dim), zero beyond n_frames."""
-        x = self._standardised(states, n_frames) if self.normalise == "standardise" else self._whitened(states)
-        x = self.dropout(x.transpose(1, 2)).transpose(1, 2)
-        if n_frames is not None:
-            valid = torch.arange(x.shape[1], device=x.device) < n_frames.unsqueeze(1)
-            x = x.masked_fill(~valid.unsqueeze(2), 0.0)
-        return x.unflatten(2, (self.n_layers, -1))
+        """States (batch, steps, dim), zero beyond n_frames."""
+        return self.dropout(self._normal(states, n_frames).transpose(1, 2)).transpose(1, 2)
 
-    def _whitened(self, states: Tensor) -> Tensor:
-        layers = states.unflatten(2, (self.n_layers, -1)) - self.mean
-        return torch.einsum("btld,lde->btle", layers, self.matrix).flatten(2)
-
-    def _standardised(self, states: Tensor, n_frames: Tensor | None) -> Tensor:
-        if n_frames is None or not self.training:
+    def _normal(self, states: Tensor, n_frames: Tensor | None) -> Tensor:
+        if n_frames is None:
             return self.norm(states.flatten(0, 1)).unflatten(0, states.shape[:2])
         valid = torch.arange(states.shape[1], device=states.device) < n_frames.unsqueeze(1)
+        if not self.training:
+            x = self.norm(states.flatten(0, 1)).unflatten(0, states.shape[:2])
+            return x.masked_fill(~valid.unsqueeze(2), 0.0)
         x = states.new_zeros(states.shape)
         x[valid] = self.norm(states[valid])
         return x
@@ -119,7 +96,6 @@ class Ladder(nn.Module):
         n_layers: number of layers.
         state_dim: size of a hidden state.
         dim: width of the ladder.
-        normalise: see `StatesNorm`.
         pooling: over time, at the top.
         layer_dropout: chance that a layer is left out of a training clip.
         input_dropout: chance that a value of the states is left out of all steps of a training clip.
@@ -136,7 +112,6 @@ class Ladder(nn.Module):
         state_dim: int,
         dim: int,
         *,
-        normalise: Normalise = "whiten",
         pooling: Pooling = "mean",
         layer_dropout: float = 0.0,
         input_dropout: float = 0.0,
@@ -144,7 +119,7 @@ class Ladder(nn.Module):
         super().__init__()
         self.n_layers, self.layer_dropout = n_layers, layer_dropout
         self.channels = (dim,) * n_layers
-        self.norm = StatesNorm(n_layers, state_dim, normalise, input_dropout)
+        self.norm = StatesNorm(n_layers * state_dim, input_dropout)
         self.project = nn.ModuleList(nn.Linear(state_dim, dim) for _ in range(n_layers))
         self.mix = nn.ModuleList(nn.Linear(dim, dim) for _ in range(n_layers))
         for mix in self.mix:
@@ -166,7 +141,7 @@ class Ladder(nn.Module):
             The map of the last rung (batch, dim, steps, 1), and n_frames, at least 1.
         """
         n_frames = _at_least_one(n_frames)
-        layers = self.norm(states, n_frames)
+        layers = self.norm(states, n_frames).unflatten(2, (self.n_layers, -1))
         keep = self._kept(layers)
         h = None
         for i, (project, mix) in enumerate(zip(self.project, self.mix, strict=True)):
@@ -207,7 +182,6 @@ class LayerMix(nn.Module):
         state_dim: int,
         dim: int,
         *,
-        normalise: Normalise = "whiten",
         pooling: Pooling = "mean",
         layer_dropout: float = 0.0,
         input_dropout: float = 0.0,
@@ -215,7 +189,7 @@ class LayerMix(nn.Module):
         super().__init__()
         self.n_layers, self.layer_dropout = n_layers, layer_dropout
         self.channels = (dim,)
-        self.norm = StatesNorm(n_layers, state_dim, normalise, input_dropout)
+        self.norm = StatesNorm(n_layers * state_dim, input_dropout)
         self.weights = nn.Parameter(torch.zeros(n_layers))
         self.project = nn.Linear(state_dim, dim)
         self.pooled = Pool(dim, pooling)
@@ -225,7 +199,7 @@ class LayerMix(nn.Module):
     def climb(self, states: Tensor, n_frames: Tensor | None, act: Act) -> tuple[Tensor, Tensor | None]:
         """The one stage (batch, dim, steps, 1), and n_frames, at least 1; before it `act` has none to act on."""
         n_frames = _at_least_one(n_frames)
-        layers = self.norm(states, n_frames)
+        layers = self.norm(states, n_frames).unflatten(2, (self.n_layers, -1))
         scores = self.weights.expand(layers.shape[0], -1)  # len() would fix the batch of the graph
         if self.training and self.layer_dropout:
             left_out = torch.rand(scores.shape, device=scores.device) < self.layer_dropout

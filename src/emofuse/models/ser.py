@@ -147,7 +147,6 @@ def build_encoder(config: ModelConfig, state_dim: int) -> CnnEncoder | Ladder | 
         len(config.layers),
         state_dim,
         config.ladder_dim,
-        normalise=config.normalise,
         pooling=config.pooling,
         layer_dropout=config.layer_dropout,
         input_dropout=config.input_dropout,

@@ -32,7 +32,6 @@ from emofuse.training.environment import environment
 from emofuse.training.module import SCORE, SerModule, predict_rows, score
 from emofuse.training.prepare import Prepared, prepare
 from emofuse.training.scores import part_metrics
-from emofuse.training.whitening import whiten
 
 for _name in ("lightning.pytorch", "lightning.fabric"):
     logging.getLogger(_name).setLevel(logging.WARNING)  # no tips and no banners between our own lines
@@ -162,8 +161,6 @@ def _fit(recipe: Recipe, run: Path, prepared: Prepared) -> torch.nn.Module:
     model = build_model(recipe.model, len(recipe.data.labels.names), text_dim, state_dim, pretrained=True)
     if config.channels_last:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if prepared.audio and recipe.model.normalise == "whiten":
-        whiten(model, prepared.parts["train"])
     module = SerModule(model, recipe, prepared.parts["train"], prepared.parts["dev"])
     best = ModelCheckpoint(run / "checkpoints", "best", monitor=SCORE, mode="max", enable_version_counter=False)
     newest = ModelCheckpoint(run / "checkpoints", "last", enable_version_counter=False)
