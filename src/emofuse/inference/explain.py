@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emofuse.audio import SAMPLE_RATE
 from emofuse.errors import EmofuseError
 from emofuse.inference.formats import rounded
 
@@ -180,8 +181,8 @@ def explain_segment(network: Network, heard: Heard, *, target: str | None = None
     words = (prediction.text or "").split() if "text" in prediction.used else []
     text = network.embedding(prediction.text or "") if words else None
     baselines, stretches, read = {}, [], []
-    if frames is not None:
-        start, end = prediction.start or 0.0, prediction.end or 0.0
+    if frames is not None and heard.samples is not None:
+        start, end = ((prediction.start or 0.0) + sample / SAMPLE_RATE for sample in network.span(heard.samples))
         cuts = _cuts(len(frames), end - start)
         times = np.interp(cuts, [0, len(frames)], [start, end]).tolist()
         ways = [_of_stretch(frames, *cut) for cut in pairwise(cuts)]
