@@ -148,7 +148,6 @@ class TextConfig(_Section):
     """The summary embedding."""
 
     encoder: str = Field("minilm", description="minilm, or the hub name or folder of any BERT-family model")
-    input_dropout: float = Field(0.0, ge=0, lt=1, description="ladder, layer_mix: of the states, all steps alike")
     pooling: Literal["mean", "cls"] = "mean"
     column: str = Field("text", description="transcripts: text, or human_text where ASR wrote text")
     min_confidence: float = Field(0.0, ge=0, le=1, description="ASR transcripts below it count as absent")
