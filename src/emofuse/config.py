@@ -161,6 +161,7 @@ class ModelConfig(_Section):
     encoder: Literal["cnn6", "cnn10", "cnn14", "ladder", "layer_mix"] = Field(
         "cnn14", description="a CNN on log-Mel; or a ladder, or a learned mix, of a frozen speech encoder's layers"
     )
+    members: int = Field(1, ge=1, description="networks that start differently, trained each for itself and averaged")
     width: float = Field(1.0, gt=0, le=2, description="cnn: factor on the number of channels")
     speech_encoder: str = Field(
         "whisper-base",
