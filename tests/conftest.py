@@ -18,6 +18,14 @@ LABELS = ["neutral", "happiness", "sadness", "anger"]
 
 
 @pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """Folder of the real corpora; skips where there is none."""
+    if not (named := os.environ.get("EMOFUSE_DATA")):
+        pytest.skip("EMOFUSE_DATA is not set")
+    return Path(named)
+
+
+@pytest.fixture(scope="session")
 def small_model():
     """Multistage fusion with both heads, in evaluation mode, with random weights."""
     import torch

@@ -5,7 +5,7 @@ import pytest
 
 from emofuse.files import read_json, write_json
 from emofuse.inference import bundle as bundle_module
-from emofuse.inference.bundle import Bundle, BundleError, default_bundle
+from emofuse.inference.bundle import FORMAT_VERSION, Bundle, BundleError, default_bundle
 from emofuse.inference.card import licence_of, model_card
 
 
@@ -34,9 +34,10 @@ def test_wrong_hash(copy):
         Bundle.load(copy)
 
 
-def test_newer_format(copy):
-    change(copy, format_version=2, something_new=1)
-    with pytest.raises(BundleError, match="made by a newer emofuse"):
+@pytest.mark.parametrize(("step", "message"), [(1, "made by a newer emofuse"), (-1, "made by an older emofuse")])
+def test_other_formats(copy, step, message):
+    change(copy, format_version=FORMAT_VERSION + step, something_new=1)
+    with pytest.raises(BundleError, match=message):
         Bundle.load(copy)
 
 
