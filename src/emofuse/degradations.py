@@ -8,7 +8,7 @@ scale -1..1; what comes out may be float64 and may go past full scale.
 from __future__ import annotations
 
 import io
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import soundfile
@@ -46,10 +46,17 @@ def in_room(samples: Samples, white: Samples, *, rt60: float, below: float) -> S
     return fftconvolve(samples, tail)[: len(samples)]
 
 
-def coloured(white: Samples, slope: float) -> Samples:
-    """White noise (n,) made to fall by `slope` times 6 dB an octave in power: 0 white, 0.5 pink, 1 brown."""
+def coloured(white: Samples, slope: float, *, flat_below: float = 0.0) -> Samples:
+    """White noise (n,) made to fall by `slope` times 6 dB an octave in power: 0 white, 0.5 pink, 1 brown.
+
+    Args:
+        white: white noise, (n,).
+        slope: of the amplitude, 0 or more.
+        flat_below: in Hz; half of pink noise would lie below 50 Hz, where nobody hears it.
+    """
     spectrum = np.fft.rfft(white)
-    spectrum *= np.maximum(np.arange(len(spectrum)), 1) ** -slope
+    lowest = max(1.0, flat_below * len(white) / SAMPLE_RATE)
+    spectrum *= np.maximum(np.arange(len(spectrum)), lowest) ** -slope
     return np.fft.irfft(spectrum, len(white))
 
 
@@ -89,7 +96,7 @@ def through_codec(samples: Samples, codec: Literal["mp3", "opus"], kbps: float) 
     name, container, layout = _ENCODERS[codec]
     file = io.BytesIO()
     with av.open(file, "w", format=container) as out:
-        stream = out.add_stream(name, rate=SAMPLE_RATE, layout="mono")
+        stream: Any = out.add_stream(name, rate=SAMPLE_RATE, layout="mono")
         stream.bit_rate = round(kbps * 1000)
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[None], np.float32), layout, "mono")
         frame.sample_rate = SAMPLE_RATE

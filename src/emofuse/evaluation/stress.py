@@ -8,9 +8,9 @@ a table see the same noise.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,10 @@ from tqdm import tqdm
 from emofuse.audio import AudioError, check_samples
 from emofuse.console import as_text
 from emofuse.corpora.labels import DIMENSIONS
+from emofuse.corpora.table import texts_of
 from emofuse.errors import EmofuseError
 from emofuse.evaluation.intervals import Metric, bootstrap_interval, paired_difference
-from emofuse.evaluation.stress_conditions import Condition, Utterance, conditions_of
+from emofuse.evaluation.stress_conditions import CONDITIONS, Condition, Utterance, conditions_of
 from emofuse.evaluation.stress_rows import Rows, balanced_sample
 from emofuse.files import atomic, write_json, write_text
 from emofuse.inference.bundle import Bundle
@@ -105,16 +106,15 @@ def stress(
     table = _labelled(table, models, column).sort_values("key").reset_index(drop=True)
     sample = balanced_sample(table, rows, column=column, seed=seed)
     systems = {name: _System(bundle, threads) for name, bundle in models.items()}
-    given = Rows(table, seed)
+    given, categories = Rows(table, seed), texts_of(table[column])
     found: list[dict[str, Any]] = []
     for row in tqdm(sample.index, desc="stress", leave=False, disable=None):
         utterance = given.utterance(row)
         known = {name: table.at[row, name] for name in ("key", "speaker")}
         known |= {f"true_{name}": table.at[row, name] for name in DIMENSIONS}
-        for name, system in systems.items():
-            category = system.labels.get(table.at[row, column], -1)
-            for outcome in _outcomes(system, utterance, chosen, given):
-                found.append({"system": name, **outcome, **known, "truth": category})
+        truth = {name: system.labels.get(categories[row] or "", -1) for name, system in systems.items()}
+        for outcome in _outcomes(systems, utterance, chosen, given):
+            found.append({**outcome, **known, "truth": truth[outcome["system"]]})
     if not found:
         raise EmofuseError("no row has what the models read. See that the table has audio, or text in their languages.")
     predictions = pd.DataFrame(found)
@@ -133,7 +133,10 @@ def stress(
             if (predictions["condition"] == name).any()
         },
     }
-    return Stress(score(predictions, labels), predictions, facts)
+    scores = score(predictions, labels)
+    if scores.empty:
+        raise EmofuseError("no condition applies to these rows and models: nothing was stressed.")
+    return Stress(scores, predictions, facts)
 
 
 def score(predictions: pd.DataFrame, labels: Mapping[str, Sequence[str]]) -> pd.DataFrame:
@@ -142,7 +145,8 @@ def score(predictions: pd.DataFrame, labels: Mapping[str, Sequence[str]]) -> pd.
     for system, own in predictions.groupby("system", sort=False):
         clean = own[own["condition"] == CLEAN].set_index("key", drop=False)
         names = list(labels[str(system)])
-        for condition, stressed in own[own["condition"] != CLEAN].groupby("condition", sort=False):
+        for condition in [name for name in CONDITIONS if (own["condition"] == name).any()]:
+            stressed = own[own["condition"] == condition]
             head = {"system": system, "condition": condition}
             keys = dict.fromkeys(stressed["key"])
             scores += [{**head, "level": np.nan, **one} for one in _scores(clean.loc[list(keys)], names)]
@@ -158,23 +162,28 @@ def render(scores: pd.DataFrame) -> str:
 
     metric = "uar" if (scores["metric"] == "uar").any() else scores["metric"].iloc[0]
     table = Table("condition", "level", "system", metric, "95 % interval", "n", "change", "95 % interval", box=None)
-    for row in scores[scores["metric"] == metric].itertuples():
-        clean = np.isnan(row.level)
-        change = ("", "") if clean else (f"{row.change:+.3f}", f"{row.change_low:+.3f} .. {row.change_high:+.3f}")
-        level = "as it is" if clean else f"{row.level:g}"
-        interval = f"{row.low:.3f} .. {row.high:.3f}"
-        table.add_row(row.condition, level, row.system, f"{row.value:.3f}", interval, str(row.n), *change)
+    for row in scores[scores["metric"] == metric].to_dict("records"):
+        clean = np.isnan(row["level"])
+        table.add_row(
+            str(row["condition"]),
+            "as it is" if clean else f"{row['level']:g}",
+            str(row["system"]),
+            f"{row['value']:.3f}",
+            f"{row['low']:.3f} .. {row['high']:.3f}",
+            str(row["n"]),
+            "" if clean else f"{row['change']:+.3f}",
+            "" if clean else f"{row['change_low']:+.3f} .. {row['change_high']:+.3f}",
+        )
     return as_text(table, width=140)
 
 
 def _scores(rows: pd.DataFrame, labels: list[str], clean: pd.DataFrame | None = None) -> Iterator[dict[str, Any]]:
-    answered = rows["confidence"].notna() | rows[list(DIMENSIONS)].notna().any(axis=1)
-    answered = answered.to_numpy()
+    answered = (rows["confidence"].notna() | rows[list(DIMENSIONS)].notna().any(axis=1)).to_numpy()
     speakers = rows["speaker"].to_numpy()[answered]
     refused = int((~answered).sum())
     before = {} if clean is None else _measured(clean[answered], labels)
     for name, (metric, truth, found) in _measured(rows[answered], labels).items():
-        classes = labels if metric == "uar" else None
+        classes = labels if metric in ("uar", "ece") else None
         value = bootstrap_interval(metric, truth, found, speakers, labels=classes, seed=0)
         one = {"metric": name, "value": value.value, "low": value.low, "high": value.high, "n": value.n}
         one |= {"refused": refused, "change": np.nan, "change_low": np.nan, "change_high": np.nan, "p": np.nan}
@@ -190,6 +199,7 @@ def _measured(rows: pd.DataFrame, labels: list[str]) -> dict[str, _Scored]:
     if labels and (rows["truth"] >= 0).any():
         probabilities = rows[[f"probability_{i}" for i in range(len(labels))]].to_numpy(float)
         measured["uar"] = ("uar", rows["truth"].to_numpy(), probabilities.argmax(axis=1))
+        measured["ece"] = ("ece", rows["truth"].to_numpy(), probabilities)
     for name in DIMENSIONS:
         if rows[name].notna().any() and rows[f"true_{name}"].notna().any():
             measured[f"ccc_{name}"] = ("ccc", rows[f"true_{name}"].to_numpy(float), rows[name].to_numpy(float))
@@ -201,26 +211,25 @@ def _measured(rows: pd.DataFrame, labels: list[str]) -> dict[str, _Scored]:
 
 
 def _outcomes(
-    system: _System, utterance: Utterance, conditions: Mapping[str, Condition], given: Rows
+    systems: Mapping[str, _System], utterance: Utterance, conditions: Mapping[str, Condition], given: Rows
 ) -> Iterator[dict[str, Any]]:
-    """What the model says of an utterance as it is, and at every level of the conditions that concern both."""
-    readable = system.knows(utterance.language)
-    heard = system.hear(utterance.samples)
-    if (answer := system.answer(heard, utterance.text if readable else None)) is None:
-        return
-    yield {"condition": CLEAN, "level": np.nan, **_columns(answer)}
-    for name, condition in conditions.items():
-        concerned = set(condition.reads) <= set(system.bundle.reads) and condition.applies(utterance)
-        if not concerned or not (readable or "text" not in condition.reads):
-            continue
-        for level in condition.levels:
-            changed = condition.change(utterance, level, given.chance(name, utterance.key))
-            try:
-                frames = heard if changed.samples is utterance.samples else system.hear(changed.samples)
-            except AudioError:  # silent or too short now
-                frames, changed = None, Utterance(utterance.key)
-            found = system.answer(frames, changed.text if readable else None)
-            yield {"condition": name, "level": level, **_columns(found)}
+    """What the models say of an utterance as it is, and at every level of the conditions that concern it and them."""
+    heard = {name: system.hear(utterance.samples) for name, system in systems.items()}
+    clean = {name: system.answer(heard[name], utterance) for name, system in systems.items()}
+    answering = {name: systems[name] for name, answer in clean.items() if answer is not None}
+    for name in answering:
+        yield {"system": name, "condition": CLEAN, "level": np.nan, **_columns(clean[name])}
+    for condition, about in conditions.items():
+        concerned = {name: one for name, one in answering.items() if one.concerned(about, utterance)}
+        for level in about.levels if concerned else ():
+            changed = about.change(utterance, level, given.chance(condition, utterance.key))
+            for name, system in concerned.items():
+                try:
+                    same = changed.samples is utterance.samples
+                    answer = system.answer(heard[name] if same else system.hear(changed.samples), changed)
+                except AudioError:  # silent or too short now
+                    answer = None
+                yield {"system": name, "condition": condition, "level": level, **_columns(answer)}
 
 
 def _columns(answer: Answer | None) -> dict[str, Any]:
@@ -243,11 +252,16 @@ class _System:
         self.bundle = bundle
         self.labels = {name: i for i, name in enumerate(bundle.labels)}
         self._network = Network(bundle, threads)
-        self._embedding = functools.lru_cache(maxsize=4096)(self._network.embedding)
+        self._embedding = lru_cache(maxsize=4096)(self._network.embedding)
 
-    def knows(self, language: str | None) -> bool:
-        """Whether it reads texts in a language; those of no known language it is given, too."""
-        return language is None or language in self.bundle.text_languages
+    def concerned(self, condition: Condition, utterance: Utterance) -> bool:
+        """Whether it reads what the condition changes, and the utterance has that."""
+        reads = set(condition.reads) <= set(self.bundle.reads)
+        return reads and condition.applies(utterance) and ("text" not in condition.reads or self._knows(utterance))
+
+    def _knows(self, utterance: Utterance) -> bool:
+        """Whether it reads the utterance's language; an unknown one it is given, too."""
+        return utterance.language is None or utterance.language in self.bundle.text_languages
 
     def hear(self, samples: np.ndarray | None) -> np.ndarray | None:
         """Frames; None where there is nothing to hear or the model does not listen.
@@ -261,12 +275,12 @@ class _System:
         check_samples(samples, "stressed samples")
         return self._network.frames(samples)
 
-    def answer(self, frames: np.ndarray | None, text: str | None) -> Answer | None:
-        """None where the model can do nothing with what there is."""
-        read = text and "text" in self.bundle.reads
-        if frames is None and not (read and self.bundle.reads_text_alone):
+    def answer(self, frames: np.ndarray | None, utterance: Utterance) -> Answer | None:
+        """The answer to frames and the utterance's text; None where it can do nothing with what there is."""
+        text = utterance.text if "text" in self.bundle.reads and self._knows(utterance) else None
+        if frames is None and not (text and self.bundle.reads_text_alone):
             return None
-        return self._network.answer(frames, self._embedding(text or "") if read else None)
+        return self._network.answer(frames, self._embedding(text) if text else None)
 
 
 def _labelled(table: pd.DataFrame, models: Mapping[str, Bundle], column: str) -> pd.DataFrame:

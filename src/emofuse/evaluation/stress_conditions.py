@@ -88,7 +88,7 @@ def _sound(axis: str, levels: tuple[float, ...], change: Callable[[Samples, floa
 
 def _noise(slope: float) -> Callable[[Samples, float, Generator], Samples]:
     def change(samples: Samples, snr: float, rng: Generator) -> Samples:
-        noise = degradations.coloured(rng.standard_normal(len(samples)), slope)
+        noise = degradations.coloured(rng.standard_normal(len(samples)), slope, flat_below=50)
         return degradations.with_noise(samples, noise, snr)
 
     return change

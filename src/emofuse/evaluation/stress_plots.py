@@ -53,7 +53,7 @@ def save_curves(scores: pd.DataFrame, metric: str, path: Path) -> Path:
     for ax in axes[panels:]:
         ax.set_axis_off()
     for ax in axes[:panels:columns]:
-        ax.set_ylabel(metric.replace("_", " "))
+        ax.set_ylabel(metric.replace("_", " ").replace("uar", "UAR").replace("ece", "ECE").replace("ccc", "CCC"))
     handles, labels = _legend(systems)
     figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 5), frameon=False)
     with atomic(path) as temporary:
@@ -82,12 +82,12 @@ def _points(ax: Axes, scores: pd.DataFrame, conditions: list[str], systems: dict
         for place, condition in enumerate(conditions):
             own = scores[(scores["system"] == system) & (scores["condition"] == condition)]
             x = place + shift
-            for row in own.itertuples():
-                if np.isnan(row.level):
-                    ax.hlines(row.value, x - 0.2, x + 0.2, color=colour, linestyle="--", linewidth=1)
+            for row in own.to_dict("records"):
+                if np.isnan(row["level"]):
+                    ax.hlines(row["value"], x - 0.2, x + 0.2, color=colour, linestyle="--", linewidth=1)
                 else:
-                    ax.vlines(x, row.low, row.high, color=colour, linewidth=1.5)
-                    ax.plot(x, row.value, "o", color=colour, markersize=4.5)
+                    ax.vlines(x, row["low"], row["high"], color=colour, linewidth=1.5)
+                    ax.plot(x, row["value"], "o", color=colour, markersize=4.5)
     names = [f"{name.replace('_', ' ')}\n(n = {_n(scores[scores['condition'] == name])})" for name in conditions]
     ax.set_xticks(range(len(conditions)), names, fontsize=7.5)
     ax.margins(x=0.12)

@@ -21,7 +21,7 @@ VOICES = 6  # of babble
 
 
 def balanced_sample(table: pd.DataFrame, rows: int | None, *, column: str = "emotion", seed: int = 0) -> pd.DataFrame:
-    """At most so many rows, each drawn from the label with the fewest so far, and there from the rarest speaker.
+    """At most so many rows, each from the label with the fewest so far, and there from the speaker with the fewest.
 
     Args:
         table: with columns key, speaker and `column`; its order is of no matter.
@@ -36,14 +36,16 @@ def balanced_sample(table: pd.DataFrame, rows: int | None, *, column: str = "emo
         return table
     waiting: dict[tuple[str, str], list[Any]] = {}
     groups = zip(texts_of(table[column]), texts_of(table["speaker"]), table["key"], table.index, strict=True)
-    for label, speaker, _, row in sorted(groups, key=lambda group: zlib.crc32(f"{seed}\n{group[2]}".encode())):
+    drawn = sorted(groups, key=lambda group: (zlib.crc32(f"{seed}\n{group[2]}".encode()), group[2]))
+    for label, speaker, _, row in drawn:
         waiting.setdefault((label or "", speaker or ""), []).append(row)
-    labels, speakers = Counter[str](), Counter[str]()
+    labels, pairs, speakers = Counter[str](), Counter[tuple[str, str]](), Counter[str]()
     chosen: list[Any] = []
     while len(chosen) < rows:
-        group = min(waiting, key=lambda pair: (labels[pair[0]], speakers[pair[1]]))  # of equals the first drawn
+        group = min(waiting, key=lambda pair: (labels[pair[0]], pairs[pair], speakers[pair[1]]))  # of equals the first
         chosen.append(waiting[group].pop(0))
         labels[group[0]] += 1
+        pairs[group] += 1
         speakers[group[1]] += 1
         if not waiting[group]:
             del waiting[group]
@@ -126,7 +128,7 @@ class Rows:
         audible = [other for other, clip in enumerate(self._clips) if clip[0] is not None and other != row]
         own = self._speakers[row]
         strangers = [other for other in audible if self._speakers[other] is None or self._speakers[other] != own]
-        return np.array(strangers or audible, int)
+        return np.array(sorted(strangers or audible, key=self._keys.__getitem__), int)
 
     def _babble(self, row: int, n: int) -> Callable[[], np.ndarray] | None:
         """Six voices (or as many as there are), equally loud, each from anywhere in its clip on, again and again."""
