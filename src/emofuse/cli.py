@@ -148,7 +148,10 @@ def export(
 
 @app.command()
 def stress(
-    models: Annotated[list[Path], typer.Argument(metavar="MODEL...", help="Bundles or run folders, to be compared.")],
+    models: Annotated[
+        list[Path],
+        typer.Argument(metavar="MODEL...", help="Runs (or folders of train --folds) or bundles, to be compared."),
+    ],
     table: Annotated[
         Path | None,
         typer.Option(help="Table of utterances that no MODEL was trained on; default: the test rows of the runs."),
@@ -160,7 +163,7 @@ def stress(
         str | None,
         typer.Option(metavar="NAME,NAME...", help="Such as white_noise,telephone,wer; default: all that apply."),
     ] = None,
-    rows: Annotated[int | None, typer.Option(min=1, help="A sample of so many, balanced; default: all.")] = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="A sample of so many (of each fold), balanced.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the sample and of all noise.")] = 0,
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="For tables and pictures.")] = Path("stress"),
     data: Annotated[Path | None, typer.Option(help="Folder of the corpora of runs; default: EMOFUSE_DATA.")] = None,
@@ -170,14 +173,14 @@ def stress(
     from emofuse.evaluation import stress_models
     from emofuse.evaluation.stress_conditions import conditions_of
 
-    names = conditions and [name.strip() for name in conditions.split(",")]
-    conditions_of(names or None)  # an error in them is told before the models are opened
+    names = [name.strip() for name in conditions.split(",")] if conditions else None
+    conditions_of(names)  # an error in them is told before the models are opened
     if table is None:
-        chosen, column = stress_models.rows_of_runs(models, data)
+        found = stress_models.stress_runs(models, data, conditions=names, rows=rows, seed=seed)
     else:
         chosen = stress_models.rows_of_table(table, split, fold=fold)
-    with stress_models.opened(models) as bundles:
-        found = stressing.stress(bundles, chosen, conditions=names or None, rows=rows, column=column, seed=seed)
+        with stress_models.opened(models) as bundles:
+            found = stressing.stress(bundles, chosen, conditions=names, rows=rows, column=column, seed=seed)
     typer.echo(stressing.render(found.scores), nl=False)
     for path in found.save(out):
         typer.echo(path)

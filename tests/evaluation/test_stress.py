@@ -269,6 +269,24 @@ def test_rows_that_a_condition_leaves_out_or_a_model_refuses():
     assert after["change"] == pytest.approx(0.5)  # rows w and y: before, one of two was right
 
 
+def test_a_row_counts_once():
+    clean, noisy = predicted("clean", np.nan, [1, 1, 1, 1]), predicted("babble", 0.0, [1, 0, 1, 0])
+    with pytest.raises(ValueError, match="same row"):
+        score(pd.concat([clean, noisy, noisy]), {"m": ["no", "yes"]})
+
+
+def test_folds_as_one(bundle, table):
+    folds = [stress({"small": bundle}, rows, conditions=["gain"], threads=1) for rows in (table[:2], table[2:])]
+    whole = stress({"small": bundle}, table, conditions=["gain"], threads=1)
+    found = module.pooled(folds)
+    pd.testing.assert_frame_equal(found.scores, whole.scores)
+    assert found.facts["rows"] == 4 and len(found.facts["models"]["small"]["sha256"]) == 2
+    with pytest.raises(ValueError, match="same systems"):
+        module.pooled([folds[0], stress({"other": bundle}, table[2:], conditions=["gain"], threads=1)])
+    with pytest.raises(ValueError, match="same row"):
+        module.pooled([folds[0], folds[0]])
+
+
 # The whole
 
 

@@ -1,5 +1,6 @@
 """What a stress test runs on."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +10,9 @@ from emofuse.config import SplitConfig, dump_toml, load_recipe
 from emofuse.corpora.splits import freeze
 from emofuse.corpora.table import make_table, write_table
 from emofuse.errors import EmofuseError
-from emofuse.evaluation.stress_models import opened, rows_of_runs, rows_of_table
+from emofuse.evaluation.stress_models import opened, rows_of_runs, rows_of_table, stress_runs
+from emofuse.inference.bundle import Bundle
+from emofuse.training.prepare import LABEL
 
 TOY = Path(__file__).parents[2] / "recipes" / "toy.toml"
 
@@ -49,13 +52,43 @@ def test_a_table_or_the_test_part_of_a_fold(table, tmp_path):
 def test_runs_are_tested_on_their_own_test_rows(tmp_path):
     one, same = (run_folder(tmp_path / name) for name in ("one", "same"))
     other = run_folder(tmp_path / "other", "data.corpora.0.split.seed=5")
-    rows, column = rows_of_runs([one, same], tmp_path)
-    assert rows["speaker"].nunique() == 2 and set(rows[column]) == {"neutral", "happiness", "sadness", "anger"}
+    rows = rows_of_runs([one, same], tmp_path)
+    assert rows["speaker"].nunique() == 2 and set(rows[LABEL]) == {"neutral", "happiness", "sadness", "anger"}
     with pytest.raises(EmofuseError, match="different rows"):
         rows_of_runs([one, other], tmp_path)
     fitted = run_folder(tmp_path / "fitted", "training.fit=all")
     with pytest.raises(EmofuseError, match="trained on its test rows"):
         rows_of_runs([fitted], tmp_path)
+
+
+def test_systems_with_unequal_folds(tmp_path):
+    for name in ("one", "two/fold-0", "two/fold-1"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        run_folder(tmp_path / name)
+    with pytest.raises(EmofuseError, match="one 1, two 2"):
+        stress_runs([tmp_path / "one", tmp_path / "two"], tmp_path)
+
+
+def test_folds_are_put_together_each_row_by_the_run_of_its_fold(bundle_folder, tmp_path, monkeypatch):
+    """Folds are counted as numbers; the bundle stands for every run."""
+    for fold in (0, 1, 10):
+        split = {"rule": "k_fold", "k": 3, "fold": fold % 8}
+        (tmp_path / "system").mkdir(exist_ok=True)
+        run_folder(tmp_path / "system" / f"fold-{fold}", f"data.corpora.0.split={json.dumps(split).replace(':', '=')}")
+    exported = []
+
+    def export_run(run, out):
+        exported.append(run.name)
+        return Bundle.load(bundle_folder)
+
+    monkeypatch.setattr("emofuse.inference.export.export_run", export_run)
+    found = stress_runs([tmp_path / "system"], tmp_path, conditions=["no_text"], rows=4)
+    assert exported == ["fold-0", "fold-1", "fold-10"]
+    clean = found.predictions[found.predictions["condition"] == "clean"]
+    assert len(clean) == found.facts["rows"] == 12 and clean["key"].is_unique
+    assert clean["speaker"].nunique() == 6
+    spoken_and_said = found.predictions["condition"].eq("no_text").sum()
+    assert spoken_and_said > 4 and (found.scores[found.scores["metric"] == "confidence"]["n"] == spoken_and_said).all()
 
 
 def test_a_bundle_needs_a_table(bundle_folder, command_line):

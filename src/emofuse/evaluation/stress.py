@@ -120,9 +120,11 @@ def stress(
     predictions = pd.DataFrame(found)
     if conditions is not None and (idle := [name for name in chosen if not (predictions["condition"] == name).any()]):
         raise EmofuseError(f"condition {idle[0]!r} applies to no row: {_needs(idle[0], chosen[idle[0]])}")
-    labels = {name: bundle.labels for name, bundle in models.items()}
     facts = {
-        "models": {name: {"name": bundle.name, "sha256": bundle.model_sha256} for name, bundle in models.items()},
+        "models": {
+            name: {"name": bundle.name, "labels": bundle.labels, "sha256": [bundle.model_sha256]}
+            for name, bundle in models.items()
+        },
         "rows": len(sample),
         "of": len(table),
         "seed": seed,
@@ -133,14 +135,38 @@ def stress(
             if (predictions["condition"] == name).any()
         },
     }
-    scores = score(predictions, labels)
+    scores = score(predictions, {name: bundle.labels for name, bundle in models.items()})
     if scores.empty:
         raise EmofuseError("no condition applies to these rows and models: nothing was stressed.")
     return Stress(scores, predictions, facts)
 
 
+def pooled(folds: Sequence[Stress]) -> Stress:
+    """Stress tests of the same systems with the same conditions on different rows, such as folds, as one.
+
+    Raises:
+        ValueError: no fold, other systems or labels, or a row that stands in two.
+    """
+    labels = [{name: model["labels"] for name, model in fold.facts["models"].items()} for fold in folds]
+    if not folds or any(own != labels[0] for own in labels):
+        raise ValueError("expected stress tests of the same systems with the same labels")
+    predictions = pd.concat([fold.predictions for fold in folds], ignore_index=True)
+    facts = {**folds[0].facts, **{name: sum(fold.facts[name] for fold in folds) for name in ("rows", "of")}}
+    facts["models"] = {
+        name: {**model, "sha256": [one for fold in folds for one in fold.facts["models"][name]["sha256"]]}
+        for name, model in facts["models"].items()
+    }
+    return Stress(score(predictions, labels[0]), predictions, facts)
+
+
 def score(predictions: pd.DataFrame, labels: Mapping[str, Sequence[str]]) -> pd.DataFrame:
-    """The `scores` of a `Stress` from its predictions; `labels` are the categories of each system."""
+    """The `scores` of a `Stress` from its predictions; `labels` are the categories of each system.
+
+    Raises:
+        ValueError: a row stands twice.
+    """
+    if predictions.duplicated(["system", "condition", "level", "key"]).any():
+        raise ValueError("a system has several predictions for the same row, condition and level")
     scores: list[dict[str, Any]] = []
     for system, own in predictions.groupby("system", sort=False):
         clean = own[own["condition"] == CLEAN].set_index("key", drop=False)

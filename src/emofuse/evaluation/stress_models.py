@@ -6,14 +6,15 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from emofuse.config import SplitConfig, load_recipe
+from emofuse.corpora.splits import make_split
+from emofuse.corpora.table import read_table
 from emofuse.errors import EmofuseError
+from emofuse.evaluation.stress import Stress, pooled, stress
 from emofuse.inference.bundle import FACTS_FILE, Bundle
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 RECIPE_FILE = "recipe.toml"
 
@@ -48,9 +49,6 @@ def rows_of_table(table: Path, split: Path | None = None, *, fold: int = 0) -> p
     Raises:
         EmofuseError: one of them cannot be read, or the split is not of this table.
     """
-    from emofuse.corpora.splits import make_split
-    from emofuse.corpora.table import read_table
-
     df = read_table(table)
     if split is None:
         return df
@@ -58,35 +56,82 @@ def rows_of_table(table: Path, split: Path | None = None, *, fold: int = 0) -> p
     return df[df["key"].isin(make_split(df, config).test)].reset_index(drop=True)
 
 
-def rows_of_runs(models: Sequence[Path], data: Path | None = None) -> tuple[pd.DataFrame, str]:
-    """The rows that all these runs tested on, and the column with their categories.
+def stress_runs(
+    models: Sequence[Path],
+    data: Path | None = None,
+    *,
+    conditions: Sequence[str] | None = None,
+    rows: int | None = None,
+    seed: int = 0,
+) -> Stress:
+    """Stress runs on their own test rows; those of all folds are put together, each tested by the run of its fold.
 
     Args:
-        models: run folders.
+        models: run folders, or folders of `emofuse train --folds`, all with as many folds. A row that several folds
+            test counts in the first.
+        data: folder that relative corpus roots start from.
+        conditions: as for `stress`.
+        rows: at most so many of each fold.
+        seed: as for `stress`.
+
+    Raises:
+        EmofuseError: a folder is no run, was trained on its test rows, or the runs of a fold have different ones; and
+            what `stress` raises.
+    """
+    from emofuse.training.prepare import LABEL
+
+    systems = {name: _runs_of(folder) for name, folder in zip(_names(models), models, strict=True)}
+    if len({len(runs) for runs in systems.values()}) > 1:
+        counts = ", ".join(f"{name} {len(runs)}" for name, runs in systems.items())
+        raise EmofuseError(f"the models differ in their number of folds ({counts}). Stress them one by one.")
+    folds: list[Stress] = []
+    tested: set[str] = set()
+    for runs in zip(*systems.values(), strict=True):
+        table = rows_of_runs(runs, data)
+        table = table[~table["key"].isin(tested)]
+        tested |= set(table["key"])
+        with opened(runs) as bundles:
+            named = dict(zip(systems, bundles.values(), strict=True))
+            folds.append(stress(named, table, conditions=conditions, rows=rows, column=LABEL, seed=seed))
+    return pooled(folds)
+
+
+def rows_of_runs(runs: Sequence[Path], data: Path | None = None) -> pd.DataFrame:
+    """The rows that all these runs tested on, with the column `emofuse.training.prepare.LABEL`.
+
+    Args:
+        runs: run folders.
         data: folder that relative corpus roots start from.
 
     Raises:
-        EmofuseError: a folder is no run, was trained on its test rows, or the runs have different ones.
+        EmofuseError: a run was trained on its test rows, or they have different ones.
     """
     from emofuse.training.prepare import LABEL, labelled_part
 
-    if bundles := [folder for folder in models if not _is_run(folder)]:
-        raise EmofuseError(
-            f"{bundles[0]}: a bundle does not say which rows it was tested on. Name a table of rows that it was not "
-            "trained on: --table, and --split for the test part of one."
-        )
-    recipes = [load_recipe(folder / RECIPE_FILE) for folder in models]
-    for folder, recipe in zip(models, recipes, strict=True):
+    recipes = [load_recipe(folder / RECIPE_FILE) for folder in runs]
+    for folder, recipe in zip(runs, recipes, strict=True):
         if "test" in recipe.training.fitted:
             raise EmofuseError(f"{folder}: was trained on its test rows too. Name a table of other rows: --table.")
     tables = [labelled_part(recipe, "test", data=data) for recipe in recipes]
-    for folder, other in zip(models, tables, strict=True):
+    for folder, other in zip(runs, tables, strict=True):
         if other["key"].tolist() != tables[0]["key"].tolist() or not other[LABEL].equals(tables[0][LABEL]):
             raise EmofuseError(
-                f"{models[0]} and {folder} were tested on different rows or labels. Stress them one by one, or name a "
+                f"{runs[0]} and {folder} were tested on different rows or labels. Stress them one by one, or name a "
                 "table: --table."
             )
-    return tables[0], LABEL
+    return tables[0]
+
+
+def _runs_of(folder: Path) -> list[Path]:
+    """A run, or the runs of its folds."""
+    if folds := sorted(folder.glob("fold-*"), key=lambda path: int(path.name.removeprefix("fold-"))):
+        return folds
+    if _is_run(folder):
+        return [folder]
+    raise EmofuseError(
+        f"{folder}: no run, and a bundle does not say which rows it was tested on. Name a table of rows that it was "
+        "not trained on: --table, and --split for the test part of one."
+    )
 
 
 def _is_run(folder: Path) -> bool:
