@@ -186,6 +186,46 @@ def export(
     typer.echo(export_run(run_folder, out, weights=weights.value, licence=licence).folder)
 
 
+@app.command()
+def stress(
+    models: Annotated[
+        list[Path],
+        typer.Argument(metavar="MODEL...", help="Runs (or folders of train --folds) or bundles, to be compared."),
+    ],
+    table: Annotated[
+        Path | None,
+        typer.Option(help="Table of utterances that no MODEL was trained on; default: the test rows of the runs."),
+    ] = None,
+    split: Annotated[Path | None, typer.Option(help="Split of the table; its test part is used.")] = None,
+    fold: Annotated[int, typer.Option(min=0, help="Fold of the split.")] = 0,
+    column: Annotated[str, typer.Option(help="Column of the table with the categories.")] = "emotion",
+    conditions: Annotated[
+        str | None,
+        typer.Option(metavar="NAME,NAME...", help="Such as white_noise,telephone,wer; default: all that apply."),
+    ] = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="A sample of so many (of each fold), balanced.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the sample and of all noise.")] = 0,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="For tables and pictures.")] = Path("stress"),
+    data: Annotated[Path | None, typer.Option(help="Folder of the corpora of runs; default: EMOFUSE_DATA.")] = None,
+) -> None:
+    """Score models under noise, echo, codecs, wrong or missing words, without audio: curves with intervals."""
+    from emofuse.evaluation import stress as stressing
+    from emofuse.evaluation import stress_models
+    from emofuse.evaluation.stress_conditions import conditions_of
+
+    names = [name.strip() for name in conditions.split(",")] if conditions else None
+    conditions_of(names)  # an error in them is told before the models are opened
+    if table is None:
+        found = stress_models.stress_runs(models, data, conditions=names, rows=rows, seed=seed)
+    else:
+        chosen = stress_models.rows_of_table(table, split, fold=fold)
+        with stress_models.opened(models) as bundles:
+            found = stressing.stress(bundles, chosen, conditions=names, rows=rows, column=column, seed=seed)
+    typer.echo(stressing.render(found.scores), nl=False)
+    for path in found.save(out):
+        typer.echo(path)
+
+
 def main() -> None:
     """Run the command line; what a user can put right is said without a traceback, with exit code 1."""
     try:

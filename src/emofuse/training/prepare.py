@@ -114,6 +114,25 @@ def prepare(recipe: Recipe, *, data: Path | None = None) -> Prepared:
     return Prepared(utterances, split, audio, text, facts, notes, audits)
 
 
+def labelled_part(recipe: Recipe, part: str, *, data: Path | None = None) -> pd.DataFrame:
+    """The rows of one part over all corpora of a recipe, with the column `LABEL`; no features, no composed pairs.
+
+    Args:
+        recipe: whose rows.
+        part: train, dev or test.
+        data: as for `prepare`.
+
+    Raises:
+        EmofuseError: a corpus is absent or has bad rows.
+    """
+    tables = []
+    for corpus in recipe.data.corpora:
+        table, split = read_and_split(corpus, data)
+        labelled = _labelled(table, recipe, [])
+        tables.append(labelled[labelled["key"].isin(getattr(split, part))])
+    return pd.concat(tables, ignore_index=True)
+
+
 def _log_mel(table: pd.DataFrame) -> tuple[Frames, list[Frames]]:
     return compute_features(table, cache_dir() / "features"), []
 
