@@ -17,6 +17,7 @@ from emofuse.study.work import Place, Processes
 from emofuse.training.run import train
 
 AUDIO = ["model.fusion=audio_only"]
+BAD = [*AUDIO, "data.labels.names=['bliss']", "model.heads=['categories']", "training.monitor=uar"]  # no row has it
 TOY_STUDY = Path(__file__).parents[2] / "recipes" / "studies" / "toy.toml"
 
 
@@ -39,9 +40,8 @@ def same_results(a: Path, b: Path) -> None:
 
 def test_one_that_fails_leaves_the_others_which_are_kept(command_line, study_file, tmp_path):
     """A system whose categories no row has; and when it was mended, nothing else is done again."""
-    bad = [*AUDIO, "data.labels.names=['bliss']", "model.heads=['categories']", "training.monitor=uar"]
     out, options = tmp_path / "out", ("--data", tmp_path, "--out", tmp_path / "out", "--jobs", 2)
-    done = command_line("study", study_file({"bad": bad, "good": AUDIO}, "seeds = [1, 2]"), *options)
+    done = command_line("study", study_file({"bad": BAD, "good": AUDIO}, "seeds = [1, 2]"), *options)
     assert done.code == 1 and "2 of 4 runs failed" in done.err and "bliss" in done.err and "Traceback" not in done.err
     assert "good, joint, fold 0, seed 2" in done.err and done.out == ""
     cells = {(cell["system"], cell["seed"]): cell["cell"] for cell in json.loads((out / "cells.json").read_text())}
@@ -137,8 +137,7 @@ def test_spread_over_a_cluster_of_two_machines(command_line, study_file, tmp_pat
     pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
-    systems = {"a": [*AUDIO, "training.epochs=60"], "bad": [*AUDIO, "data.labels.names=['bliss']"]}
-    study = study_file(systems, "seeds = [1, 2, 3, 4]")
+    study = study_file({"a": AUDIO, "bad": BAD}, "seeds = [1, 2, 3, 4]")
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     try:
         cluster.add_node(num_cpus=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import sys
@@ -9,6 +10,7 @@ import threading
 import time
 import traceback
 from dataclasses import dataclass
+from importlib import import_module
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Protocol
@@ -108,15 +110,13 @@ class RayCluster:
 
     def __init__(self, place: Place, address: str):
         try:
-            import ray
+            ray: Any = import_module("ray")
         except ImportError as error:
             raise EmofuseError('--ray needs Ray. Install it: pip install "emofuse[distributed]"') from error
         try:
-            ray.init(address=address, log_to_driver=False, logging_level="error")
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise EmofuseError(
-                f"--ray {address}: no Ray cluster there ({error}). Start one: ray start --head"
-            ) from error
+            raise EmofuseError(f"--ray {address}: no Ray cluster ({error}). Start one: ray start --head") from error
         self._ray, self._place = ray, place
         self._gpus = 1 if ray.cluster_resources().get("GPU") else 0
         options = {"num_cpus": place.threads, "num_gpus": self._gpus, "max_calls": 1, "max_retries": 1}
@@ -184,8 +184,7 @@ def _end_with_parent() -> None:
 
 
 def _in_task(cell: Cell, place: Place) -> int:
-    import ray
-
+    ray: Any = import_module("ray")
     return _logged(cell, place, {"ray_node": ray.get_runtime_context().get_node_id()})
 
 
