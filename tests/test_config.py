@@ -258,3 +258,19 @@ def test_shipped_recipes_are_valid(request):
         pytest.skip("no recipes here")
     for path in recipes:
         assert load_recipe(path).name
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"test_pairs": 4}, "`test_pairs` are for the other tasks"),
+        ({"task": "agree"}, 'task = "agree" needs `dev_pairs` and `test_pairs`'),
+        ({"task": "agree", "test_pairs": 4, "dev_pairs": 0}, 'task = "agree" needs `dev_pairs` and `test_pairs`'),
+        ({"task": "clash", "test_pairs": 6}, "come in fours"),
+        ({"task": "both", "test_pairs": 4}, "data.composed.task"),
+    ],
+)
+def test_pairs_that_do_not_fit_the_composed_task(changes, message):
+    data = tree()["data"] | {"composed": {"audio": ["ravdess"], "text": ["meld"], **changes}}
+    with pytest.raises(EmofuseError, match=message):
+        parse_recipe(tree(data=data), source="test")

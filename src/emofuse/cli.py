@@ -34,6 +34,13 @@ class Format(StrEnum):
     csv = "csv"
 
 
+class ExplanationFormat(StrEnum):
+    """How explanations are printed."""
+
+    table = "table"
+    json = "json"
+
+
 class Weights(StrEnum):
     """How a bundle stores its weights."""
 
@@ -101,6 +108,39 @@ def predict(
         _put(formats.render(predictions, format.value, colour=output is None and sys.stdout.isatty()), output)
     if failures:
         raise typer.Exit(1)
+
+
+@app.command()
+def explain(
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="A recording, of any format.")] = None,
+    text: Annotated[str | None, typer.Option(help="What is said in FILE, or the text to explain alone.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(metavar="BUNDLE", help="Folder of an exported model; default: the shipped one.")
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="CATEGORY", help="Category or dimension to explain; default: the predicted category."),
+    ] = None,
+    segment: Annotated[int | None, typer.Option(help="Explain this segment only, from 1; default: all.")] = None,
+    language: Annotated[str | None, typer.Option(help="Language of what is said, such as en; default: found.")] = None,
+    no_asr: Annotated[bool, typer.Option("--no-asr", help="Recognise no words; use the voice alone.")] = False,
+    format: Annotated[ExplanationFormat, typer.Option(help="How to print.")] = ExplanationFormat.table,
+    output: Annotated[Path | None, typer.Option(help="Write to this file, not to the terminal.")] = None,
+    picture: Annotated[Path | None, typer.Option(metavar="PNG", help="Draw a picture, too.")] = None,
+) -> None:
+    """Show which words and which stretches of audio moved the answer, and how much voice and words did."""
+    import emofuse
+    from emofuse.inference import explain_table
+    from emofuse.inference.explain import explain as explain_all
+    from emofuse.inference.explain_plot import check_picture, draw
+
+    if picture is not None:
+        check_picture(picture)  # told before the work, not after it
+    predictor = emofuse.load(model, transcribe=not no_asr)
+    found = explain_all(predictor, file, text, target=target, segment=segment, language=language)
+    _put(explain_table.render(found, format.value, colour=output is None and sys.stdout.isatty()), output)
+    if picture is not None:
+        draw(found, picture)
 
 
 @app.command()

@@ -14,7 +14,7 @@ from emofuse.files import hash_of
 Fusion = Literal["audio_only", "text_only", "late", "single_stage", "single_stage_additive", "multistage"]
 Operator = Literal["shift", "scale", "film", "gate", "concat"]
 Modality = Literal["audio_only", "text_only"]
-MODALITIES: tuple[Modality, Modality] = ("audio_only", "text_only")  # members of a late fusion, in this order
+MODALITIES: tuple[Modality, Modality] = ("audio_only", "text_only")  # of the models of a late fusion, in this order
 
 
 class Section(BaseModel):
@@ -97,11 +97,29 @@ class CorpusConfig(Section):
 class ComposedConfig(Section):
     """Composed pairs: a real clip beside a real sentence that was not spoken in it. Synthetic."""
 
+    task: Literal["mix", "agree", "either", "clash", "dimensions"] = Field(
+        "mix",
+        description="mix: pairs train beside the corpora's own rows; else the pairs of that task are all the data, and "
+        "corpora only give clips and sentences, each part of their splits to the same part",
+    )
     audio: list[str] = Field(description="corpora (by reader name) that give the clips")
     text: list[str] = Field(description="corpora (by reader name) that give the sentences")
     train_pairs: int = Field(4000, ge=1)
     dev_pairs: int = Field(1000, ge=0)
+    test_pairs: int = Field(0, ge=0, description="for all tasks but mix, which has its own rows to test on")
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _pairs_fit_the_task(self) -> ComposedConfig:
+        if self.task == "mix" and self.test_pairs:
+            raise ValueError(
+                '`test_pairs` are for the other tasks: with task = "mix" the corpora\'s own rows are tested'
+            )
+        if self.task != "mix" and not (self.dev_pairs and self.test_pairs):
+            raise ValueError(f'task = "{self.task}" needs `dev_pairs` and `test_pairs`')
+        if self.task == "clash" and (self.train_pairs % 4 or self.dev_pairs % 4 or self.test_pairs % 4):
+            raise ValueError('the pairs of task = "clash" come in fours: give multiples of four')
+        return self
 
 
 class LabelsConfig(Section):
@@ -138,7 +156,6 @@ class TextConfig(Section):
     """The summary embedding."""
 
     encoder: str = Field("minilm", description="minilm, or the hub name or folder of any BERT-family model")
-    input_dropout: float = Field(0.0, ge=0, lt=1, description="ladder, layer_mix: of the states, all steps alike")
     pooling: Literal["mean", "cls"] = "mean"
     column: str = Field("text", description="transcripts: text, or human_text where ASR wrote text")
     min_confidence: float = Field(0.0, ge=0, le=1, description="ASR transcripts below it count as absent")
@@ -152,6 +169,7 @@ class ModelConfig(Section):
     encoder: Literal["cnn6", "cnn10", "cnn14", "ladder", "layer_mix"] = Field(
         "cnn14", description="a CNN on log-Mel; or a ladder, or a learned mix, of a frozen speech encoder's layers"
     )
+    members: int = Field(1, ge=1, description="networks that start differently, trained each for itself and averaged")
     width: float = Field(1.0, gt=0, le=2, description="cnn: factor on the number of channels")
     speech_encoder: str = Field(
         "whisper-base",

@@ -48,3 +48,18 @@ def test_weak_dimensions_of_no_rows() -> None:
     assert len(df) == 0 and df["weak_dimensions"].dtype == bool
     both = pd.concat([df, weak_dimensions(make_table([{"key": "a", "file": "f", "emotion": "fear"}], "c"))])
     assert both["arousal"].dtype == np.float64
+
+
+def test_instructed_intensity_orders_the_weak_arousal_of_emotions_but_not_of_neutral():
+    table = make_table(
+        [
+            {"key": f"{emotion}-{intensity}", "file": "a.wav", "emotion": emotion, "intensity": intensity}
+            for emotion in ("anger", "neutral")
+            for intensity in ("strong", "normal", None)
+        ],
+        "x",
+    )
+    arousal = weak_dimensions(table).set_index("key")["arousal"]
+    assert arousal["anger-strong"] > arousal["anger-None"] > arousal["anger-normal"]
+    assert arousal["neutral-strong"] == arousal["neutral-normal"] == arousal["neutral-None"] == 0.5
+    assert arousal.between(0, 1).all()

@@ -62,18 +62,20 @@ def test_tasks_may_have_different_folds(write, tmp_path):
     ]
 
 
-def test_members_of_late_fusions_are_the_unimodal_cells(write):
+def test_late_fusions_are_made_of_the_unimodal_cells(write):
     cells = cells_of(load_study(write(as_toml(SYSTEMS))), {"toy": [0]})
     hashes = {cell.system: cell.hash for cell in cells}
     for name in ("late", "late_weighted"):
         (late,) = [cell for cell in cells if cell.system == name]
-        assert [member.hash for member in late.members] == [hashes["audio_only"], hashes["text_only"]]
+        assert [part.hash for part in late.unimodal] == [hashes["audio_only"], hashes["text_only"]]
     runs = runs_of(cells)
     assert len(runs) == 5 == len(set(hashes.values()))
-    assert {run.system for run in runs} == set(SYSTEMS), "a run has the name of its own cell, not of a member"
+    assert {run.system for run in runs} == set(SYSTEMS), (
+        "a run has the name of its own cell"
+    )
 
 
-def test_members_that_are_no_cells_are_runs_too(write):
+def test_unimodal_models_that_are_no_cells_are_runs_too(write):
     cells = cells_of(load_study(write('systems.late = ["model.fusion=late"]')), {"toy": [0]})
     assert [run.system for run in runs_of(cells)] == ["late/audio_only", "late/text_only", "late"]
 
@@ -144,4 +146,4 @@ def test_shipped_studies(path):
     folds = {name: [0, 1] for name in full.tasks}
     full_cells, quick_cells = cells_of(full, folds), cells_of(quick, folds)
     assert max(c.recipe.training.epochs for c in quick_cells) <= max(c.recipe.training.epochs for c in full_cells)
-    assert len(runs_of(full_cells)) == len({cell.hash for cell in full_cells}), "no late fusion has members of its own"
+    assert len(runs_of(full_cells)) == len({cell.hash for cell in full_cells}), "every late fusion is made of cells"

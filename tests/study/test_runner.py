@@ -51,15 +51,15 @@ def run(runs, pool, done=None):
 
 
 @pytest.mark.parametrize("size", [1, 3, 100])
-def test_everything_runs_once_and_members_first(runs, size):
+def test_everything_runs_once_and_unimodal_models_first(runs, size):
     pool = FakePool(size)
     failures, done, states = run(runs, pool)
     assert not failures and len(pool.begun) == len(runs) == 8 and set(done) == {cell.hash for cell in runs}
     assert pool.most <= size and (size == 1 or pool.most == min(size, 6))
     ended = [state.cell.hash for state in states if state.cell]
     for cell in runs:
-        for member in cell.members:
-            assert ended.index(member.hash) < ended.index(cell.hash)
+        for part in cell.unimodal:
+            assert ended.index(part.hash) < ended.index(cell.hash)
     assert [state.finished for state in states] == list(range(9)) and states[-1].left == 0
 
 
@@ -78,7 +78,7 @@ def test_a_failure_leaves_the_others_and_takes_what_rests_on_it(runs):
     assert failed == {"text_only", "late"} and len(done) == 4
     assert "late" not in {cell.system for cell in pool.begun}
     assert [s.failure for s in states if s.cell and s.cell.system == "text_only"] == ["bad luck"] * 2
-    assert all("member" in s.failure for s in states if s.cell and s.cell.system == "late")
+    assert all("which it is made of" in s.failure for s in states if s.cell and s.cell.system == "late")
 
 
 def test_estimate_by_the_mean_of_the_same_system(runs):

@@ -87,7 +87,7 @@ def test_a_process_that_is_killed_is_a_failure_of_its_cell(study_file, tmp_path)
 @pytest.mark.slow
 @pytest.mark.weights
 def test_a_cell_is_the_run_that_its_recipe_makes_alone(emofuse, tmp_path):
-    """The study of the recipes, late fusion too, beside runs of this process; its members are not trained twice."""
+    """The study of the recipes, late fusion too, beside runs of this process; unimodal models are not trained twice."""
     import torch
 
     emofuse("study", TOY_STUDY, "--quick", "--out", "out", folder=tmp_path)

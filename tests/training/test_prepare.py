@@ -82,6 +82,44 @@ def test_composed_pairs_stay_within_their_part(tmp_path):
         assert batch.has_audio.item() and batch.has_text.item() and batch.n_frames.item() == 26
 
 
+def test_the_pairs_of_a_composed_task_are_all_the_data(tmp_path):
+    composed = {"audio": ["voices"], "text": ["words"], "train_pairs": 8, "dev_pairs": 4, "test_pairs": 4}
+    labels = {"column": "original_emotion", "names": ["agree", "clash"]}
+    data = {"composed": composed | {"task": "clash"}, "labels": labels}
+    found = prepare(recipe(data=data), data=tmp_path)
+    tables = {part: rows.table for part, rows in found.parts.items()}
+    assert [len(table) for table in tables.values()] == [8, 4, 4]
+    for part, table in tables.items():
+        assert (table["corpus"] == "composed").all() and set(table["key"]) == set(getattr(found.split, part))
+        assert np.bincount(found.parts[part].label).tolist() == [len(table) / 2] * 2
+    assert not set(tables["train"]["speaker"]) & set(tables["test"]["speaker"])
+    assert list(found.audits) == ["composed"] and not found.audits["composed"].failed
+    facts = {corpus["name"]: corpus for corpus in found.corpora}
+    assert set(facts) == {"voices", "words"} and (facts["words"]["with_audio"], facts["voices"]["with_audio"]) == (0, 8)
+    whole = prepare(recipe(data={}), data=tmp_path).parts
+    for part, table in tables.items():
+        assert set(table["clip"]) | set(table["sentence"]) <= set(whole[part].table["key"])
+    alone = prepare(
+        recipe(data=data | {"labels": {"column": "voice", "names": ["positive", "negative"]}}), data=tmp_path
+    )
+    assert set(alone.parts["test"].table["key"]) == set(tables["test"]["key"])
+
+
+def test_words_of_a_composed_task_are_those_the_recipe_reads(tmp_path):
+    table = read_table(tmp_path / "words.csv")
+    write_table(table.assign(human_text="as a human read it, " + table["text"]), tmp_path / "words.csv")
+    voices = read_table(tmp_path / "voices.csv")
+    write_table(voices.assign(human_text=voices["text"]), tmp_path / "voices.csv")
+    composed = {"audio": ["voices"], "text": ["words"], "train_pairs": 6, "dev_pairs": 6, "test_pairs": 6}
+    data = {"composed": composed | {"task": "agree"}}
+    found = prepare(recipe(data=data, text={"column": "human_text"}), data=tmp_path).parts["train"].table
+    assert found["text"].str.startswith("as a human").all()
+    with pytest.raises(EmofuseError, match=r"data.corpora have no sentences of words to compose"):
+        prepare(recipe(data=data, text={"languages": ["pl"]}), data=tmp_path)
+    with pytest.raises(EmofuseError, match=r"data.corpora have no clips of wards to compose"):
+        prepare(recipe(data={"composed": composed | {"task": "agree", "audio": ["wards"]}}), data=tmp_path)
+
+
 def test_weak_dimensions_only_where_there_is_audio(tmp_path):
     labels = {"names": EMOTIONS, "weak_dimensions": True}
     heads = {"heads": ["categories", "dimensions"]}

@@ -55,8 +55,15 @@ def to_shared(original: str, mapping: Mapping[str, str | None], where: str) -> s
     return mapping[original]
 
 
+INTENSITY_STEP = {"strong": 0.1, "normal": -0.1}
+"""What an instructed intensity adds to the arousal of a prototype, but of neutral. The step is ours.
+It teaches an order, strong above normal, rather than a value."""
+
+
 def weak_dimensions(df: pd.DataFrame) -> pd.DataFrame:
     """Fill missing arousal, valence, dominance of audio rows that have a category from `PROTOTYPES`.
+
+    Where the table has a column `intensity`, `INTENSITY_STEP` moves the arousal.
 
     Returns:
         A copy with the extra bool column `weak_dimensions`, true where a value was filled. Filled values are weak
@@ -67,6 +74,9 @@ def weak_dimensions(df: pd.DataFrame) -> pd.DataFrame:
     weak = eligible & df[list(DIMENSIONS)].isna().any(axis=1)
     for position, dimension in enumerate(DIMENSIONS):
         prototype = df.loc[weak, "emotion"].map({e: values[position] for e, values in PROTOTYPES.items()})
+        if dimension == "arousal" and "intensity" in df:
+            step = df.loc[weak, "intensity"].map(INTENSITY_STEP).fillna(0.0)
+            prototype = (prototype + step.where(df.loc[weak, "emotion"] != "neutral", 0.0)).clip(0, 1)
         df.loc[weak, dimension] = df.loc[weak, dimension].fillna(prototype.astype(float))
     df["weak_dimensions"] = weak.astype(bool)
     return df

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emofuse.evaluation import metrics
+from emofuse.evaluation.intervals import numbered
 from emofuse.evaluation.metrics import Floats
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def fit_calibration(
         risk=float(held_out.wrong.mean()) if held_out else None,
         risk_kept=float(held_out.wrong[held_out.kept].mean()) if held_out and held_out.kept.any() else None,
         n=len(truth),
-        speakers=len(set(_numbered(speakers).tolist())),
+        speakers=len(set(numbered(speakers).tolist())),
     )
 
 
@@ -290,7 +291,7 @@ def dimension_interval(
         raise ValueError(f"level must be between 0 and 1, found {level}")
     if not np.isfinite(y[~np.isnan(x)]).all():
         raise ValueError("a row with a truth has no finite prediction")
-    groups = _numbered(speakers)
+    groups = numbered(speakers)
     return np.array([_half_width(np.abs(x - y)[:, i], groups, level) for i in range(x.shape[1])])
 
 
@@ -309,7 +310,7 @@ def cross_fitted(
 
     Arguments as `labelled_rows` returns them.
     """
-    fold = _numbered(speakers) % FOLDS
+    fold = numbered(speakers) % FOLDS
     if fold.max(initial=0) == 0:
         return None
     calibrated, kept = np.empty(probabilities.shape), np.empty(len(truth), dtype=bool)
@@ -362,13 +363,6 @@ def _half_width(residuals: Floats, groups: NDArray[np.int64], level: float) -> f
     weight = np.cumsum(1 / clips[speaker][order])  # rises to the number of speakers
     reached = np.flatnonzero(weight >= level * (len(clips) + 1) - 1e-9)
     return min(float(residuals[present][order][reached[0]]), 1.0) if len(reached) else 1.0
-
-
-def _numbered(speakers: Sequence[Any] | NDArray[Any]) -> NDArray[np.int64]:
-    """Speakers as numbers 0.. by first row; a row without a speaker is one of its own."""
-    number: dict[Any, int] = {}
-    names = ((i, "alone") if name is None or name != name else name for i, name in enumerate(speakers))
-    return np.array([number.setdefault(name, len(number)) for name in names], dtype=np.int64)
 
 
 def _root(slope: Callable[[float], float], low: float, high: float) -> float:

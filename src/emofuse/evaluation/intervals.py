@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from emofuse.evaluation.metrics import ADDITIVE, Floats, Labels
+from emofuse.evaluation.metrics import ADDITIVE, Additive, Floats, Labels
 
 Metric = Literal["uar", "wa", "macro_f1", "weighted_f1", "ece", "ccc", "pearson", "mae"]
 
@@ -75,11 +75,11 @@ def bootstrap_interval(
         >>> interval.value, interval.low, interval.high
         (0.75, 0.5, 1.0)
     """
-    statistics, score = _halves(metric)
-    _check(resamples, level)
-    sums, n = _sums_per_group(statistics(truth, prediction, labels), groups)
+    statistics, score = halves(metric)
+    check_options(resamples, level)
+    sums, n = sums_per_group(statistics(truth, prediction, labels), groups)
     value = float(score(sums.sum(axis=0)))
-    low, high = _percentiles(_bootstrap(sums, score, resamples, seed), value, level)
+    low, high = percentiles(resampled_scores(sums, score, resamples, seed), value, level)
     return Interval(value, low, high, level, n, len(sums))
 
 
@@ -122,71 +122,90 @@ def paired_difference(
         >>> paired_difference("uar", truth, truth, [0, 0, 0, 0, 0, 0], speakers, seed=0).value
         0.5
     """
-    statistics, score = _halves(metric)
-    _check(resamples, level)
+    statistics, score = halves(metric)
+    check_options(resamples, level)
     rows_a, rows_b = statistics(truth, prediction_a, labels), statistics(truth, prediction_b, labels)
     width = rows_a.shape[1]
-    sums, n = _sums_per_group(np.concatenate([rows_a, rows_b], axis=1), groups)
+    sums, n = sums_per_group(np.concatenate([rows_a, rows_b], axis=1), groups)
 
     def difference(both: Floats) -> Floats:
         return score(both[..., :width]) - score(both[..., width:])
 
     value = float(difference(sums.sum(axis=0)))
-    drawn = _bootstrap(sums, difference, resamples, seed)
-    low, high = _percentiles(drawn, value, level)
-    return Difference(value, low, high, level, n, len(sums), _two_sided_p(drawn) if np.isfinite(low) else np.nan)
+    drawn = resampled_scores(sums, difference, resamples, seed)
+    low, high = percentiles(drawn, value, level)
+    return Difference(value, low, high, level, n, len(sums), two_sided_p(drawn) if np.isfinite(low) else np.nan)
 
 
-def _halves(metric: str) -> tuple[Callable[..., Floats], Callable[[Floats], Floats]]:
+def halves(metric: str) -> Additive:
+    """The two halves of a metric; ValueError for one that does not exist."""
     if metric not in ADDITIVE:
         raise ValueError(f"no metric {metric!r}: expected one of {', '.join(ADDITIVE)}")
     return ADDITIVE[metric]
 
 
-def _check(resamples: int, level: float) -> None:
+def check_options(resamples: int, level: float) -> None:
+    """ValueError for fewer than one resample, or a level outside 0..1."""
     if resamples < 1:
         raise ValueError(f"resamples must be at least 1, found {resamples}")
     if not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1, found {level}")
 
 
-def _sums_per_group(rows: Floats, groups: Sequence[Any] | NDArray[Any]) -> tuple[Floats, int]:
+def numbered(groups: Sequence[Any] | NDArray[Any]) -> NDArray[np.int64]:
+    """Groups (n,) as numbers 0.. by first row; a row without one (None or NaN) is a group of its own."""
+    number: dict[Any, int] = {}
+    names = ((i, "alone") if name is None or name != name else name for i, name in enumerate(groups))
+    return np.array([number.setdefault(name, len(number)) for name in names], dtype=np.int64)
+
+
+def sums_per_group(rows: Floats, groups: Sequence[Any] | NDArray[Any]) -> tuple[Floats, int]:
     """Sum the statistics (n, S) of each group -> (G, S), leaving out rows without truth; and the number of the rest."""
     if len(groups) != len(rows):
         raise ValueError(f"{len(rows)} rows, but {len(groups)} groups")
     present = np.asarray(rows.any(axis=1))
-    number: dict[Any, int] = {}
-    names = ((i, "alone") if g is None or g != g else g for i, g in enumerate(groups) if present[i])
-    index = np.array([number.setdefault(name, len(number)) for name in names], dtype=np.int64)
-    sums = np.zeros((len(number), rows.shape[1]))
+    index = numbered([group for group, there in zip(groups, present, strict=True) if there])
+    sums = np.zeros((index.max(initial=-1) + 1, rows.shape[1]))
     np.add.at(sums, index, rows[present])
-    return sums, int(present.sum())
+    return sums, len(index)
 
 
-def _bootstrap(sums: Floats, score: Callable[[Floats], Floats], resamples: int, seed: int) -> Floats:
-    """Scores (resamples,) of sums over as many groups as there are, drawn with replacement."""
+def resampled_scores(sums: Floats, score: Callable[[Floats], Floats], resamples: int, seed: int) -> Floats:
+    """Scores of sums over as many groups as there are, drawn with replacement.
+
+    Args:
+        sums: (G, S) statistics of each group.
+        score: (r, S) -> (r, ...).
+        resamples: number of draws.
+        seed: seed of the draws; equal for equal G and seed, so that systems can be paired.
+
+    Returns:
+        (resamples, ...); NaN with fewer than two groups.
+    """
     size = len(sums)
     if size < 2:
-        return np.full(resamples, np.nan)
+        return np.full((resamples, *score(sums.sum(axis=0, keepdims=True)).shape[1:]), np.nan)
     rng = np.random.default_rng(seed)
-    step = max(1, DRAWS_AT_ONCE // size)
+    step = max(1, DRAWS_AT_ONCE // max(sums.shape))
     scores = []
     for start in range(0, resamples, step):
         count = min(step, resamples - start)
         drawn = rng.integers(size, size=(count, size)) + size * np.arange(count)[:, None]  # (count, G)
         weights = np.bincount(drawn.ravel(), minlength=count * size).reshape(count, size)
-        scores.append(score(weights.astype(np.float64) @ sums))  # (count,)
+        scores.append(score(weights.astype(np.float64) @ sums))  # (count, ...)
     return np.concatenate(scores)
 
 
-def _percentiles(scores: Floats, value: float, level: float) -> tuple[float, float]:
+def percentiles(scores: Floats, value: float, level: float) -> tuple[float, float]:
+    """Ends of the percentile interval of resampled scores (resamples,); NaN where value, or every score, is NaN."""
     if np.isnan(value) or np.isnan(scores).all():
         return np.nan, np.nan
     low, high = np.nanquantile(scores, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
-def _two_sided_p(differences: Floats) -> float:
+def two_sided_p(differences: Floats) -> float:
+    """Twice the smaller share of resampled differences on either side of 0, as in `paired_difference`."""
     defined = differences[~np.isnan(differences)]
     below, above = (defined <= 0).sum(), (defined >= 0).sum()
     return float(min(1.0, 2 * (min(below, above) + 1) / (len(defined) + 1)))

@@ -27,6 +27,7 @@ Floats = NDArray[np.float64]
 Labels = Sequence[str] | None
 
 ECE_BINS = 15
+LOWER_IS_BETTER = frozenset({"ece", "mae"})
 
 
 def uar(truth: ArrayLike, prediction: ArrayLike, *, labels: Labels = None) -> float:
@@ -201,6 +202,19 @@ def mae(truth: ArrayLike, prediction: ArrayLike) -> float:
     return float(_mae(_moments(truth, prediction).sum(axis=0)))
 
 
+def class_numbers(classes: ArrayLike, *, labels: Labels = None) -> NDArray[np.int64]:
+    """Classes (n,) as numbers, -1 where missing; see the module's rule.
+
+    Raises:
+        ValueError: a class is unknown, or there is not one a row.
+
+    Example:
+        >>> class_numbers(["fear", None, "anger"], labels=["anger", "fear"])
+        array([ 1, -1,  0])
+    """
+    return _codes(_values(classes), labels)
+
+
 # Scores of summed statistics: (..., S) -> (...). The confusion matrix is flat, S = K * K.
 
 
@@ -320,14 +334,17 @@ def _calibration(truth: ArrayLike, probabilities: ArrayLike, labels: Labels) -> 
 
 
 def _moments(truth: ArrayLike, prediction: ArrayLike, _labels: Labels = None) -> Floats:
-    """1, x, y, xx, yy, xy, (x - y)^2, |x - y|; x and y counted from their first value, which keeps constants exact."""
+    """1, x, y, xx, yy, xy, (x - y)^2, |x - y|; x and y counted from the first truth, whatever the prediction.
+
+    That keeps precision at any offset, and lets sums of two systems over other rows of one truth be added.
+    """
     x = np.asarray(truth, dtype=np.float64).reshape(-1)
     y = np.asarray(prediction, dtype=np.float64).reshape(-1)
     _same_length(x, y)
     present = ~np.isnan(x)
     x, y = x[present], np.where(np.isfinite(y), y, np.nan)[present]
     d = x - y
-    u, v = x - x[:1], y - y[:1]
+    u, v = x - x[:1], y - x[:1]
     sums = np.zeros((len(present), 8))
     sums[present] = np.stack([np.ones_like(u), u, v, u * u, v * v, u * v, d * d, np.abs(d)], axis=1)
     return sums

@@ -257,8 +257,9 @@ def _notes(recipe: Recipe) -> list[str]:
             "ratings. Read them as a position among the categories."
         )
     if recipe.data.composed is not None:
+        part = "Part" if recipe.data.composed.task == "mix" else "All"
         notes.append(
-            "Part of the training pairs are composed: a real clip beside a real sentence that was not spoken in it. "
+            f"{part} of the training pairs are composed: a real clip beside a real sentence that was not spoken in it. "
             "They are synthetic; how voice and words go together in life was not learned from them."
         )
     if recipe.model.fusion not in ("audio_only", "text_only", "late") and recipe.training.modality_dropout == 0:

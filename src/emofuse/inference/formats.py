@@ -26,7 +26,7 @@ def render(predictions: Sequence[Prediction], form: Literal["table", "json", "cs
 
 def to_json(predictions: Sequence[Prediction]) -> str:
     """A JSON list with one object a prediction; field names as in `Prediction`."""
-    return json.dumps([_rounded(asdict(p)) for p in predictions], indent=2, ensure_ascii=False) + "\n"
+    return json.dumps([rounded(asdict(p)) for p in predictions], indent=2, ensure_ascii=False) + "\n"
 
 
 def to_csv(predictions: Sequence[Prediction]) -> str:
@@ -53,7 +53,7 @@ def to_table(predictions: Sequence[Prediction], *, width: int | None = None, col
     for p in predictions:
         place = []
         if has_file:
-            place = ["" if p.file == shown else _base_name(p.file), _time(p)]
+            place = ["" if p.file == shown else base_name(p.file), _time(p)]
             shown = p.file
         values = [getattr(p, name) for name in _DIMENSIONS]
         avd = "-" if None in values else " ".join(f"{value:.2f}" for value in values)
@@ -72,6 +72,15 @@ def metrics_table(metrics: dict[str, Any]) -> str:
     rows = list(_leaves(metrics))
     width = max((len(name) for name, _ in rows), default=0)
     return "".join(f"{name:<{width}}  {value}\n" for name, value in rows)
+
+
+def rounded(value: Any, *, digits: int = 4) -> Any:
+    """Plain values as they are, but for floats, however deep, which are rounded, and tuples, which become lists."""
+    if isinstance(value, dict):
+        return {key: rounded(item, digits=digits) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(item, digits=digits) for item in value]
+    return round(value, digits) if isinstance(value, float) else value
 
 
 def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
@@ -111,21 +120,16 @@ def _time(prediction: Prediction) -> str:
     return "-" if prediction.start is None else f"{prediction.start:.1f}-{prediction.end:.1f}"
 
 
-def _base_name(file: str | None) -> str:
+def base_name(file: str | None) -> str:
+    """Last part of a path of any system; "-" for none."""
     return "-" if file is None else file.replace("\\", "/").rpartition("/")[2]
 
 
 def _flat(prediction: Prediction) -> dict[str, Any]:
     row: dict[str, Any] = {}
-    for name, value in _rounded(asdict(prediction)).items():
+    for name, value in rounded(asdict(prediction)).items():
         if name == "probabilities":
             row.update({f"p_{label}": p for label, p in value.items()})
         else:
             row[name] = value
     return row
-
-
-def _rounded(value: Any, digits: int = 4) -> Any:
-    if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
-    return round(value, digits) if isinstance(value, float) else value

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from emofuse.audio import FrontEnd, log_mel
+from emofuse.audio import SAMPLE_RATE, WHISPER_SECONDS, FrontEnd, log_mel
 from emofuse.evaluation.calibration import Calibration, apply_temperature
 from emofuse.inference.bundle import TEXT_ENCODER_FOLDER, Bundle
 from emofuse.sessions import open_session
+from emofuse.silence import sounding
 
 _NOTHING = 16  # frames of zeros in the place of audio; the network does not look at them
 
@@ -65,6 +66,13 @@ class Network:
         if self.bundle.speech_encoder:
             return self._speech_encoder.states(samples)
         return log_mel(samples, self._front_end)
+
+    def span(self, samples: np.ndarray) -> tuple[int, int]:
+        """First and last sample (exclusive) of the clip that `frames` tell of."""
+        if not self.bundle.speech_encoder:
+            return 0, len(samples)
+        first, last = sounding(samples)
+        return first, min(last, first + int(WHISPER_SECONDS * SAMPLE_RATE))
 
     def embedding(self, text: str) -> np.ndarray:
         """Summary embedding of a text, float32 (dim,)."""

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -67,6 +67,20 @@ class Prediction:
     uncertain: bool | None = None
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     adapted: bool = False
+
+
+class Heard(NamedTuple):
+    """A prediction with what it rests on.
+
+    Attributes:
+        prediction: the answer.
+        samples: the sound of the segment, float32 (n,), 16 kHz; None without a recording.
+        frames: what the network heard of it, adapted if the prediction is, (frames, width); None if it heard nothing.
+    """
+
+    prediction: Prediction
+    samples: np.ndarray | None
+    frames: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -149,25 +163,41 @@ class Predictor:
             EmofuseError: the audio cannot be read or used, no speech was found in a long recording, or the model does
                 not read what was given.
         """
+        options: Any = {"sample_rate": sample_rate, "language": language, "start": start, "end": end, "voice": voice}
+        return [heard.prediction for heard in self.heard(audio, text, **options)]
+
+    def heard(
+        self,
+        audio: Path | str | np.ndarray | None = None,
+        text: str | None = None,
+        *,
+        sample_rate: int | None = None,
+        language: str | None = None,
+        start: float = 0.0,
+        end: float | None = None,
+        voice: Voice | None = None,
+    ) -> Iterator[Heard]:
+        """As a call, one after another, each with what it rests on."""
         given = _Transcript()
         if text is not None and text.strip():
             given = _Transcript(text.strip(), "given", language or self._language_of(text))
         if audio is None:
             if given.text is None:
                 raise EmofuseError("Nothing to predict from: give a recording, a text, or both.")
-            return [self._predict(None, given)]
+            yield Heard(self._predict(None, given), None, None)
+            return
         source, samples = self._read(audio, sample_rate, start, end)
         name = source or "samples"
         segments = self._segments(samples, has_text=given.text is not None, name=name)
         transcripts = [given] if given.text else self._recognise(samples, segments, language)
-        heard = self._hear(samples, segments, name)
-        offset = self._offset(heard, segments, voice)
-        predictions = []
-        for (first, last), frames, transcript in zip(segments, heard, transcripts, strict=True):
-            prediction = self._predict(frames if offset is None else frames - offset, transcript, name)
-            prediction = replace(prediction, adapted=offset is not None and frames is not None)
-            predictions.append(replace(prediction, file=source, start=start + first, end=start + last))
-        return predictions
+        all_frames = self._hear(samples, segments, name)
+        offset = self._offset(all_frames, segments, voice)
+        for (first, last), frames, transcript in zip(segments, all_frames, transcripts, strict=True):
+            adapted = offset is not None and frames is not None
+            frames = frames - offset if adapted else frames
+            prediction = self._predict(frames, transcript, name)
+            prediction = replace(prediction, file=source, start=start + first, end=start + last, adapted=adapted)
+            yield Heard(prediction, samples[round(first * SAMPLE_RATE) : round(last * SAMPLE_RATE)], frames)
 
     def voice(self, recordings: Iterable[Path | str]) -> Voice:
         """What recordings of one speaker sound like, to adapt predictions of others of the same speaker to it.

@@ -12,6 +12,7 @@ from emofuse.audio import SAMPLE_RATE, WHISPER, WHISPER_SECONDS, whisper_log_mel
 from emofuse.errors import EmofuseError
 from emofuse.files import sha256
 from emofuse.sessions import open_session
+from emofuse.silence import without_silence
 
 
 class OnnxSpeechEncoder:
@@ -53,7 +54,7 @@ class OnnxSpeechEncoder:
         self._session = open_session(path, threads)
 
     def states(self, samples: np.ndarray) -> np.ndarray:
-        """Hidden states of one clip; what lies past 30 s is left out.
+        """Hidden states of what sounds of one clip (`silence.sounding`); what lies past 30 s of it is left out.
 
         Args:
             samples: float32 (n,), 16 kHz, at least 0.1 s.
@@ -61,7 +62,7 @@ class OnnxSpeechEncoder:
         Returns:
             float32 (steps, layers * dim), `rate` steps a second.
         """
-        samples = samples[: int(WHISPER_SECONDS * SAMPLE_RATE)]
+        samples = without_silence(samples)[: int(WHISPER_SECONDS * SAMPLE_RATE)]
         clip = whisper_log_mel(samples) if self._reads_log_mel else samples
         states: np.ndarray = self._session.run(None, {"clip": clip})[0]
         return states

@@ -19,7 +19,7 @@ from torch.nn import functional
 from emofuse.config import ModelConfig
 from emofuse.models.cnn import CNNS, CnnEncoder, load_panns, mask_frames
 from emofuse.models.conditioning import OPERATORS, conditioned_stages
-from emofuse.models.fusion import LateModel
+from emofuse.models.fusion import Ensemble, LateModel
 from emofuse.models.heads import Heads
 from emofuse.models.ladder import Ladder, LayerMix
 
@@ -155,7 +155,7 @@ def build_encoder(config: ModelConfig, state_dim: int) -> CnnEncoder | Ladder | 
 
 def build_model(
     config: ModelConfig, n_categories: int, text_dim: int, state_dim: int = 0, *, pretrained: bool = False
-) -> SerModel | LateModel:
+) -> SerModel | Ensemble | LateModel:
     """The model of a recipe.
 
     Args:
@@ -170,16 +170,17 @@ def build_model(
     """
     if config.fusion == "late":
         audio, text = (
-            SerModel(config.model_copy(update={"fusion": fusion}), n_categories, text_dim, state_dim)
-            for fusion in ("audio_only", "text_only")
+            build_model(
+                config.model_copy(update={"fusion": fusion}), n_categories, text_dim, state_dim, pretrained=load
+            )
+            for fusion, load in (("audio_only", pretrained), ("text_only", False))
         )
-        if pretrained:
-            _load_pretrained(audio)
         return LateModel(audio, text)
-    model = SerModel(config, n_categories, text_dim, state_dim)
+    members = [SerModel(config, n_categories, text_dim, state_dim) for _ in range(config.members)]
     if pretrained and config.fusion != "text_only":
-        _load_pretrained(model)
-    return model
+        for member in members:
+            _load_pretrained(member)
+    return Ensemble(members) if len(members) > 1 else members[0]
 
 
 def _load_pretrained(model: SerModel) -> None:

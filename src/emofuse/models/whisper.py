@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from emofuse import silence
 from emofuse.audio import SAMPLE_RATE, WHISPER, WHISPER_SECONDS, whisper_log_mel
 from emofuse.errors import EmofuseError
 from emofuse.files import hash_of
@@ -46,7 +47,7 @@ class SpeechEncoder:
     @property
     def hash(self) -> str:
         """SHA-256 of all that makes the hidden states."""
-        return hash_of([self.name, self.weights_hash, WHISPER.hash])
+        return hash_of([self.name, self.weights_hash, WHISPER.hash, silence.VERSION])
 
     @property
     def reads_log_mel(self) -> bool:
@@ -55,7 +56,7 @@ class SpeechEncoder:
 
     @torch.inference_mode()
     def hidden_states(self, samples: np.ndarray) -> torch.Tensor:
-        """Hidden states of one clip; what lies past 30 s is left out.
+        """Hidden states of what sounds of one clip (`silence.sounding`); what lies past 30 s of it is left out.
 
         Args:
             samples: float32 (n,), 16 kHz.
@@ -63,7 +64,7 @@ class SpeechEncoder:
         Returns:
             float32 (layers, steps, dim), 50 steps a second.
         """
-        samples = samples[: int(WHISPER_SECONDS * SAMPLE_RATE)]
+        samples = silence.without_silence(samples)[: int(WHISPER_SECONDS * SAMPLE_RATE)]
         clip = whisper_log_mel(samples) if self.reads_log_mel else samples
         return torch.stack(layer_states(self.model, torch.from_numpy(clip)))
 

@@ -82,7 +82,7 @@ class Cell:
         return {"task": self.task, "system": self.system, "fold": self.fold, "seed": self.seed}
 
     @property
-    def members(self) -> list[Cell]:
+    def unimodal(self) -> list[Cell]:
         """The runs that must be finished before: both unimodal models of a late fusion."""
         if self.recipe.model.fusion != "late":
             return []
@@ -185,12 +185,12 @@ def folds_of(study: Study, data: Path | None) -> dict[str, list[int]]:
 
 
 def runs_of(cells: Iterable[Cell]) -> list[Cell]:
-    """One cell for each run, in an order that has members before what they are members of."""
+    """One cell for each run, unimodal runs before the late fusions that are made of them."""
     runs: dict[str, Cell] = {}
     cells = list(cells)
     named = {cell.hash: cell for cell in reversed(cells)}
     for cell in cells:
-        for run in (*cell.members, cell):
+        for run in (*cell.unimodal, cell):
             runs.setdefault(run.hash, named.get(run.hash, run))
     return list(runs.values())
 

@@ -104,7 +104,7 @@ def run_all(
     facts: Callable[[Cell], dict[str, Any]],
     tell: Tell,
 ) -> dict[str, str]:
-    """Run what is not yet done; a late fusion after its members, and not at all if one of them failed.
+    """Run what is not yet done; a late fusion after its unimodal models, and not at all if one of them failed.
 
     Args:
         runs: in the order in which they are to begin.
@@ -127,10 +127,10 @@ def run_all(
     tell(state())
     while waiting or running:
         for run in list(waiting):
-            needs = [member.hash for member in run.members]
+            needs = [part.hash for part in run.unimodal]
             if failed := [name for name in needs if name in failures]:
                 waiting.remove(run)
-                failures[run.hash] = f"its member {failed[0]} failed"
+                failures[run.hash] = f"{failed[0]}, which it is made of, failed"
                 tell(state(run, 0.0, failures[run.hash]))
             elif len(running) < pool.size and all(name in done for name in needs):
                 waiting.remove(run)

@@ -13,6 +13,7 @@ from torch import nn
 from emofuse.config import Recipe
 from emofuse.corpora.labels import DIMENSIONS
 from emofuse.evaluation import metrics
+from emofuse.models.fusion import Ensemble
 from emofuse.training.batch import Batch
 from emofuse.training.data import Utterances, eval_loader, seed_of, train_loader
 from emofuse.training.losses import JointLoss
@@ -67,10 +68,10 @@ class SerModule(lightning.LightningModule):
     def training_step(self, batch: Batch, step: int) -> torch.Tensor:
         """Loss of one batch; dropout is seeded by epoch and step, so that a resumed run draws as an unbroken one."""
         torch.manual_seed(seed_of(self.recipe.seed, self.current_epoch, step, self.global_rank))
-        outputs = self.model(*batch.inputs())
-        loss = self.loss(outputs, batch.target, batch.dimensions)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.rows), prog_bar=True)
-        return loss
+        losses = member_losses(self.model, self.loss, batch)
+        mean = losses.mean()
+        self.log("train_loss", mean, on_step=False, on_epoch=True, batch_size=len(batch.rows), prog_bar=True)
+        return losses.sum()  # each learns as it would alone
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Collect the outputs of one batch."""
@@ -107,6 +108,12 @@ class SerModule(lightning.LightningModule):
             optimizer, max_lr=config.learning_rate, total_steps=steps, cycle_momentum=False
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+
+
+def member_losses(model: nn.Module, loss: JointLoss, batch: Batch) -> torch.Tensor:
+    """Loss of each network of an ensemble, or of the one network, (members,)."""
+    members = model.members if isinstance(model, Ensemble) else [model]
+    return torch.stack([loss(member(*batch.inputs()), batch.target, batch.dimensions) for member in members])
 
 
 @torch.inference_mode()

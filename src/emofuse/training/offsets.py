@@ -49,7 +49,8 @@ class Offsets:
         if speaker >= 0 and draw < self.centre + self.swap:
             change -= self._offsets[speaker]
             if draw >= self.centre:
-                change += 1.5 * size * self._offsets[int(other * len(self._offsets))]
+                others = len(self._offsets) - 1
+                change += 1.5 * size * self._offsets[(speaker + 1 + int(other * others)) % (others + 1)]
         copies = len(self._means) - 1
         if copies and share < self.borrow:
             lender = self._there[int(clip * len(self._there))]

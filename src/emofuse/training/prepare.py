@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from emofuse.config import Recipe, TextConfig
+from emofuse.config import ComposedConfig, Recipe, TextConfig
 from emofuse.corpora.agreement import votes_of
 from emofuse.corpora.audit import Audit, audit
 from emofuse.corpora.chosen import read_and_split, restricted
-from emofuse.corpora.composed import compose
+from emofuse.corpora.composed import compose, compose_task
 from emofuse.corpora.labels import DIMENSIONS, weak_dimensions
 from emofuse.corpora.splits import PARTS, Split, shared_speakers
 from emofuse.corpora.table import texts_of
@@ -33,7 +33,7 @@ class Prepared:
 
     Attributes:
         parts: train (with dev and test, where the recipe fits on them too), dev and test.
-        split: the keys of each part over all corpora (composed pairs are not in it).
+        split: the keys of each part over all corpora; pairs that are composed to train beside them are not in it.
         audio: identity of the speech encoder (name, weights_hash, layers, pool, dim), or None for a CNN.
         text: identity of the text encoder (name, weights_hash, pooling, dim), or None where the model reads no text.
         corpora: facts on each corpus for the model card.
@@ -60,11 +60,16 @@ def prepare(recipe: Recipe, *, data: Path | None = None) -> Prepared:
     Raises:
         EmofuseError: a corpus is absent or has bad rows, or no row is left to train on.
     """
+    read = [read_and_split(corpus, data) for corpus in recipe.data.corpora]
+    composed = recipe.data.composed
+    sources: list[pd.DataFrame] = []
+    if composed is not None and composed.task != "mix":
+        pairs, sources = _composed(read, composed, recipe)
+        read = [pairs]
     tables, splits = [], []
     audits: dict[str, Audit] = {}
     notes: list[str] = []
-    for corpus in recipe.data.corpora:
-        table, split = read_and_split(corpus, data)
+    for table, split in read:
         name = _name(table) if _name(table) not in audits else f"{_name(table)}, {len(audits) + 1}"
         audits[name] = audit(table, split, audio=False)
         notes += [f"{name}: {found.message}." for found in audits[name].findings if found.severity == "error"]
@@ -79,7 +84,8 @@ def prepare(recipe: Recipe, *, data: Path | None = None) -> Prepared:
     audio, features, copies = _states(whole, recipe) if hears_states else (None, *_log_mel(whole))
     by_key = whole.set_index("key", drop=False)
     parts = {part: by_key.loc[list(getattr(split, part))].reset_index(drop=True) for part in PARTS}
-    _add_composed(parts, recipe)
+    if composed is not None and composed.task == "mix":
+        _add_composed(parts, composed, recipe)
     parts["train"] = pd.concat([parts[part] for part in recipe.training.fitted], ignore_index=True)
     if recipe.model.fusion == "audio_only":
         text, embeddings = None, dict[str, np.ndarray]()
@@ -102,7 +108,8 @@ def prepare(recipe: Recipe, *, data: Path | None = None) -> Prepared:
     }
     if len(utterances["train"]) < 2 or len(utterances["dev"]) < 1:
         raise EmofuseError(f"recipe {recipe.name}: the split leaves too few rows: " + _sizes(utterances))
-    return Prepared(utterances, split, audio, text, [_facts(table, features) for table in tables], notes, audits)
+    facts = [_facts(table, features) for table in sources or tables]
+    return Prepared(utterances, split, audio, text, facts, notes, audits)
 
 
 def _log_mel(table: pd.DataFrame) -> tuple[Frames, list[Frames]]:
@@ -148,22 +155,12 @@ def _labelled(table: pd.DataFrame, recipe: Recipe, notes: list[str]) -> pd.DataF
 
     The column `LABEL` is added: the category of the recipe's labels, None for others.
     """
-    labels, text = recipe.data.labels, recipe.text
-    for column in (labels.column, text.column):
-        if column not in table:
-            there = ", ".join(table.columns)
-            raise EmofuseError(f"recipe {recipe.name}: {_name(table)} has no column {column!r}. There are {there}.")
-    table = table.assign(text=_as_text(table[text.column]))
-    if text.min_confidence and text.column == "text" and "asr_confidence" in table:
-        confidence = pd.to_numeric(table["asr_confidence"], errors="coerce")
-        table["text"] = table["text"].mask(confidence < text.min_confidence, None)
-    if text.languages is not None:
-        foreign = table["language"].notna() & ~table["language"].isin(text.languages)
-        table["text"] = table["text"].mask(foreign, None)
+    labels = recipe.data.labels
+    table = _with_words(table, recipe)
     if labels.weak_dimensions:
         spoken = table["file"].notna()
         table = pd.concat([weak_dimensions(table[spoken]), table[~spoken]]).sort_index()
-    named = _as_text(table[labels.column]).replace(labels.merge)
+    named = _as_text(_column(table, labels.column, recipe)).replace(labels.merge)
     table[LABEL] = named.where(named.isin(labels.names), None)
     useful = pd.Series(False, index=table.index)
     if "categories" in recipe.model.heads:
@@ -187,6 +184,26 @@ def _labelled(table: pd.DataFrame, recipe: Recipe, notes: list[str]) -> pd.DataF
             "and a modality that the model reads."
         )
     return table[useful].reset_index(drop=True)
+
+
+def _with_words(table: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
+    """The table with the transcripts of the recipe's column, as far as their confidence and language will do."""
+    config = recipe.text
+    table = table.assign(text=_as_text(_column(table, config.column, recipe)))
+    if config.min_confidence and config.column == "text" and "asr_confidence" in table:
+        confidence = pd.to_numeric(table["asr_confidence"], errors="coerce")
+        table["text"] = table["text"].mask(confidence < config.min_confidence, None)
+    if config.languages is not None:
+        foreign = table["language"].notna() & ~table["language"].isin(config.languages)
+        table["text"] = table["text"].mask(foreign, None)
+    return table
+
+
+def _column(table: pd.DataFrame, column: str, recipe: Recipe) -> pd.Series:
+    if column not in table:
+        there = ", ".join(table.columns)
+        raise EmofuseError(f"recipe {recipe.name}: {_name(table)} has no column {column!r}. There are {there}.")
+    return table[column]
 
 
 def _as_text(values: pd.Series) -> pd.Series:
@@ -221,10 +238,34 @@ def _merged(splits: list[Split], tables: list[pd.DataFrame], whole: pd.DataFrame
     return split
 
 
-def _add_composed(parts: dict[str, pd.DataFrame], recipe: Recipe) -> None:
-    config = recipe.data.composed
-    if config is None:
-        return
+def _composed(
+    read: list[tuple[pd.DataFrame, Split]], config: ComposedConfig, recipe: Recipe
+) -> tuple[tuple[pd.DataFrame, Split], list[pd.DataFrame]]:
+    """The pairs of a task and their split, and the rows of each corpus that they were made from."""
+    tables = [_with_words(table, recipe) for table, _ in read]
+    whole = pd.concat(tables, ignore_index=True)
+    split = _merged([split for _, split in read], tables, whole)
+    clips = whole[whole["corpus"].isin(config.audio) & whole["file"].notna()]
+    sentences = whole[whole["corpus"].isin(config.text) & whole["text"].notna()].assign(file=None)
+    for names, rows, what in ((config.audio, clips, "clips"), (config.text, sentences, "sentences")):
+        if absent := sorted(set(names) - set(rows["corpus"])):
+            raise EmofuseError(f"recipe {recipe.name}: data.corpora have no {what} of {', '.join(absent)} to compose.")
+    parts = compose_task(
+        config.task,
+        {part: clips[clips["key"].isin(getattr(split, part))] for part in PARTS},
+        {part: sentences[sentences["key"].isin(getattr(split, part))] for part in PARTS},
+        pairs={"train": config.train_pairs, "dev": config.dev_pairs, "test": config.test_pairs},
+        seed=config.seed,
+    )
+    table = pd.concat(parts.values(), ignore_index=True)
+    used = pd.concat([clips[clips["key"].isin(table["clip"])], sentences[sentences["key"].isin(table["sentence"])]])
+    sources = [rows for _, rows in used.drop_duplicates("key").groupby("corpus")]
+    keys = {part: tuple(sorted(rows["key"])) for part, rows in parts.items()}
+    rule = f"composed {config.task} seed={config.seed} of {split.rule}"
+    return (table.assign(**{recipe.text.column: table["text"]}), Split(**keys, rule=rule)), sources
+
+
+def _add_composed(parts: dict[str, pd.DataFrame], config: ComposedConfig, recipe: Recipe) -> None:
     for part, pairs in (("train", config.train_pairs), ("dev", config.dev_pairs)):
         table = parts[part]
         audio = table[table["corpus"].isin(config.audio) & table["file"].notna()]

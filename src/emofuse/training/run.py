@@ -65,14 +65,14 @@ class LoadedRun:
     corpora: list[dict[str, Any]]
 
 
-def train(recipe: Recipe, out: Path | None = None, data: Path | None = None, *, members: Path | None = None) -> Path:
+def train(recipe: Recipe, out: Path | None = None, data: Path | None = None, *, unimodal: Path | None = None) -> Path:
     """Train a recipe to its end, going on from the last finished epoch if the run folder has one.
 
     Args:
         recipe: what to train.
         out: run folder; runs/<name> if None.
         data: folder that relative corpus roots start from.
-        members: folder where the unimodal runs of a late fusion lie, each named by `Recipe.run_id`; what is finished
+        unimodal: folder where the unimodal runs of a late fusion lie, each named by `Recipe.run_id`; what is finished
             there is not trained again. In the run folder, as audio_only and text_only, if None.
 
     Returns:
@@ -89,7 +89,7 @@ def train(recipe: Recipe, out: Path | None = None, data: Path | None = None, *, 
     _tell(prepared)
     write_json(run / "audit.json", {corpus: found.to_dict() for corpus, found in prepared.audits.items()})
     late = recipe.model.fusion == "late"
-    model = _train_late(recipe, run, data, members, prepared) if late else _fit(recipe, run, prepared)
+    model = _train_late(recipe, run, data, unimodal, prepared) if late else _fit(recipe, run, prepared)
     if not getattr(rank_zero_only, "rank", 0):
         _finish(recipe, run, prepared, model)
     return run
@@ -194,12 +194,12 @@ def _fit(recipe: Recipe, run: Path, prepared: Prepared) -> torch.nn.Module:
     return model.cpu()
 
 
-def _train_late(recipe: Recipe, run: Path, data: Path | None, members: Path | None, prepared: Prepared) -> LateModel:
+def _train_late(recipe: Recipe, run: Path, data: Path | None, unimodal: Path | None, prepared: Prepared) -> LateModel:
     """Train both unimodal models as runs of their own, then weigh them (equally, or best on the development part)."""
     models: list[torch.nn.Module] = []
     for modality in MODALITIES:
-        member = recipe.alone(modality)
-        models.append(load_run(train(member, members / member.run_id if members else run / modality, data)).model)
+        alone = recipe.alone(modality)
+        models.append(load_run(train(alone, unimodal / alone.run_id if unimodal else run / modality, data)).model)
     heard, read = models
     model = LateModel(heard, read, weight=0.5)
     if recipe.model.late_weight == "dev":
