@@ -165,6 +165,33 @@ def train(
 
 
 @app.command()
+def study(
+    file: Annotated[Path, typer.Argument(help="A study (TOML), such as recipes/studies/toy.toml.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the study; default: runs/NAME.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of the corpora; default: EMOFUSE_DATA.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs side by side, which share the processors.")] = 1,
+    quick: Annotated[bool, typer.Option("--quick", help="The quick version that the study file tells.")] = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Spread the runs over a Ray cluster (auto, or HOST:PORT), all machines of which have emofuse and see "
+            "--out and --data at the same paths. A run takes as many processors as it would here with --jobs.",
+        ),
+    ] = None,
+) -> None:
+    """Train all systems, folds, seeds and tasks of a study. Finished runs are kept, broken ones go on."""
+    from emofuse.study.grid import load_study
+    from emofuse.study.progress import in_words, progress
+    from emofuse.study.runner import cpu_seconds, run_study
+
+    resolved = load_study(file, quick=quick)
+    with progress() as tell:
+        folder = run_study(resolved, out, data, jobs=jobs, ray=ray, tell=tell)
+    typer.echo(f"{folder}: {in_words(cpu_seconds(folder))} of processor time")
+
+
+@app.command()
 def evaluate(run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]) -> None:
     """Compute the metrics of a run again, from its predictions."""
     from emofuse.inference import formats

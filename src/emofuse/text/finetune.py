@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from emofuse.config import CorpusConfig, LabelsConfig, ModelConfig, SplitConfig
+from emofuse.corpora.chosen import read_and_split
 from emofuse.corpora.labels import DIMENSIONS
 from emofuse.errors import EmofuseError
 from emofuse.evaluation import metrics
@@ -31,7 +32,6 @@ from emofuse.models.ser import build_model
 from emofuse.text.encoder import TextEncoder, load_text_encoder, pool
 from emofuse.training.data import bucketed_batches, seed_of
 from emofuse.training.losses import JointLoss
-from emofuse.training.prepare import read_and_split
 
 CATEGORIES: list[str] = LabelsConfig().names
 CORPORA = ("meld", "emobank")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from emofuse.config import ComposedConfig, CorpusConfig, Recipe, TextConfig
-from emofuse.corpora import read_corpus
+from emofuse.config import ComposedConfig, Recipe, TextConfig
 from emofuse.corpora.agreement import votes_of
 from emofuse.corpora.audit import Audit, audit
+from emofuse.corpora.chosen import read_and_split, restricted
 from emofuse.corpora.composed import compose, compose_task
 from emofuse.corpora.labels import DIMENSIONS, weak_dimensions
-from emofuse.corpora.select import select
-from emofuse.corpora.splits import PARTS, Split, make_split, shared_speakers
+from emofuse.corpora.splits import PARTS, Split, shared_speakers
 from emofuse.corpora.table import texts_of
 from emofuse.errors import EmofuseError
 from emofuse.files import cache_dir
@@ -76,7 +74,7 @@ def prepare(recipe: Recipe, *, data: Path | None = None) -> Prepared:
         audits[name] = audit(table, split, audio=False)
         notes += [f"{name}: {found.message}." for found in audits[name].findings if found.severity == "error"]
         table = _labelled(table, recipe, notes)
-        split = _restricted(split, table)
+        split = restricted(split, table)
         used = {key for part in PARTS for key in getattr(split, part)}
         tables.append(table[table["key"].isin(used)])
         splits.append(split)
@@ -169,32 +167,6 @@ def embed(texts: Sequence[str], config: TextConfig) -> tuple[dict[str, Any], dic
     encoder = CachedTextEncoder(load_text_encoder(config.encoder, config.pooling), cache_dir() / "text")
     spoken = [text for text in texts if text.strip()]
     return encoder.identity, dict(zip(spoken, encoder.encode(spoken), strict=True))
-
-
-def read_and_split(config: CorpusConfig, data: Path | None) -> tuple[pd.DataFrame, Split]:
-    """The chosen rows of a corpus, and its split; a given split is of the whole corpus, others are of those rows."""
-    base = data or (Path(os.environ["EMOFUSE_DATA"]) if "EMOFUSE_DATA" in os.environ else Path.cwd())
-    table = read_corpus(
-        config.reader,
-        base / config.root,
-        allow_missing=config.allow_missing,
-        columns=config.columns,
-        emotions=config.emotions,
-        scale=config.scale,
-    )
-    rule = config.split
-    if rule.folds is not None and rule.folds.endswith(".json"):
-        rule = rule.model_copy(update={"folds": str(base / rule.folds)})
-    chosen = select(table, config.where)
-    split = make_split(table if rule.rule == "given" else chosen, rule)
-    return chosen, _restricted(split, chosen)
-
-
-def _restricted(split: Split, table: pd.DataFrame) -> Split:
-    """The split without keys that are not in the table."""
-    there = set(table["key"])
-    parts = {part: tuple(key for key in getattr(split, part) if key in there) for part in PARTS}
-    return Split(**parts, rule=split.rule)
 
 
 def _labelled(table: pd.DataFrame, recipe: Recipe, notes: list[str]) -> pd.DataFrame:
