@@ -35,7 +35,7 @@ def test_wrong_hash(copy):
 
 
 def test_newer_format(copy):
-    change(copy, format_version=2, something_new=1)
+    change(copy, format_version=bundle_module.FORMAT_VERSION + 1, something_new=1)
     with pytest.raises(BundleError, match="made by a newer emofuse"):
         Bundle.load(copy)
 
@@ -59,6 +59,21 @@ def test_missing_model(copy):
     (copy / "model.onnx").unlink()
     with pytest.raises(BundleError, match=r"model\.onnx is missing"):
         Bundle.load(copy)
+
+
+def test_missing_text_encoder(copy):
+    shutil.rmtree(copy / "text_encoder")
+    with pytest.raises(BundleError, match=r"text_encoder/ is missing\. Copy or export the bundle again\."):
+        Bundle.load(copy)
+    change(copy, text_encoder={})  # a model that reads no text has none
+    assert Bundle.load(copy).text_encoder == {}
+
+
+def test_the_default_bundle_has_its_text_encoder():
+    bundle = default_bundle()
+    about = read_json(bundle.text_encoder_path / "encoder.json")
+    assert {key: about[key] for key in bundle.text_encoder} == bundle.text_encoder
+    assert "Apache License" in (bundle.text_encoder_path / "LICENSE").read_text()
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", '"a"', json.dumps({"format_version": "1"})])
