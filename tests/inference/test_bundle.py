@@ -62,6 +62,21 @@ def test_missing_model(copy):
         Bundle.load(copy)
 
 
+def test_missing_text_encoder(copy):
+    shutil.rmtree(copy / "text_encoder")
+    with pytest.raises(BundleError, match=r"text_encoder/ is missing\. Copy or export the bundle again\."):
+        Bundle.load(copy)
+    change(copy, text_encoder={})  # a model that reads no text has none
+    assert Bundle.load(copy).text_encoder == {}
+
+
+def test_the_default_bundle_has_its_text_encoder():
+    bundle = default_bundle()
+    about = read_json(bundle.text_encoder_path / "encoder.json")
+    assert {key: about[key] for key in bundle.text_encoder} == bundle.text_encoder
+    assert "Apache License" in (bundle.text_encoder_path / "LICENSE").read_text()
+
+
 @pytest.mark.parametrize("content", ["[]", "{}", '"a"', json.dumps({"format_version": "1"})])
 def test_foreign_json_is_no_bundle(tmp_path, content):
     (tmp_path / "bundle.json").write_text(content)

@@ -204,7 +204,7 @@ def test_unreadable_model(bundle_folder, tmp_path):
         Predictor(replace(Bundle.load(bundle_folder), folder=tmp_path))
 
 
-def test_load_with_the_packaged_text_encoder(bundle_folder, clip):
+def test_load_with_its_text_encoder(bundle_folder, clip):
     predict = emofuse.load(bundle_folder, transcribe=False)
     [rain], [sun] = predict(clip, "it is raining"), predict(clip, "what a sunny day")
     assert rain.used == "audio+text" and rain.probabilities != sun.probabilities
