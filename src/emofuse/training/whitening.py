@@ -25,13 +25,24 @@ Floats = np.ndarray
 
 
 def whiten(model: Any, train: Utterances) -> None:
-    """Fit the map of every layer on the training clips and set it in the model's encoder."""
+    """Fit the map of every layer on the training clips and set it in the model's encoder.
+
+    Layers that are trained too are whitened as they are at first.
+    """
     norm = model.encoder.norm
     rows = np.flatnonzero(train.has_audio & ~train.composed)
-    means = train.means()[:, rows].reshape(len(train.copies), len(rows), norm.n_layers, -1)
+    means = _means(model, train, rows).reshape(len(train.copies), len(rows), norm.n_layers, -1)
     known = train.table["speaker"].fillna("of " + train.table["corpus"]).to_numpy(str)[rows]
     maps = [nuisance_whitening(means[:, :, layer], train.label[rows], known) for layer in range(norm.n_layers)]
     norm.set_whitening(*(torch.from_numpy(np.stack(part)) for part in zip(*maps, strict=True)))
+
+
+def _means(model: Any, train: Utterances, rows: Floats) -> Floats:
+    """Mean over time of each clip's states as the ladder gets them, float32 (copies, rows, layers * dim)."""
+    if model.top_layers is None:
+        return train.means()[:, rows]
+    clips = [clip for row in rows if (clip := train.clips[row])]
+    return np.array([[model.top_layers.clip_mean(features[clip]) for clip in clips] for features in train.copies])
 
 
 def nuisance_whitening(means: Floats, labels: Floats, speakers: Floats) -> tuple[Floats, Floats]:
