@@ -177,6 +177,12 @@ class ModelConfig(Section):
         "wav2vec2, HuBERT or WavLM checkpoint",
     )
     layers: list[int] = Field([2, 3, 4, 5], min_length=1, description="ladder, layer_mix: hidden states; 0: the input")
+    fine_tune_layers: int = Field(
+        0,
+        ge=0,
+        description="ladder, layer_mix: so many of the speech encoder's layers, from the highest of `layers` down, are "
+        "trained too; Whisper only",
+    )
     ladder_dim: int = Field(128, ge=1, description="ladder, layer_mix: width")
     layer_dropout: float = Field(0.0, ge=0, lt=1, description="ladder, layer_mix: chance that a layer is left out")
     input_dropout: float = Field(0.0, ge=0, lt=1, description="ladder, layer_mix: of the states, all steps alike")
@@ -196,12 +202,27 @@ class ModelConfig(Section):
         """Whether the audio encoder takes hidden states of a frozen speech encoder, not log-Mel frames."""
         return self.encoder in ("ladder", "layer_mix")
 
+    @property
+    def frozen_layers(self) -> list[int]:
+        """The hidden states that no training changes: `layers`, or those below the trained ones and what these take."""
+        if not self.fine_tune_layers:
+            return self.layers
+        base = max(self.layers) - self.fine_tune_layers
+        return [layer for layer in self.layers if layer < base] + [base]
+
     @model_validator(mode="after")
     def _layers_and_checkpoints_have_their_encoder(self) -> ModelConfig:
         if len(set(self.layers)) < len(self.layers) or min(self.layers) < 0:
             raise ValueError(f"`layers` = {self.layers}: expected different numbers from 0")
         if self.hears_states and self.pretrained is not None:
             raise ValueError(f'`pretrained` is for a CNN, not for encoder = "{self.encoder}"')
+        if self.fine_tune_layers and not self.hears_states:
+            raise ValueError(f'`fine_tune_layers` is for ladder and layer_mix, not for encoder = "{self.encoder}"')
+        if self.fine_tune_layers and self.fine_tune_layers >= (highest := max(self.layers)):
+            most = f"expected at most {highest - 1}: one stays frozen" if highest > 1 else "there is no layer to train"
+            raise ValueError(
+                f"`fine_tune_layers` = {self.fine_tune_layers}: the highest of `layers` is {highest}; {most}"
+            )
         return self
 
 
@@ -218,6 +239,7 @@ class TrainingConfig(Section):
     batch_size: int = Field(32, ge=1)
     optimizer: Literal["sgd", "adamw"] = "adamw"
     learning_rate: float = Field(1e-3, gt=0)
+    encoder_learning_rate: float = Field(1e-5, gt=0, description="of the layers that model.fine_tune_layers trains")
     momentum: float = Field(0.9, ge=0, lt=1, description="sgd only")
     weight_decay: float = Field(0.0, ge=0)
     schedule: Literal["one_cycle", "plateau", "none"] = "one_cycle"

@@ -13,6 +13,7 @@ from torch import nn
 from emofuse.config import Recipe
 from emofuse.corpora.labels import DIMENSIONS
 from emofuse.evaluation import metrics
+from emofuse.models.fine_tuned import TopLayers
 from emofuse.models.fusion import Ensemble
 from emofuse.training.batch import Batch
 from emofuse.training.data import Utterances, eval_loader, seed_of, train_loader
@@ -86,17 +87,26 @@ class SerModule(lightning.LightningModule):
         scores[SCORE] = float(np.nan_to_num(np.mean([scores[name] for name in wanted])))
         self.log_dict(scores, prog_bar=True)
 
+    def _parameter_groups(self) -> list[list[nn.Parameter]]:
+        """What is trained; layers of the speech encoder, where they are trained, in a second group."""
+        own = [p for module in self.model.modules() if isinstance(module, TopLayers) for p in module.parameters()]
+        known = set(own)
+        rest = [p for p in self.parameters() if p.requires_grad and p not in known]
+        return [rest, own] if own else [rest]
+
     def configure_optimizers(self) -> Any:
-        """SGD or AdamW; one cycle (Smith & Topin 2018), or factor 0.9 after 5 epochs without a better score."""
-        parameters = [p for p in self.parameters() if p.requires_grad]
+        """SGD or AdamW; one cycle (Smith & Topin 2018), or factor 0.9 after 5 epochs without a better score.
+
+        Layers of the speech encoder that are trained have a learning rate of their own, and the same schedule.
+        """
         config = self.config
+        groups, rates = self._parameter_groups(), [config.learning_rate, config.encoder_learning_rate]
+        parameters = [{"params": group, "lr": rate} for group, rate in zip(groups, rates, strict=False)]
         optimizer: torch.optim.Optimizer
         if config.optimizer == "sgd":
-            optimizer = torch.optim.SGD(
-                parameters, lr=config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay
-            )
+            optimizer = torch.optim.SGD(parameters, momentum=config.momentum, weight_decay=config.weight_decay)
         else:
-            optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+            optimizer = torch.optim.AdamW(parameters, weight_decay=config.weight_decay)
         if config.schedule == "none":
             return optimizer
         if config.schedule == "plateau":
@@ -105,7 +115,7 @@ class SerModule(lightning.LightningModule):
         # trainer.estimated_stepping_batches would keep the loader of epoch 0 for the first epoch after a resume.
         steps = len(self.train_dataloader()) * config.epochs
         cycle = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, max_lr=config.learning_rate, total_steps=steps, cycle_momentum=False
+            optimizer, max_lr=rates[: len(groups)], total_steps=steps, cycle_momentum=False
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 

@@ -136,25 +136,35 @@ def _log_mel(table: pd.DataFrame) -> tuple[Frames, list[Frames]]:
 
 
 def _states(table: pd.DataFrame, recipe: Recipe) -> tuple[dict[str, Any], Frames, list[Frames]]:
-    """The speech encoder's identity, the hidden states of the recipe's layers, and those of varied copies."""
+    """The speech encoder's identity, the hidden states of the recipe's frozen layers, and those of varied copies.
+
+    Where layers are trained, what they take is not yet averaged over time: that is four times as much, and of no use
+    without training, so the store holds the frozen layers alone.
+    """
+    from emofuse.models.fine_tuned import require_whisper
     from emofuse.models.whisper import load_speech_encoder
 
     encoder = load_speech_encoder(recipe.model.speech_encoder)
-    layers = recipe.model.layers
+    layers, frozen = recipe.model.layers, recipe.model.frozen_layers
     if max(layers) >= encoder.layers:
         raise EmofuseError(
             f"model.layers = {layers}: {encoder.name} has hidden states 0 to {encoder.layers - 1} (0: the input of the "
             "first layer)."
         )
+    kept, pool = list(range(encoder.layers)), POOL
+    if recipe.model.fine_tune_layers:
+        require_whisper(encoder)
+        kept, pool = frozen, 1
+    places = [kept.index(layer) for layer in frozen]
     frames: list[Frames] = []
     for varied in range(recipe.training.varied_copies + 1):
-        stored = compute_states(table, cache_dir() / "features", encoder, varied=varied)
-        frames.append(LayerStates(stored, layers, of=encoder.layers, rate=encoder.rate / POOL))
+        stored = compute_states(table, cache_dir() / "features", encoder, layers=kept, pool=pool, varied=varied)
+        frames.append(LayerStates(stored, places, of=len(kept), rate=encoder.rate / pool))
     identity = {
         "name": encoder.name,
         "weights_hash": encoder.weights_hash,
-        "layers": layers,
-        "pool": POOL,
+        "layers": frozen,
+        "pool": pool,
         "dim": encoder.dim,
     }
     return identity, frames[0], frames[1:]
