@@ -11,12 +11,12 @@ from typing import Any
 
 import pandas as pd
 
-from emofuse.config import FOLDED, Recipe
+from emofuse.config import FOLDED, Recipe, dump_toml
 from emofuse.corpora.chosen import count_folds
 from emofuse.errors import EmofuseError
 from emofuse.evaluation.calibration import fit_calibration
 from emofuse.evaluation.calibration_plots import write_calibration_plots
-from emofuse.files import atomic, read_json, write_json
+from emofuse.files import atomic, read_json, write_json, write_text
 from emofuse.training.run import evaluate, train
 
 
@@ -29,7 +29,8 @@ def train_folds(recipe: Recipe, out: Path | None = None, data: Path | None = Non
         data: folder that relative corpus roots start from.
 
     Returns:
-        The folder, with `predictions-test.parquet` of all folds, `metrics.json`, `calibration.json` and `plots/`.
+        The folder, with `recipe.toml`, `predictions-test.parquet` of all folds, `metrics.json`, `calibration.json` and
+        `plots/`.
 
     Raises:
         EmofuseError: no corpus has folds, or they differ in number; and what `train` raises.
@@ -42,7 +43,7 @@ def train_folds(recipe: Recipe, out: Path | None = None, data: Path | None = Non
         train(recipe.with_fold(fold), folder / f"fold-{fold}", data)
     for name in ("predictions-test", "predictions-test-adapted"):
         _pool(folder, count, f"{name}.parquet")
-    write_json(folder / "recipe.json", {"recipe": recipe.hash, "folds": count})
+    write_text(folder / "recipe.toml", dump_toml(recipe))
     notes = sorted({note for k in range(count) for note in read_json(folder / f"fold-{k}" / "metrics.json")["notes"]})
     metrics = evaluate(folder, recipe) | {"notes": notes}
     write_json(folder / "metrics.json", metrics)
