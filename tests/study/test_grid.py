@@ -70,9 +70,7 @@ def test_late_fusions_are_made_of_the_unimodal_cells(write):
         assert [part.hash for part in late.unimodal] == [hashes["audio_only"], hashes["text_only"]]
     runs = runs_of(cells)
     assert len(runs) == 5 == len(set(hashes.values()))
-    assert {run.system for run in runs} == set(SYSTEMS), (
-        "a run has the name of its own cell"
-    )
+    assert {run.system for run in runs} == set(SYSTEMS), "a run has the name of its own cell"
 
 
 def test_unimodal_models_that_are_no_cells_are_runs_too(write):
