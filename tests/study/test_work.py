@@ -132,11 +132,12 @@ def test_killed_and_called_again_is_the_same_as_unbroken(emofuse, study_file, tm
 
 
 @pytest.mark.slow
-def test_spread_over_a_cluster_of_two_machines(command_line, study_file, tmp_path):
+def test_spread_over_a_cluster_of_two_machines(command_line, study_file, tmp_path, monkeypatch):
     """Two Ray nodes with one processor each, so that two cells at a time need both; a bad cell is told as elsewhere."""
     pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
+    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "300")  # a busy machine is no failure
     study = study_file({"a": AUDIO, "b": [*AUDIO, "model.dropout=0"], "bad": BAD})
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     try:
