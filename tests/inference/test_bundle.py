@@ -96,6 +96,21 @@ def test_no_default_bundle(monkeypatch, tmp_path):
         default_bundle()
 
 
+CALIBRATION = {
+    "temperature": 1.5,
+    "uncertain_below": 0.6,
+    "level": 0.9,
+    "ece_before": 0.1,
+    "ece_after": 0.05,
+    "coverage": 0.8,
+    "risk": 0.3,
+    "risk_kept": 0.2,
+    "n": 40,
+    "speakers": 4,
+}
+WIDTHS = {"audio": None, "text": [0.1, 0.2, 0.3]}
+
+
 def test_card_says_the_facts(facts):
     from dataclasses import replace
 
@@ -114,6 +129,7 @@ def test_card_says_the_facts(facts):
                 }
             },
             notes=["composed pairs are synthetic"],
+            calibration={kind: CALIBRATION | {"dimension_half_width": w} for kind, w in WIDTHS.items()},
         )
     )
     for part in (
@@ -122,6 +138,10 @@ def test_card_says_the_facts(facts):
         "| dev | all | UAR | 0.500 | 0.400 to - | 40 |",
         "| dev | ravdess | CCC valence | 0.500 |",
         "- composed pairs are synthetic",
+        "somewhat too good",
+        "| audio | 40 | 4 | 1.500 | 0.100 | 0.050 | 0.600 | 0.800 | 0.300 | 0.200 |",
+        "- Dimensions from audio have no interval",
+        "hold 90% of new ones: arousal ± 0.10, valence ± 0.20, dominance ± 0.30.",
         "1.0 to 5.0 s",
         "Licence of the weights: MIT",
     ):
