@@ -7,13 +7,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
 from emofuse.config import load_recipe
+from emofuse.errors import EmofuseError
 from emofuse.study.grid import cells_of, load_study
-from emofuse.study.work import Place, Processes
+from emofuse.study.work import Place, Processes, RayCluster
 from emofuse.training.run import train
 
 AUDIO = ["model.fusion=audio_only"]
@@ -61,6 +63,8 @@ def test_one_that_fails_leaves_the_others_which_are_kept(command_line, study_fil
     for entry in json.loads((out / "cells.json").read_text()):
         facts = json.loads((out / "cells" / entry["cell"] / "cell.json").read_text())
         assert {name: facts[name] for name in ("task", "system", "fold", "seed")}.items() <= entry.items()
+        kept = {path.name for path in (out / "cells" / entry["cell"] / "checkpoints").iterdir()}
+        assert kept == {"model.safetensors"}, "checkpoints of a finished run would fill the disk"
         assert facts["cpu_seconds"] > 0 and facts["wall_seconds"] > 0
     sums = json.loads((out / "time.json").read_text())
     every = [json.loads(path.read_text())["cpu_seconds"] for path in out.glob("cells/*/cell.json")]
@@ -132,12 +136,11 @@ def test_killed_and_called_again_is_the_same_as_unbroken(emofuse, study_file, tm
 
 
 @pytest.mark.slow
-def test_spread_over_a_cluster_of_two_machines(command_line, study_file, tmp_path, monkeypatch):
+def test_spread_over_a_cluster_of_two_machines(command_line, study_file, tmp_path):
     """Two Ray nodes with one processor each, so that two cells at a time need both; a bad cell is told as elsewhere."""
     pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
-    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "300")  # a busy machine is no failure
     study = study_file({"a": AUDIO, "b": [*AUDIO, "model.dropout=0"], "bad": BAD})
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     try:
@@ -157,6 +160,56 @@ def test_no_cluster(command_line, study_file, tmp_path):
     pytest.importorskip("ray")
     done = command_line("study", study_file({"a": AUDIO}), "--data", tmp_path, "--out", tmp_path, "--ray", "auto")
     assert done.code == 1 and "no Ray cluster" in done.err and "Traceback" not in done.err
+
+
+class FakeRay:
+    """As much of Ray as a study calls; what is begun is lost."""
+
+    class exceptions:
+        RayError = RuntimeError
+
+    def __init__(self, **resources):
+        self.resources, self.options = resources, {}
+
+    def init(self, address, **_):
+        if address == "nowhere":
+            raise ConnectionError("nobody answers")
+
+    def cluster_resources(self):
+        return self.resources
+
+    def remote(self, **options):
+        self.options = options
+        return lambda function: SimpleNamespace(remote=lambda cell, place: f"reference of {cell.system}")
+
+    def wait(self, references):
+        return references[:1], references[1:]
+
+    def get(self, reference):
+        raise RuntimeError(f"Traceback ...\n{reference} was lost with its machine.\n")
+
+
+@pytest.mark.parametrize(
+    ("resources", "size"), [({"CPU": 9}, 4), ({"CPU": 1}, 1), ({"CPU": 64, "GPU": 2}, 2), ({"CPU": 4, "GPU": 8}, 2)]
+)
+def test_what_a_cluster_has_room_for(monkeypatch, study_file, tmp_path, resources, size):
+    """A run takes its threads, and a GPU where there is one; what Ray says of a lost run is told in a line."""
+    ray = FakeRay(**resources)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    pool = RayCluster(Place(tmp_path, tmp_path, 2), "auto")
+    assert pool.size == size and ray.options["num_cpus"] == 2 and ray.options["num_gpus"] == ("GPU" in resources)
+    (cell,) = cells_of(load_study(study_file({"a": AUDIO})), {"joint": [0]})
+    pool.start(cell)
+    assert pool.ended() == [(cell, "reference of a was lost with its machine.")]
+
+
+def test_no_ray_and_no_cluster(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(EmofuseError, match=r"emofuse\[distributed\]"):
+        RayCluster(Place(tmp_path, tmp_path, 1), "auto")
+    monkeypatch.setitem(sys.modules, "ray", FakeRay())
+    with pytest.raises(EmofuseError, match=r"no Ray cluster .*nobody answers.*ray start"):
+        RayCluster(Place(tmp_path, tmp_path, 1), "nowhere")
 
 
 def wait_for(there, seconds=300):

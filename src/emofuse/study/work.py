@@ -161,6 +161,8 @@ def train_cell(cell: Cell, place: Place, facts: dict[str, Any]) -> None:
     torch.set_num_threads(place.threads)
     wall, cpu = time.monotonic(), _cpu_seconds()
     run = train(cell.recipe, place.cells / cell.hash, place.data, unimodal=place.cells)
+    for checkpoint in (run / "checkpoints").glob("*.ckpt"):  # to go on from; many times as large as the model
+        checkpoint.unlink()
     spent = {"wall_seconds": time.monotonic() - wall, "cpu_seconds": _cpu_seconds() - cpu}
     write_json(run / "cell.json", cell.facts | spent | facts)
 
