@@ -100,7 +100,9 @@ def read_study(folder: Path) -> StudyFolder:
         EmofuseError: the folder is no study, nothing that can be compared is finished, or a file in it is broken.
     """
     if not (folder / "study.json").exists():
-        raise EmofuseError(f"{folder}: no study (study.json is absent). Expected the folder that emofuse study printed.")
+        raise EmofuseError(
+            f"{folder}: no study (study.json is absent). Expected the folder that emofuse study printed."
+        )
     facts = read_json(folder / "study.json")
     cells = pd.DataFrame(read_json(folder / "cells.json"))
     cells["path"] = [folder / "cells" / name for name in cells["cell"]]
@@ -160,7 +162,9 @@ def _task(name: str, recipe: Recipe, cells: pd.DataFrame, systems: list[str]) ->
     recipes = {system: load_recipe(runs[system, seeds[0], folds[0]] / "recipe.toml") for system in there}
     names = recipe.data.labels.names
     if other := [system for system in there if recipes[system].data.labels.names != names]:
-        raise EmofuseError(f"task {name}: system {other[0]} has other categories than the task, so they do not compare.")
+        raise EmofuseError(
+            f"task {name}: system {other[0]} has other categories than the task, so they do not compare."
+        )
     answers = {a: [_folds([runs[a, s, f] for f in folds], notes) for s in seeds] for a in there}
     fusions = {system: recipes[system].model.fusion for system in there}
     return Task(name, recipe, fusions, seeds, folds, runs, _shared(answers, notes), notes)
@@ -171,7 +175,9 @@ def _folds(runs: list[Path], notes: list[str]) -> pd.DataFrame:
     table = pd.concat([_predictions(run / "predictions-test.parquet") for run in runs], ignore_index=True)
     again = table["key"].duplicated()
     if again.any():
-        note = f"{table.loc[again, 'key'].nunique()} utterances are in the test part of several folds: the first counts."
+        note = (
+            f"{table.loc[again, 'key'].nunique()} utterances are in the test part of several folds: the first counts."
+        )
         if note not in notes:
             notes.append(note)
     return table[~again]
@@ -181,7 +187,9 @@ def _predictions(path: Path) -> pd.DataFrame:
     try:
         return pd.read_parquet(path)
     except (OSError, ValueError) as error:
-        raise EmofuseError(f"{path}: cannot be read ({error}). Remove its run folder and call emofuse study.") from error
+        raise EmofuseError(
+            f"{path}: cannot be read ({error}). Remove its run folder and call emofuse study."
+        ) from error
 
 
 def _shared(answers: Mapping[str, list[pd.DataFrame]], notes: list[str]) -> dict[str, list[pd.DataFrame]]:

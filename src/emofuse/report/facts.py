@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -116,14 +116,13 @@ def read_times(run: Path) -> dict[str, float]:
 
 
 def histories(task: Task) -> pd.DataFrame:
-    """history.csv of all runs of a task (late fusions have none): system, seed, fold, epoch, dev_score, train_loss, ..."""
-    return pd.concat(_histories(task), ignore_index=True) if any(True for _ in _histories(task)) else pd.DataFrame()
-
-
-def _histories(task: Task) -> Iterator[pd.DataFrame]:
-    for (system, seed, fold), run in task.runs.items():
-        if (path := run / "history.csv").exists():
-            yield pd.read_csv(path).assign(system=system, seed=seed, fold=fold)
+    """history.csv of all runs of a task (late fusions have none): system, seed, fold, epoch, dev_score, ... ."""
+    tables = [
+        pd.read_csv(path).assign(system=system, seed=seed, fold=fold)
+        for (system, seed, fold), run in task.runs.items()
+        if (path := run / "history.csv").exists()
+    ]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
 def commands(study: StudyFolder, by: Sequence[str]) -> list[str]:

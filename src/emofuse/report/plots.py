@@ -80,7 +80,7 @@ def confusions(result: Result) -> str:
         ax.set_title(system, fontsize=9)
         ax.set_aspect("equal")
         ax.tick_params(length=0)
-    for ax in axes[:: columns]:
+    for ax in axes[::columns]:
         ax.set_ylabel("truth", fontsize=8)
     for ax in axes[len(result.systems) :]:
         ax.set_axis_off()
@@ -96,13 +96,15 @@ def truth_against_prediction(result: Result) -> str:
     truth = result.headline.truth[known]
     for ax, system in zip(axes, result.systems, strict=False):
         guess = result.headline.predictions[system][:, known].mean(axis=0)
-        cells = ax.hexbin(truth, guess, gridsize=18, extent=(0, 1, 0, 1), cmap="Blues", mincnt=1, bins="log", linewidths=0)
+        cells = ax.hexbin(
+            truth, guess, gridsize=18, extent=(0, 1, 0, 1), cmap="Blues", mincnt=1, bins="log", linewidths=0
+        )
         cells.set_clim(vmin=0.3)  # single utterances are seen, too
         ax.plot([0, 1], [0, 1], color=_INK, linewidth=0.8, linestyle=":")
         ax.set_title(f"{system}: CCC {result.intervals['ccc'][system].value:.2f}", fontsize=8)
         ax.set(xlim=(0, 1), ylim=(0, 1))
         ax.set_aspect("equal")
-    for ax in axes[:: columns]:
+    for ax in axes[::columns]:
         ax.set_ylabel("prediction", fontsize=8)
     for ax in axes[max(0, len(result.systems) - columns) : len(result.systems)]:
         ax.set_xlabel(f"true {result.dimension}", fontsize=8)
@@ -114,7 +116,9 @@ def truth_against_prediction(result: Result) -> str:
 def curves(histories: pd.DataFrame, name: str) -> str:
     """Development score over the epochs: thin a seed (mean of the folds), thick the mean of the seeds."""
     figure, axes = _figure(1, 2, width=9, height=3.4)
-    for ax, column, title in zip(axes, ("dev_score", "train_loss"), ("development score", "training loss"), strict=True):
+    for ax, column, title in zip(
+        axes, ("dev_score", "train_loss"), ("development score", "training loss"), strict=True
+    ):
         for i, (system, own) in enumerate(histories.groupby("system", sort=False)):
             seeds = own.pivot_table(index="epoch", columns="seed", values=column, dropna=False)
             style = {"color": _colour(i), "linestyle": _DASHES[i // len(_PALETTE) % len(_DASHES)]}

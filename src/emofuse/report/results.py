@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -56,7 +57,7 @@ class Result:
     @property
     def slug(self) -> str:
         """The title for file names and anchors."""
-        return "".join(letter if letter.isalnum() else "-" for letter in self.title.lower())
+        return re.sub(r"[^a-z0-9_]+", "-", self.title.lower())
 
     @property
     def metric(self) -> Metric:
@@ -171,9 +172,7 @@ def results_of(study: StudyFolder, *, resamples: int = RESAMPLES) -> list[Result
     return found
 
 
-def _of_tables(
-    task: Task, corpus: str, tables: Mapping[str, list[pd.DataFrame]], resamples: int
-) -> list[Result]:
+def _of_tables(task: Task, corpus: str, tables: Mapping[str, list[pd.DataFrame]], resamples: int) -> list[Result]:
     every = [table for seeds in tables.values() for table in seeds]
     first, names = every[0], task.recipe.data.labels.names
     found = []

@@ -74,7 +74,8 @@ class Table:
         )
         return (
             f'<figure class="table" id="{html.escape(self.name)}"><figcaption>{html.escape(self.caption)}</figcaption>'
-            f'<div class="scroll" tabindex="0"><table><thead>{head}</thead><tbody>\n{body}\n</tbody></table></div></figure>'
+            f'<div class="scroll" tabindex="0"><table><thead>{head}</thead>'
+            f"<tbody>\n{body}\n</tbody></table></div></figure>"
         )
 
     def to_markdown(self) -> str:
@@ -191,7 +192,7 @@ def _html(cell: Cell, *, head: bool) -> str:
     if cell.mark:
         text += f"<sup>{html.escape(cell.mark)}</sup>"
     if cell.detail:
-        text += f' <small>{html.escape(cell.detail)}</small>'
+        text += f" <small>{html.escape(cell.detail)}</small>"
     return f'<th scope="row">{text}</th>' if head else f"<td>{text}</td>"
 
 

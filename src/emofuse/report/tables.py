@@ -12,15 +12,14 @@ from emofuse.corpora.labels import DIMENSIONS
 from emofuse.evaluation.behaviour import CHANGES
 from emofuse.evaluation.intervals import Interval, Metric
 from emofuse.evaluation.ranking import win_tie_loss
-from emofuse.report.data import StudyFolder, Task
 from emofuse.report.results import ALPHA, NAMES, Result
 from emofuse.report.table import Cell, Table, number, p_value, share, spread
 
 IN_PAPER: tuple[Metric, ...] = ("uar", "wa", "macro_f1", "ccc")
 BETTER, WORSE = "†", "‡"
 MARKS = (
-    f"{BETTER} better, {WORSE} worse than {{reference}} by the headline metric (UAR, CCC) after Holm's correction over all "
-    f"pairs of systems, p at most {ALPHA}. Bold is the best value, which alone does not say that it is better."
+    f"{BETTER} better, {WORSE} worse than {{reference}} by the headline metric (UAR, CCC) after Holm's correction over "
+    f"all pairs of systems, p at most {ALPHA}. Bold is the best value, which alone does not say that it is better."
 )
 
 
@@ -42,9 +41,8 @@ def paper_table(results: Sequence[Result], reference: str) -> Table:
                 for name, interval in found.items()
             ]
     shown = [[Cell(name), *(column[i] for column in cells)] for i, name in enumerate(systems)]
-    caption = (
-        "All systems: value over all test utterances (95 % interval over speakers and seeds). "
-        + MARKS.format(reference=reference)
+    caption = "All systems: value over all test utterances (95 % interval over speakers and seeds). " + MARKS.format(
+        reference=reference
     )
     return Table("results", caption, [("", "system"), *columns], shown, pd.DataFrame(rows))
 
@@ -77,7 +75,11 @@ def comparisons_table(result: Result) -> Table:
         least = result.detectable(found) if result.can_differ else np.nan
         ps = [Cell(p_value(p)) for p in (found.p_bootstrap, found.p_permutation, found.p_holm)]
         change = Cell(spread(found.difference, found.low, found.high, sign=True))
-        told = Cell(better, best=True) if better else Cell("no difference found" if result.can_differ else "too few speakers to tell")
+        told = (
+            Cell(better, best=True)
+            if better
+            else Cell("no difference found" if result.can_differ else "too few speakers to tell")
+        )
         rows.append([Cell(found.a), Cell(found.b), change, *ps, told, Cell(number(least))])
         data.append(
             {"system": found.a, "against": found.b, "metric": found.metric, "difference": found.difference}
@@ -87,7 +89,7 @@ def comparisons_table(result: Result) -> Table:
         )
     caption = (
         f"{result.title}: paired comparisons with 95 % intervals; p after Holm's correction over {len(rows)} pairs. "
-        f"Could have seen: the smallest true difference that would be found with power 0.8 (alpha {ALPHA} / {len(rows)})."
+        f"Could have seen: the smallest true difference that is found with power 0.8 (alpha {ALPHA} / {len(rows)})."
     )
     return Table(f"comparisons-{result.slug}", caption, _flat(columns), rows, pd.DataFrame(data))
 
@@ -175,33 +177,56 @@ def wins_table(results: Sequence[Result]) -> Table:
     rows = [[Cell(str(value)) for value in row] for row in total.itertuples(index=False)]
     caption = (
         f"On how many of {len(results)} results, against each other system, a system is better (wins), not told apart "
-        "(ties: no proof that they are equal) and worse (losses), by the headline metric after Holm's correction within "
-        "each result. Dimensions of one corpus are not independent."
+        "(ties: no sign that they are equal) and worse (losses), by the headline metric after Holm's correction "
+        "within each result. Dimensions of one corpus are not independent."
     )
     return Table("wins", caption, _flat(list(total.columns)), rows, counts)
 
 
-def cost_table(study: StudyFolder, spent: pd.DataFrame) -> Table:
+def cost_table(spent: pd.DataFrame) -> Table:
     """Processor time of each task and system."""
     rows = [
         [Cell(r["task"]), Cell(r["system"]), Cell(str(r["runs"])), Cell(f"{r['cpu']:.0f}"), Cell(f"{r['wall']:.0f}")]
         for r in spent.to_dict("records")
     ]
     columns = ["task", "system", "runs", "processor time (s)", "wall time (s)"]
-    caption = "Time of the runs. A run that systems share (the unimodal models of a late fusion) counts in each; a late "
+    caption = (
+        "Time of the runs. A run that systems share (the unimodal models of a late fusion) counts in each; a late "
+    )
     caption += "fusion's own time is without theirs."
     return Table("time", caption, _flat(columns), rows, spent)
 
 
-def audit_table(findings: pd.DataFrame, tasks: Sequence[Task]) -> Table:
+def audit_table(findings: pd.DataFrame) -> Table:
     """What the audits of the splits found; see `facts.audit_findings`."""
     columns = ["task", "corpus", "folds", "severity", "check", "found", "what to do"]
     rows = [
         [Cell(str(r[name]), best=name == "severity" and r[name] == "error") for name in findings.columns]
         for r in findings.to_dict("records")
     ]
-    caption = "Errors, warnings and notes of the audit of each split (one fold's wording where folds differ in numbers)."
+    caption = (
+        "Errors, warnings and notes of the audit of each split (one fold's wording where folds differ in numbers)."
+    )
     return Table("audit", caption, _flat(columns), rows, findings)
+
+
+def confusion_table(result: Result) -> Table:
+    """Confusion matrices side by side; the page has them as a picture."""
+    found = result.confusions
+    columns = [("", "truth"), *((str(system), str(label)) for system, label in found.columns)]
+    rows = [
+        [Cell(str(label)), *(Cell(share(value)) for value in own)]
+        for label, own in zip(found.index, found.to_numpy(), strict=True)
+    ]
+    caption = f"{result.title}: confusion matrices, shares of the true class (rows)."
+    data = found.stack(["system", "prediction"], future_stack=True).rename("share").reset_index()
+    return Table(f"confusion-{result.slug}", caption, columns, rows, data)
+
+
+def plain(name: str, caption: str, data: pd.DataFrame) -> Table:
+    """A table as it is."""
+    rows = [[Cell(str(value)) for value in row] for row in data.itertuples(index=False)]
+    return Table(name, caption, _flat([str(column) for column in data.columns]), rows, data)
 
 
 def mark(better: str | None, system: str) -> str:
