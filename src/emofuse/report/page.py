@@ -53,7 +53,7 @@ ul.said li { margin: .25rem 0; }
 figure { margin: 1rem 0 1.6rem; }
 figcaption { font-size: .9rem; margin-bottom: .4rem; }
 .scroll { overflow-x: auto; }
-.picture svg { display: block; width: 100%; height: auto; min-width: 30rem; }
+.picture svg { display: block; width: 100%; height: auto; }
 table { border-collapse: collapse; font-size: .86rem; font-variant-numeric: tabular-nums; min-width: 60%; }
 th, td { padding: .28rem .6rem; text-align: right; vertical-align: baseline; }
 td { overflow-wrap: normal; }
@@ -70,7 +70,7 @@ dt { font-weight: 600; } dd { margin: 0; min-width: 0; }
 footer { margin: 3rem 0 1rem; font-size: .85rem; border-top: 1px solid var(--line); padding-top: .8rem; }
 @media (max-width: 34rem) { dl { grid-template-columns: 1fr; } dd { margin-bottom: .5rem; } h1 { font-size: 1.4rem; } }
 @media print { nav { display: none; } body { max-width: none; font-size: 10pt; } .scroll { overflow: visible; }
-  figure { break-inside: avoid; } h2, h3 { break-after: avoid; } .picture svg { min-width: 0; } }
+  figure { break-inside: avoid; } h2, h3 { break-after: avoid; } .picture svg { min-width: 0 !important; } }
 """
 
 

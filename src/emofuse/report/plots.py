@@ -62,7 +62,7 @@ def confusions(result: Result) -> str:
     """Confusion matrices side by side, shares of the true class."""
     table = result.confusions
     labels = list(table.index)
-    columns = min(_COLUMNS - 1, len(result.systems))
+    columns = min(3 if len(labels) > 5 else _COLUMNS, len(result.systems))
     rows = -(-len(result.systems) // columns)
     size = 1.3 + 0.33 * len(labels)
     figure, axes = _figure(rows, columns, width=size * columns, height=(size + 0.1) * rows)
@@ -91,7 +91,7 @@ def truth_against_prediction(result: Result) -> str:
     """Predictions of a dimension (mean over the seeds) against the truth, a panel a system; darker is more."""
     columns = min(_COLUMNS, len(result.systems))
     rows = -(-len(result.systems) // columns)
-    figure, axes = _figure(rows, columns, width=2.2 * columns, height=2.3 * rows, share=True)
+    figure, axes = _figure(rows, columns, width=2.2 * columns, height=2.5 * rows, share=True)
     known = result.headline.known
     truth = result.headline.truth[known]
     for ax, system in zip(axes, result.systems, strict=False):
@@ -126,6 +126,7 @@ def curves(histories: pd.DataFrame, name: str) -> str:
                 ax.plot(seeds.index + 1, seeds.to_numpy(), linewidth=0.6, alpha=0.6, **style)
             ax.plot(seeds.index + 1, seeds.mean(axis=1), linewidth=1.8, label=str(system), marker=".", **style)
         ax.set(xlabel="epoch", ylabel=title)
+        ax.xaxis.get_major_locator().set_params(integer=True)
     _legend(axes[1], histories["system"].nunique())
     return _svg(figure, f"curves-{name}")
 
@@ -178,11 +179,12 @@ def _svg(figure: Figure, name: str) -> str:
     buffer = io.StringIO()
     with rc_context({"svg.hashsalt": name, "svg.fonttype": "path"}):
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure.savefig(buffer, format="svg", metadata=nothing)
+        figure.savefig(buffer, format="svg", metadata=nothing, bbox_inches="tight")
     text = buffer.getvalue()
     text = text[text.index("<svg") :].replace(_INK, "currentColor")
     text = re.sub(r'\bid="', f'id="{name}-', text)
     text = re.sub(r'(url\(|xlink:href=")#', rf"\g<1>#{name}-", text)
     width = re.search(r'width="([\d.]+)pt"', text)
     assert width is not None
-    return text.replace("<svg ", f'<svg style="max-width:{float(width[1]) * 4 / 3:.0f}px" ', 1)
+    pixels = f"{float(width[1]) * 4 / 3:.0f}px"
+    return text.replace("<svg ", f'<svg style="max-width:{pixels};min-width:min({pixels},40rem)" ', 1)

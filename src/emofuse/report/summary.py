@@ -88,7 +88,9 @@ def _values(result: Result) -> list[str]:
     found = result.intervals[result.metric]
     top = found[best[0]]
     verb = "has" if len(best) == 1 else "have"
-    said = [f"{_listed(best)} {verb} the best {metric}, {_with_interval(top.value, top.low, top.high)}."]
+    said = [
+        f"{_listed(best)} {verb} the best {metric} of these systems, {_with_interval(top.value, top.low, top.high)}."
+    ]
     floor, name = (0.0, "0") if result.chance is None else (result.chance, f"chance ({number(result.chance)})")
     low = [system for system, own in found.items() if not np.isnan(own.low) and own.low <= floor]
     if low:
@@ -132,16 +134,19 @@ def _better(found: Comparison) -> str:
 
 
 def _not_found(result: Result, reference: str, against: dict[str, Comparison]) -> list[str]:
+    alike = [name for name, found in against.items() if found.difference == found.standard_error == 0]
+    said = [f"{_listed(alike)} {'has' if len(alike) == 1 else 'have'} the very values of {reference}."] if alike else []
+    against = {name: found for name, found in against.items() if name not in alike}
     if not against:
-        return []
+        return said
     told = [f"{name} ({spread(*_from_reference(c, reference), sign=True)})" for name, c in against.items()]
-    said = f"No difference was found between {reference} and {_listed(told)}"
-    least = [value for c in against.values() if (value := result.detectable(c)) > 0]
-    if least:
+    found = f"No difference was found between {reference} and {_listed(told)}"
+    least = [result.detectable(comparison) for comparison in against.values()]
+    if not np.isnan(least).any():
         low, high = number(min(least)), number(max(least))
         seen = low if low == high else f"{low} to {high}, depending on the system"
-        said += f"; this study could have seen a difference of {seen} (power 0.8)"
-    return [said + ". That is no sign that they are equal."]
+        found += f"; this study could have seen a difference of {seen} (power 0.8)"
+    return [*said, found + ". That is no sign that they are equal."]
 
 
 def _from_reference(found: Comparison, reference: str) -> tuple[float, float, float]:
@@ -164,8 +169,7 @@ def _changed(result: Result) -> list[str]:
     return [
         f"The fused system with the best value, {both}, answers otherwise than the best of one modality, {one}, in "
         f"{share(found.changed.value)} of the cases, and is then right in {share(found.right.value)}"
-        f"{inside}: it "
-        f"puts {_count(right, 'wrong answer')} right and spoils {_count(spoilt, 'right one')}."
+        f"{inside}: it puts {_count(right, 'wrong answer')} right and spoils {_count(spoilt, 'right one')}."
     ]
 
 

@@ -13,7 +13,7 @@ from emofuse.evaluation.behaviour import CHANGES
 from emofuse.evaluation.intervals import Interval, Metric
 from emofuse.evaluation.ranking import win_tie_loss
 from emofuse.report.results import ALPHA, NAMES, Result
-from emofuse.report.table import Cell, Table, number, p_value, share, spread
+from emofuse.report.table import Cell, Table, number, p_value, share
 
 IN_PAPER: tuple[Metric, ...] = ("uar", "wa", "macro_f1", "ccc")
 BETTER, WORSE = "†", "‡"
@@ -74,7 +74,7 @@ def comparisons_table(result: Result) -> Table:
         better = found.better(alpha=ALPHA)
         least = result.detectable(found) if result.can_differ else np.nan
         ps = [Cell(p_value(p)) for p in (found.p_bootstrap, found.p_permutation, found.p_holm)]
-        change = Cell(spread(found.difference, found.low, found.high, sign=True))
+        change = Cell(number(found.difference, sign=True), _interval(found.low, found.high, _signed))
         told = (
             Cell(better, best=True)
             if better
@@ -248,6 +248,10 @@ def _value(found: Interval | None, best: bool, sign: str = "") -> Cell:
 
 def _interval(low: float, high: float, form: Any = number) -> str:
     return "" if np.isnan(low) or np.isnan(high) else f"({form(low)} .. {form(high)})"
+
+
+def _signed(value: float) -> str:
+    return number(value, sign=True)
 
 
 def _numbers(found: Interval) -> dict[str, float]:
