@@ -192,6 +192,28 @@ def study(
 
 
 @app.command()
+def report(
+    study_folder: Annotated[Path, typer.Argument(metavar="STUDY", help="Folder of a study, finished or not.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="For page and tables; default: STUDY/report.")
+    ] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Break results down by a column of the corpora (gender, language, speaker, ...), or by words or "
+            "seconds of the utterances. May be given several times.",
+        ),
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of the corpora, for --by; default: EMOFUSE_DATA.")] = None,
+) -> None:
+    """Write one HTML page on a study (summary, tables, pictures, protocol, audit), and its tables for papers."""
+    from emofuse.report.write import write_report
+
+    typer.echo(write_report(study_folder, out, by=by or [], data=data))
+
+
+@app.command()
 def evaluate(run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]) -> None:
     """Compute the metrics of a run again, from its predictions."""
     from emofuse.inference import formats

@@ -100,6 +100,7 @@ class Study:
     """A study file, resolved.
 
     Attributes:
+        file: its path, as given.
         config: the file, with what `--quick` changes.
         quick: whether it is the quick version.
         tasks: recipe of each task, before the changes of a system.
@@ -108,6 +109,7 @@ class Study:
         reference: system that the others are compared with.
     """
 
+    file: str
     config: StudyConfig
     quick: bool
     tasks: dict[str, Recipe]
@@ -146,7 +148,7 @@ def load_study(path: Path | str, *, quick: bool = False) -> Study:
     reference = config.reference or next(iter(systems))
     if reference not in systems:
         raise EmofuseError(f"{path}: reference: {reference!r} is no system. There are {', '.join(systems)}.")
-    return Study(config, quick, tasks, systems, recipes, reference)
+    return Study(str(path), config, quick, tasks, systems, recipes, reference)
 
 
 def cells_of(study: Study, folds: dict[str, list[int]]) -> list[Cell]:
@@ -199,6 +201,7 @@ def described(study: Study, folds: dict[str, list[int]]) -> dict[str, Any]:
     """The resolved study, for study.json."""
     return {
         "name": study.config.name,
+        "file": study.file,
         "protocol": study.config.protocol,
         "quick": study.quick,
         "tasks": [{"name": name, "recipe": recipe.model_dump(mode="json")} for name, recipe in study.tasks.items()],

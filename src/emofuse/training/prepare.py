@@ -60,12 +60,8 @@ def prepare(recipe: Recipe, *, data: Path | None = None) -> Prepared:
     Raises:
         EmofuseError: a corpus is absent or has bad rows, or no row is left to train on.
     """
-    read = [read_and_split(corpus, data) for corpus in recipe.data.corpora]
+    read, sources = read_rows(recipe, data=data)
     composed = recipe.data.composed
-    sources: list[pd.DataFrame] = []
-    if composed is not None and composed.task != "mix":
-        pairs, sources = _composed(read, composed, recipe)
-        read = [pairs]
     tables, splits = [], []
     audits: dict[str, Audit] = {}
     notes: list[str] = []
@@ -110,6 +106,24 @@ def prepare(recipe: Recipe, *, data: Path | None = None) -> Prepared:
         raise EmofuseError(f"recipe {recipe.name}: the split leaves too few rows: " + _sizes(utterances))
     facts = [_facts(table, features) for table in sources or tables]
     return Prepared(utterances, split, audio, text, facts, notes, audits)
+
+
+def read_rows(
+    recipe: Recipe, *, data: Path | None = None
+) -> tuple[list[tuple[pd.DataFrame, Split]], list[pd.DataFrame]]:
+    """The corpora of a recipe with their splits, or the pairs that its task composes of them.
+
+    Returns:
+        Rows and split of each corpus, or of the pairs; and what the pairs were made from, by corpus.
+
+    Raises:
+        EmofuseError: a corpus is absent or has bad rows.
+    """
+    read = [read_and_split(corpus, data) for corpus in recipe.data.corpora]
+    if recipe.data.composed is None or recipe.data.composed.task == "mix":
+        return read, []
+    pairs, sources = _composed(read, recipe.data.composed, recipe)
+    return [pairs], sources
 
 
 def labelled_part(recipe: Recipe, part: str, *, data: Path | None = None) -> pd.DataFrame:
