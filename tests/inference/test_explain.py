@@ -4,10 +4,12 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import soundfile
 from matplotlib.colors import to_rgb
 from matplotlib.patches import FancyBboxPatch
 
@@ -23,6 +25,7 @@ from emofuse.inference.explain_plot import draw
 from emofuse.inference.explain_table import LOWERED, RAISED, render
 from emofuse.inference.network import Answer
 from emofuse.inference.predictor import Heard, Prediction, Predictor
+from emofuse.silence import sounding
 
 WORDS = ["i", "really", "hate", "rain"]
 ABSENT_AUDIO, ABSENT_TEXT = 0.3, -0.4  # what the toys answer where a modality is missing
@@ -37,6 +40,9 @@ class Toy:
     def __init__(self, hear, read, join=lambda a, b: a + b, *, labels=("calm", "angry"), dimensions=()):
         self.hear, self.read, self.join = hear, read, join
         self.bundle = SimpleNamespace(labels=list(labels), dimensions=list(dimensions), reads_text_alone=True)
+
+    def span(self, samples):
+        return 0, len(samples)
 
     def embedding(self, text):
         return np.array([text.lower().split().count(word) for word in WORDS], np.float32)
@@ -440,7 +446,7 @@ def test_neither_torch_nor_matplotlib(bundle_folder, clip):
 
 
 @pytest.mark.slow
-def test_frozen_speech_encoder(facts, clip, tmp_path):
+def test_frozen_speech_encoder(facts, text_encoder, clip, tmp_path):
     """A bundle whose network hears states of a frozen encoder."""
     import torch
     import transformers
@@ -464,13 +470,19 @@ def test_frozen_speech_encoder(facts, clip, tmp_path):
     }
     config = ModelConfig(encoder="ladder", layers=[1, 2], ladder_dim=8, heads=["categories", "dimensions"])
     model = build_model(config, 4, 384, 16).eval()
-    export_bundle(model, tmp_path / "bundle", replace(facts, speech_encoder=hears))
+    export_bundle(model, tmp_path / "bundle", replace(facts, speech_encoder=hears), text_encoder=text_encoder)
     predict = Predictor(Bundle.load(tmp_path / "bundle"), transcribe=False, threads=1)
     [prediction], [one] = predict(clip, "what a day"), explain(predict, clip, "what a day")
     assert one.prediction == prediction and one.values["arousal"] == pytest.approx(prediction.arousal, abs=1e-6)
-    assert [(s.start, s.end) for s in one.stretches] == [
-        (0.0, pytest.approx(0.5, abs=0.05)),
-        (pytest.approx(0.5, abs=0.05), 1.0),
-    ]
+    samples, rate = soundfile.read(clip, dtype="float32")
+    first, last = sounding(read_audio(clip))
+    assert (one.stretches[0].start, one.stretches[-1].end) == pytest.approx((first / 16000, last / 16000))
+    assert all(a.end == b.start for a, b in pairwise(one.stretches))
     whole = one.values["arousal"] - one.baselines["audio"]["arousal"]
     assert sum(s.gradients["arousal"] for s in one.stretches) == pytest.approx(whole, abs=1e-4)
+    # Silence at the ends is not heard: the stretches lie where the sound is.
+    between = np.concatenate([np.zeros(rate, np.float32), samples, np.zeros(rate // 2, np.float32)])
+    soundfile.write(tmp_path / "between.wav", between, rate)
+    [late] = explain(predict, tmp_path / "between.wav", "what a day")
+    assert late.stretches[0].start == pytest.approx(1 + first / 16000, abs=0.1)
+    assert late.stretches[-1].end == pytest.approx(1 + last / 16000, abs=0.1)
