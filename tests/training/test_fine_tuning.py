@@ -156,5 +156,5 @@ def test_other_encoders_are_refused_before_anything_is_computed(home, monkeypatc
     small = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 16}
     transformers.HubertModel(transformers.HubertConfig(**small)).save_pretrained(home / "hubert")
     monkeypatch.setattr("emofuse.training.prepare.compute_states", lambda *_, **__: pytest.fail("computed"))
-    with pytest.raises(EmofuseError, match="hubert; only Whisper's layers can be trained"):
+    with pytest.raises(EmofuseError, match="hubert' is no Whisper, whose layers alone can be trained"):
         prepare(recipe(home, f"model.speech_encoder={home / 'hubert'}"), data=home)

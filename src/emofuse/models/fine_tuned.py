@@ -53,16 +53,16 @@ class TopLayers(nn.Module):
             States (batch, ceil(steps / 4), len(layers) * dim), averaged over every 4 steps (the last of fewer), as
             `training.states.pooled` averages, and the valid ones of each row, at least 1.
         """
-        valid = attended = None
+        valid = mask = None
         if n_frames is not None:
             n_frames = n_frames.clamp(min=1)  # attention to nothing would be no number
             valid = torch.arange(frames.shape[1], device=frames.device) < n_frames.unsqueeze(1)  # (batch, steps)
-            attended = valid[:, None, None]
+            mask = torch.zeros_like(valid, dtype=frames.dtype).masked_fill(~valid, -1e9)[:, None, None]
             n_frames = (n_frames + POOL - 1) // POOL
         states = dict(zip(self.taken, frames.unflatten(2, (len(self.taken), -1)).unbind(2), strict=True))
         hidden = states[self.base]  # (batch, steps, dim)
         for number, layer in enumerate(self.layers, self.base + 1):
-            hidden = layer(hidden, attended)
+            hidden = layer(hidden, mask)
             states[number] = hidden
         states[number] = self.layer_norm(hidden)
         return _pooled(torch.cat([states[layer] for layer in self.given], dim=2), valid), n_frames
@@ -74,11 +74,10 @@ def require_whisper(encoder: SpeechEncoder) -> None:
     Raises:
         EmofuseError: it is no Whisper.
     """
-    config: Any = encoder.model.config
     if not encoder.reads_log_mel:
         raise EmofuseError(
-            f"model.fine_tune_layers: speech encoder {encoder.name!r} is a {config.model_type}; only "
-            "Whisper's layers can be trained. Give a Whisper, or 0."
+            f"model.fine_tune_layers: speech encoder {encoder.name!r} is no Whisper, whose layers alone can be "
+            "trained. Give a Whisper, or 0 layers."
         )
 
 
