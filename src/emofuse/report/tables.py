@@ -213,13 +213,15 @@ def audit_table(findings: pd.DataFrame) -> Table:
 def confusion_table(result: Result) -> Table:
     """Confusion matrices side by side; the page has them as a picture."""
     found = result.confusions
-    columns = [("", "truth"), *((str(system), str(label)) for system, label in found.columns)]
+    pairs: Any = found.columns.tolist()  # of system and predicted class
+    columns = [("", "truth"), *((str(system), str(label)) for system, label in pairs)]
     rows = [
         [Cell(str(label)), *(Cell(share(value)) for value in own)]
         for label, own in zip(found.index, found.to_numpy(), strict=True)
     ]
     caption = f"{result.title}: confusion matrices, shares of the true class (rows)."
-    data = found.stack(["system", "prediction"], future_stack=True).rename("share").reset_index()
+    shares: Any = found.stack(["system", "prediction"], future_stack=True)
+    data = shares.rename("share").reset_index()
     return Table(f"confusion-{result.slug}", caption, columns, rows, data)
 
 
