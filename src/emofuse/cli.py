@@ -91,7 +91,7 @@ def predict(
     """Predict emotion, arousal, valence and dominance of recordings or of a text."""
     import emofuse
     from emofuse.inference import formats
-    from emofuse.inference.predictor import adaptation, predict_clips
+    from emofuse.inference.clips import adaptation, predict_clips
     from emofuse.inference.transcripts import clips_of
 
     failures: list[EmofuseError] = []

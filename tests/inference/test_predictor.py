@@ -12,7 +12,8 @@ from emofuse.audio import log_mel, read_audio
 from emofuse.errors import EmofuseError
 from emofuse.inference import predictor as module
 from emofuse.inference.bundle import Bundle
-from emofuse.inference.predictor import Predictor, predict_clips
+from emofuse.inference.clips import predict_clips
+from emofuse.inference.predictor import Predictor
 from emofuse.inference.transcripts import Clip
 from emofuse.text.asr import Transcript
 
