@@ -69,7 +69,7 @@ def write_study(
     folder, *, seeds=(1, 2, 3), folds=(0, 1), systems=SYSTEMS, without=(), change=None, recipe=None, quick=False
 ):
     """Writes a study; `change(table, system, fold, seed)` changes predictions, `without` leaves cells unfinished."""
-        base = recipe or load_recipe(RECIPES / "toy.toml")
+    base = recipe or load_recipe(RECIPES / "toy.toml")
     cells = []
     for seed in seeds:
         for fold in folds:
@@ -112,6 +112,7 @@ def write_study(
     }
     put(folder / "study.json", facts)
     return folder
+
 
 def put(path, value):
     path.write_text(json.dumps(value))

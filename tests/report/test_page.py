@@ -120,7 +120,7 @@ def test_columns_come_from_the_corpora(tmp_path):
     assert (column_of(task, "seconds", tmp_path) > 0.1).all()
     words = column_of(task, "words", tmp_path)
     assert words[keys[0]] >= 1 and np.isnan(words[keys[1]])  # the toy corpus leaves out every second transcript
-    with pytest.raises(EmofuseError, match="no such column. There are .*gender"):
+    with pytest.raises(EmofuseError, match=r"no such column\. There are .*gender"):
         column_of(task, "shoe_size", tmp_path)
 
 
