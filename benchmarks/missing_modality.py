@@ -2,9 +2,9 @@
 
     python benchmarks/missing_modality.py recipes/default.toml --folds 0 3 --runs runs/default --out runs/unimodal
 
-Trains `audio_only` and `text_only` models of the recipe's size on the same rows (what is there is kept), takes the
-words away from the test rows with audio, and compares the answers on the same rows: UAR with 95 % intervals from a
-bootstrap over speakers, and the paired difference.
+Trains `audio_only` and `text_only` models of the recipe's size on the rows that have the modality (what is there is
+kept), takes the words away from the test rows with audio, and compares the answers on the same rows: UAR with 95 %
+intervals from a bootstrap over speakers, and the paired difference.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from emofuse.config import load_recipe
+from emofuse.config import Recipe, load_recipe
 from emofuse.evaluation.intervals import bootstrap_interval, paired_difference
 from emofuse.training.data import Utterances
 from emofuse.training.module import predict_rows
@@ -37,8 +37,7 @@ def main() -> None:
         for kind, pairs in tables.items():
             if kind == "text_only" and pairs:
                 continue  # sentences have official parts: every fold has the same
-            model = recipe.model.model_copy(update={"fusion": kind})
-            run = train(recipe.model_copy(update={"model": model}), options.out / f"{kind}-{fold}", options.data)
+            run = train(unimodal(recipe, kind), options.out / f"{kind}-{fold}", options.data)
             alone = pd.read_parquet(run / "predictions-test.parquet")
             rows = prepare(recipe, data=options.data).parts["test"]
             if kind == "audio_only":
@@ -53,6 +52,19 @@ def main() -> None:
         for corpus in sorted(alone.loc[alone["truth"] >= 0, "corpus"].unique()):
             chosen = ((alone["corpus"] == corpus) & (alone["truth"] >= 0)).to_numpy()
             print(line(kind, corpus, fused_table[chosen], alone[chosen], len(labels)))
+
+
+def unimodal(recipe: Recipe, kind: str) -> Recipe:
+    """The recipe with one modality, and of its corpora those that have it: clips, or sentences."""
+    assert recipe.data.composed is not None
+    speech = recipe.data.composed.audio
+    corpora = [corpus for corpus in recipe.data.corpora if (corpus.reader in speech) == (kind == "audio_only")]
+    data = recipe.data.model_copy(update={"corpora": corpora, "composed": None})
+    model = recipe.model.model_copy(update={"fusion": kind})
+    training = recipe.training.model_copy(update={"modality_dropout": 0.0})
+    if kind == "text_only":
+        training = training.model_copy(update={"varied_copies": 0, "borrow_rooms": 0.0})
+    return recipe.model_copy(update={"data": data, "model": model, "training": training})
 
 
 def without_words(rows: Utterances) -> Utterances:
