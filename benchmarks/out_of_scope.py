@@ -1,9 +1,10 @@
 """Confidence of a model for speech that it was made for, and for sounds that are no such speech.
 
-    python benchmarks/out_of_scope.py BUNDLE --data FOLDER [--recipe recipes/default.toml] [--clips 60]
+    python benchmarks/out_of_scope.py BUNDLE --recipe RUN/recipe.toml --data FOLDER [--clips 60]
 
-Speech: the test parts of the recipe's corpora with audio, a balanced sample of each; give the recipe of the run that
-the bundle comes from (runs/NAME/recipe.toml), or the model may have heard them. A language that none of the bundle's
+Speech: the test parts of the recipe's corpora with audio, a balanced sample of each. The recipe must be that of the run
+that the bundle comes from: a model for use (`emofuse train --folds`, final/) has heard all rows, so its speech is no
+fair measure, and the bundle of one of its folds is to be taken instead. A language that none of the bundle's
 corpora with audio has is marked: a bundle that was trained without a corpus shows what speech of its language does.
 
 All other sounds are made up here, 3 s each, as loud as the speech: near silence (but that is 70 dB below full scale),
@@ -43,7 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--recipe", type=Path, default=Path("recipes/default.toml"))
+    parser.add_argument("--recipe", type=Path, required=True)
     parser.add_argument("--clips", type=int, default=60, help="of each kind, and of each corpus")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
