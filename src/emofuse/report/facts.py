@@ -106,7 +106,7 @@ def spent(tasks: Sequence[Task]) -> pd.DataFrame:
     ]
     table = pd.DataFrame(rows)
     named = {"runs": ("cpu", "size"), "cpu": ("cpu", "sum"), "wall": ("wall", "sum")}
-    return table.groupby(["task", "system"], sort=False).agg(**named).reset_index()  # type: ignore[call-overload,no-any-return]
+    return table.groupby(["task", "system"], sort=False).agg(**named).reset_index()
 
 
 def read_times(run: Path) -> dict[str, float]:
