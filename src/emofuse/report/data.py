@@ -166,7 +166,7 @@ def _task(name: str, recipe: Recipe, cells: pd.DataFrame, systems: list[str]) ->
             f"task {name}: system {other[0]} has other categories than the task, so they do not compare."
         )
     answers = {a: [_folds([runs[a, s, f] for f in folds], notes) for s in seeds] for a in there}
-    fusions = {system: str(recipes[system].model.fusion) for system in there}
+    fusions: dict[str, str] = {system: recipes[system].model.fusion for system in there}
     return Task(name, recipe, fusions, seeds, folds, runs, _shared(answers, notes), notes)
 
 

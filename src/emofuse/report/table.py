@@ -72,8 +72,9 @@ class Table:
         body = "\n".join(
             "<tr>" + "".join(_html(cell, head=i == 0) for i, cell in enumerate(row)) + "</tr>" for row in self.rows
         )
+        caption = f"<figcaption>{html.escape(self.caption)}</figcaption>"
         return (
-            f'<figure class="table" id="{html.escape(self.name)}"><figcaption>{html.escape(self.caption)}</figcaption>'
+            f'<figure class="table" id="table-{html.escape(self.name)}">{caption}'
             f'<div class="scroll" tabindex="0"><table><thead>{head}</thead>'
             f"<tbody>\n{body}\n</tbody></table></div></figure>"
         )

@@ -213,15 +213,13 @@ def audit_table(findings: pd.DataFrame) -> Table:
 def confusion_table(result: Result) -> Table:
     """Confusion matrices side by side; the page has them as a picture."""
     found = result.confusions
-    pairs: Any = found.columns.tolist()  # of system and predicted class
-    columns = [("", "truth"), *((str(system), str(label)) for system, label in pairs)]
+    columns = [("", "truth"), *((system, label) for system in result.systems for label in found[system].columns)]
     rows = [
         [Cell(str(label)), *(Cell(share(value)) for value in own)]
         for label, own in zip(found.index, found.to_numpy(), strict=True)
     ]
     caption = f"{result.title}: confusion matrices, shares of the true class (rows)."
-    shares: Any = found.stack(["system", "prediction"], future_stack=True)
-    data = shares.rename("share").reset_index()
+    data = found.melt(ignore_index=False, value_name="share").reset_index()  # truth, system, prediction, share
     return Table(f"confusion-{result.slug}", caption, columns, rows, data)
 
 
