@@ -22,12 +22,14 @@ from torch import Tensor
 
 from emofuse.audio import FrontEnd
 from emofuse.config import ModelConfig
-from emofuse.inference.bundle import Bundle
+from emofuse.inference.bundle import DEFAULT_FOLDER, TEXT_ENCODER_FOLDER, Bundle
 from emofuse.inference.export import DIMENSIONS, INPUTS, Answers, export_bundle
 from emofuse.models.ser import build_model
+from emofuse.text.onnx import OnnxTextEncoder
 
 LABELS = ["neutral", "happiness", "sadness", "anger", "fear", "disgust", "surprise"]
-TEXT_DIM = 384
+TEXT_ENCODER = DEFAULT_FOLDER / TEXT_ENCODER_FOLDER  # any will do: embeddings are random here
+TEXT_DIM = OnnxTextEncoder(TEXT_ENCODER).dim
 
 
 def make_bundle(model: torch.nn.Module, folder: Path, weights: str) -> Bundle:
@@ -38,13 +40,13 @@ def make_bundle(model: torch.nn.Module, folder: Path, weights: str) -> Bundle:
         reads=["audio", "text"],
         reads_text_alone=True,
         front_end=FrontEnd().to_dict(),
-        text_encoder={"name": "minilm", "weights_hash": "", "pooling": "mean", "dim": TEXT_DIM},
+        text_encoder=OnnxTextEncoder(TEXT_ENCODER).identity,
         text_languages=["en"],
         duration_range=[],
         licence="none",
         created="2026-01-01",
     )
-    return export_bundle(model, folder, facts, weights=weights)  # type: ignore[arg-type]
+    return export_bundle(model, folder, facts, weights=weights, text_encoder=TEXT_ENCODER)  # type: ignore[arg-type]
 
 
 def in_torch(model: torch.nn.Module, batch: tuple[Tensor, ...]) -> Callable[[], list[np.ndarray]]:

@@ -18,6 +18,14 @@ LABELS = ["neutral", "happiness", "sadness", "anger"]
 
 
 @pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """Folder of the real corpora; skips where there is none."""
+    if not (named := os.environ.get("EMOFUSE_DATA")):
+        pytest.skip("EMOFUSE_DATA is not set")
+    return Path(named)
+
+
+@pytest.fixture(scope="session")
 def small_model():
     """Multistage fusion with both heads, in evaluation mode, with random weights."""
     import torch
@@ -31,11 +39,19 @@ def small_model():
 
 
 @pytest.fixture(scope="session")
-def facts():
+def text_encoder() -> Path:
+    """The exported text encoder of the default bundle."""
+    from emofuse.inference.bundle import DEFAULT_FOLDER, TEXT_ENCODER_FOLDER
+
+    return DEFAULT_FOLDER / TEXT_ENCODER_FOLDER
+
+
+@pytest.fixture(scope="session")
+def facts(text_encoder):
     """What the bundle of `small_model` says about itself."""
     from emofuse.audio import FrontEnd
     from emofuse.inference.bundle import Bundle
-    from emofuse.text.weights import MINILM_SHA256
+    from emofuse.text.onnx import OnnxTextEncoder
 
     return Bundle(
         name="small",
@@ -44,7 +60,7 @@ def facts():
         reads=["audio", "text"],
         reads_text_alone=True,
         front_end=FrontEnd().to_dict(),
-        text_encoder={"name": "minilm", "weights_hash": MINILM_SHA256, "pooling": "mean", "dim": 384},
+        text_encoder=OnnxTextEncoder(text_encoder).identity,
         text_languages=["en"],
         duration_range=[1.0, 5.0],
         licence="MIT",
@@ -53,11 +69,12 @@ def facts():
 
 
 @pytest.fixture(scope="session")
-def bundle_folder(small_model, facts, tmp_path_factory) -> Path:
+def bundle_folder(small_model, facts, text_encoder, tmp_path_factory) -> Path:
     """`small_model`, exported. Read only: copy it to change it."""
     from emofuse.inference.export import export_bundle
 
-    return export_bundle(small_model, tmp_path_factory.mktemp("bundle") / "small", facts).folder
+    folder = tmp_path_factory.mktemp("bundle") / "small"
+    return export_bundle(small_model, folder, facts, text_encoder=text_encoder).folder
 
 
 @pytest.fixture(scope="session")

@@ -144,6 +144,45 @@ def test_disk_full(predict, clip, tmp_path, monkeypatch):
     assert done.code == 1 and "No space left" in done.err and list(tmp_path.iterdir()) == []
 
 
+@pytest.fixture
+def explain(run, bundle_folder):
+    return lambda *arguments: run("explain", "--model", bundle_folder, "--no-asr", *arguments)
+
+
+def test_explain(explain, clip, tmp_path):
+    done = explain(clip, "--text", "what a day", "--picture", tmp_path / "new" / "p.png")
+    assert done.code == 0 and done.err == "" and "clip.wav 0.0-1.0 s" in done.out and "what" in done.out
+    assert (tmp_path / "new" / "p.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_explain_as_json_to_a_file(explain, tmp_path):
+    done = explain("--text", "what a day", "--target", "anger", "--format", "json", "--output", tmp_path / "e.json")
+    assert done.code == 0 and done.out == ""
+    [found] = json.loads((tmp_path / "e.json").read_text())
+    assert found["target"] == "anger" and [word["word"] for word in found["words"]] == ["what", "a", "day"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Nothing to predict from"),
+        (["--text", "x", "--target", "joy"], "--target joy"),
+        (["--text", "x", "--segment", 2], "--segment 2"),
+        (["--text", "x", "--picture", "p.doc"], "p.doc"),
+        (["absent.wav"], "absent.wav"),
+    ],
+)
+def test_what_cannot_be_explained(explain, arguments, message):
+    done = explain(*arguments)
+    assert done.code == 1 and message in done.err and done.out == "" and "Traceback" not in done.err
+
+
+def test_missing_matplotlib_is_told_before_the_work(explain, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    done = explain("absent.wav", "--picture", "p.png")
+    assert done.code == 1 and "pip install matplotlib" in done.err
+
+
 def test_missing_training_libraries(run, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "emofuse.training.run", None)
     monkeypatch.setitem(sys.modules, "torch", None)

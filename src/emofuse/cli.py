@@ -91,7 +91,7 @@ def predict(
     """Predict emotion, arousal, valence and dominance of recordings or of a text."""
     import emofuse
     from emofuse.inference import formats
-    from emofuse.inference.predictor import adaptation, predict_clips
+    from emofuse.inference.clips import adaptation, predict_clips
     from emofuse.inference.transcripts import clips_of
 
     failures: list[EmofuseError] = []
@@ -165,6 +165,55 @@ def train(
 
 
 @app.command()
+def study(
+    file: Annotated[Path, typer.Argument(help="A study (TOML), such as recipes/studies/toy.toml.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the study; default: runs/NAME.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of the corpora; default: EMOFUSE_DATA.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs side by side, which share the processors.")] = 1,
+    quick: Annotated[bool, typer.Option("--quick", help="The quick version that the study file tells.")] = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Spread the runs over a Ray cluster (auto, or HOST:PORT), all machines of which have emofuse and see "
+            "--out and --data at the same paths. A run takes as many processors as it would here with --jobs.",
+        ),
+    ] = None,
+) -> None:
+    """Train all systems, folds, seeds and tasks of a study. Finished runs are kept, broken ones go on."""
+    from emofuse.study.grid import load_study
+    from emofuse.study.progress import in_words, progress
+    from emofuse.study.runner import cpu_seconds, run_study
+
+    resolved = load_study(file, quick=quick)
+    with progress() as tell:
+        folder = run_study(resolved, out, data, jobs=jobs, ray=ray, tell=tell)
+    typer.echo(f"{folder}: {in_words(cpu_seconds(folder))} of processor time")
+
+
+@app.command()
+def report(
+    study_folder: Annotated[Path, typer.Argument(metavar="STUDY", help="Folder of a study, finished or not.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="For page and tables; default: STUDY/report.")
+    ] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Break results down by a column of the corpora (gender, language, speaker, ...), or by words or "
+            "seconds of the utterances. May be given several times.",
+        ),
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of the corpora, for --by; default: EMOFUSE_DATA.")] = None,
+) -> None:
+    """Write one HTML page on a study (summary, tables, pictures, protocol, audit), and its tables for papers."""
+    from emofuse.report.write import write_report
+
+    typer.echo(write_report(study_folder, out, by=by or [], data=data))
+
+
+@app.command()
 def evaluate(run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]) -> None:
     """Compute the metrics of a run again, from its predictions."""
     from emofuse.inference import formats
@@ -184,6 +233,46 @@ def export(
     from emofuse.inference.export import export_run
 
     typer.echo(export_run(run_folder, out, weights=weights.value, licence=licence).folder)
+
+
+@app.command()
+def stress(
+    models: Annotated[
+        list[Path],
+        typer.Argument(metavar="MODEL...", help="Runs (or folders of train --folds) or bundles, to be compared."),
+    ],
+    table: Annotated[
+        Path | None,
+        typer.Option(help="Table of utterances that no MODEL was trained on; default: the test rows of the runs."),
+    ] = None,
+    split: Annotated[Path | None, typer.Option(help="Split of the table; its test part is used.")] = None,
+    fold: Annotated[int, typer.Option(min=0, help="Fold of the split.")] = 0,
+    column: Annotated[str, typer.Option(help="Column of the table with the categories.")] = "emotion",
+    conditions: Annotated[
+        str | None,
+        typer.Option(metavar="NAME,NAME...", help="Such as white_noise,telephone,wer; default: all that apply."),
+    ] = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="A sample of so many (of each fold), balanced.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the sample and of all noise.")] = 0,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="For tables and pictures.")] = Path("stress"),
+    data: Annotated[Path | None, typer.Option(help="Folder of the corpora of runs; default: EMOFUSE_DATA.")] = None,
+) -> None:
+    """Score models under noise, echo, codecs, wrong or missing words, without audio: curves with intervals."""
+    from emofuse.evaluation import stress as stressing
+    from emofuse.evaluation import stress_models
+    from emofuse.evaluation.stress_conditions import conditions_of
+
+    names = [name.strip() for name in conditions.split(",")] if conditions else None
+    conditions_of(names)  # an error in them is told before the models are opened
+    if table is None:
+        found = stress_models.stress_runs(models, data, conditions=names, rows=rows, seed=seed)
+    else:
+        chosen = stress_models.rows_of_table(table, split, fold=fold)
+        with stress_models.opened(models) as bundles:
+            found = stressing.stress(bundles, chosen, conditions=names, rows=rows, column=column, seed=seed)
+    typer.echo(stressing.render(found.scores), nl=False)
+    for path in found.save(out):
+        typer.echo(path)
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -13,12 +13,20 @@ from emofuse.files import hash_of
 
 Fusion = Literal["audio_only", "text_only", "late", "single_stage", "single_stage_additive", "multistage"]
 Operator = Literal["shift", "scale", "film", "gate", "concat"]
+Modality = Literal["audio_only", "text_only"]
+MODALITIES: tuple[Modality, Modality] = ("audio_only", "text_only")  # of the models of a late fusion, in this order
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A table of a TOML file."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+AnySection = TypeVar("AnySection", bound=Section)
+
+
+FOLDED = ("given", "k_fold", "leave_one_out")  # rules that have folds
 _RULES_OF = {
     "k": ("k_fold",),
     "stratify": ("k_fold",),
@@ -29,7 +37,7 @@ _RULES_OF = {
 }
 
 
-class SplitConfig(_Section):
+class SplitConfig(Section):
     """How the rows of one corpus are parted into train, dev and test."""
 
     rule: Literal["given", "k_fold", "leave_one_out", "hold_out", "official"] = "hold_out"
@@ -70,7 +78,7 @@ class SplitConfig(_Section):
         return self
 
 
-class CorpusConfig(_Section):
+class CorpusConfig(Section):
     """One corpus: its reader, where it lies, its split."""
 
     reader: str = Field(description="a corpus of `emofuse corpus list`, or table, audformat, huggingface")
@@ -86,7 +94,7 @@ class CorpusConfig(_Section):
     split: SplitConfig = SplitConfig()
 
 
-class ComposedConfig(_Section):
+class ComposedConfig(Section):
     """Composed pairs: a real clip beside a real sentence that was not spoken in it. Synthetic."""
 
     task: Literal["mix", "agree", "either", "clash", "dimensions"] = Field(
@@ -114,7 +122,7 @@ class ComposedConfig(_Section):
         return self
 
 
-class LabelsConfig(_Section):
+class LabelsConfig(Section):
     """Which categories the head has."""
 
     column: str = Field("emotion", description="emotion (shared by all corpora), original_emotion, or any other column")
@@ -136,7 +144,7 @@ class LabelsConfig(_Section):
         return self
 
 
-class DataConfig(_Section):
+class DataConfig(Section):
     """The corpora of a run and their labels."""
 
     corpora: list[CorpusConfig] = Field(min_length=1)
@@ -144,7 +152,7 @@ class DataConfig(_Section):
     labels: LabelsConfig = LabelsConfig()
 
 
-class TextConfig(_Section):
+class TextConfig(Section):
     """The summary embedding."""
 
     encoder: str = Field("minilm", description="minilm, or the hub name or folder of any BERT-family model")
@@ -154,13 +162,14 @@ class TextConfig(_Section):
     languages: list[str] | None = Field(None, description="ISO 639-1; other transcripts count as absent; None: all")
 
 
-class ModelConfig(_Section):
+class ModelConfig(Section):
     """The network."""
 
     fusion: Fusion = "multistage"
     encoder: Literal["cnn6", "cnn10", "cnn14", "ladder", "layer_mix"] = Field(
         "cnn14", description="a CNN on log-Mel; or a ladder, or a learned mix, of a frozen speech encoder's layers"
     )
+    members: int = Field(1, ge=1, description="networks that start differently, trained each for itself and averaged")
     width: float = Field(1.0, gt=0, le=2, description="cnn: factor on the number of channels")
     speech_encoder: str = Field(
         "whisper-base",
@@ -168,6 +177,12 @@ class ModelConfig(_Section):
         "wav2vec2, HuBERT or WavLM checkpoint",
     )
     layers: list[int] = Field([2, 3, 4, 5], min_length=1, description="ladder, layer_mix: hidden states; 0: the input")
+    fine_tune_layers: int = Field(
+        0,
+        ge=0,
+        description="ladder, layer_mix: so many of the speech encoder's layers, from the highest of `layers` down, are "
+        "trained too; Whisper only",
+    )
     ladder_dim: int = Field(128, ge=1, description="ladder, layer_mix: width")
     layer_dropout: float = Field(0.0, ge=0, lt=1, description="ladder, layer_mix: chance that a layer is left out")
     input_dropout: float = Field(0.0, ge=0, lt=1, description="ladder, layer_mix: of the states, all steps alike")
@@ -187,16 +202,31 @@ class ModelConfig(_Section):
         """Whether the audio encoder takes hidden states of a frozen speech encoder, not log-Mel frames."""
         return self.encoder in ("ladder", "layer_mix")
 
+    @property
+    def frozen_layers(self) -> list[int]:
+        """The hidden states that no training changes: `layers`, or those below the trained ones and what these take."""
+        if not self.fine_tune_layers:
+            return self.layers
+        base = max(self.layers) - self.fine_tune_layers
+        return [layer for layer in self.layers if layer < base] + [base]
+
     @model_validator(mode="after")
     def _layers_and_checkpoints_have_their_encoder(self) -> ModelConfig:
         if len(set(self.layers)) < len(self.layers) or min(self.layers) < 0:
             raise ValueError(f"`layers` = {self.layers}: expected different numbers from 0")
         if self.hears_states and self.pretrained is not None:
             raise ValueError(f'`pretrained` is for a CNN, not for encoder = "{self.encoder}"')
+        if self.fine_tune_layers and not self.hears_states:
+            raise ValueError(f'`fine_tune_layers` is for ladder and layer_mix, not for encoder = "{self.encoder}"')
+        if self.fine_tune_layers and self.fine_tune_layers >= (highest := max(self.layers)):
+            most = f"expected at most {highest - 1}: one stays frozen" if highest > 1 else "there is no layer to train"
+            raise ValueError(
+                f"`fine_tune_layers` = {self.fine_tune_layers}: the highest of `layers` is {highest}; {most}"
+            )
         return self
 
 
-class TrainingConfig(_Section):
+class TrainingConfig(Section):
     """Optimisation."""
 
     fit: Literal["train", "train+dev", "all"] = Field(
@@ -209,6 +239,7 @@ class TrainingConfig(_Section):
     batch_size: int = Field(32, ge=1)
     optimizer: Literal["sgd", "adamw"] = "adamw"
     learning_rate: float = Field(1e-3, gt=0)
+    encoder_learning_rate: float = Field(1e-5, gt=0, description="of the layers that model.fine_tune_layers trains")
     momentum: float = Field(0.9, ge=0, lt=1, description="sgd only")
     weight_decay: float = Field(0.0, ge=0)
     schedule: Literal["one_cycle", "plateau", "none"] = "one_cycle"
@@ -251,7 +282,7 @@ class TrainingConfig(_Section):
         return self
 
 
-class Recipe(_Section):
+class Recipe(Section):
     """Everything that makes a run."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
@@ -290,6 +321,28 @@ class Recipe(_Section):
         """SHA-256 of the resolved recipe."""
         return hash_of(self.model_dump(mode="json"))
 
+    @property
+    def run_id(self) -> str:
+        """Name of a run's folder where many lie side by side: the first 16 digits of the hash."""
+        return self.hash[:16]
+
+    def alone(self, modality: Modality) -> Recipe:
+        """The unimodal model of a late fusion: what a system with that fusion, and else the same recipe, is."""
+        default = ModelConfig.model_fields["late_weight"].default
+        return self.model_copy(
+            update={"model": self.model.model_copy(update={"fusion": modality, "late_weight": default})}
+        )
+
+    def with_fold(self, fold: int) -> Recipe:
+        """The same with another test fold, of every corpus whose split has folds."""
+        corpora = [
+            corpus.model_copy(update={"split": corpus.split.model_copy(update={"fold": fold})})
+            if corpus.split.rule in FOLDED
+            else corpus
+            for corpus in self.data.corpora
+        ]
+        return self.model_copy(update={"data": self.data.model_copy(update={"corpora": corpora})})
+
 
 def load_recipe(path: Path | str, overrides: list[str] | None = None) -> Recipe:
     """Read a TOML recipe and apply overrides such as `model.fusion=audio_only` or `data.corpora.0.split.fold=3`.
@@ -297,12 +350,7 @@ def load_recipe(path: Path | str, overrides: list[str] | None = None) -> Recipe:
     Raises:
         EmofuseError: the file cannot be read, is no TOML, has an unknown key or a value of the wrong type.
     """
-    try:
-        tree = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise EmofuseError(f"{path}: recipe cannot be read ({error.strerror}).") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise EmofuseError(f"{path}: no valid TOML ({error}).") from error
+    tree = read_toml(path)
     for override in overrides or []:
         _set(tree, override)
     return parse_recipe(tree, source=str(path))
@@ -320,10 +368,33 @@ def split_config(options: dict[str, Any]) -> SplitConfig:
         raise EmofuseError("; ".join(_explain(e) for e in error.errors())) from None
 
 
+def read_toml(path: Path | str) -> dict[str, Any]:
+    """The tables of a TOML file.
+
+    Raises:
+        EmofuseError: the file cannot be read or is no TOML.
+    """
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise EmofuseError(f"{path}: cannot be read ({error.strerror}).") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise EmofuseError(f"{path}: no valid TOML ({error}).") from error
+
+
 def parse_recipe(tree: dict[str, Any], *, source: str) -> Recipe:
     """Validate a recipe given as nested dictionaries; `source` names it in errors."""
+    return parse(Recipe, tree, source=source)
+
+
+def parse(kind: type[AnySection], tree: dict[str, Any], *, source: str) -> AnySection:
+    """Validate nested dictionaries; `source` names them in errors.
+
+    Raises:
+        EmofuseError: an unknown or missing key, or a value of the wrong type.
+    """
     try:
-        return Recipe.model_validate(tree)
+        return kind.model_validate(tree)
     except ValidationError as error:
         lines = [_explain(e) for e in error.errors()]
         raise EmofuseError(f"{source}: " + "; ".join(lines)) from None
@@ -337,14 +408,14 @@ def dump_toml(recipe: Recipe) -> str:
 
 
 def _explain(error: Any) -> str:
-    place = ".".join(str(part) for part in error["loc"]) or "recipe"
+    place = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         return f"unknown key {place!r}: check its spelling and section"
     if error["type"] == "missing":
         return f"key {place!r} is missing"
     message = error["msg"].removeprefix("Value error, ")
     found = "" if isinstance(error["input"], dict) else f" (found {error['input']!r})"
-    return f"{place}: {message}{found}" if place != "recipe" else message
+    return f"{place}: {message}{found}" if place else message
 
 
 def _set(tree: dict[str, Any], override: str) -> None:

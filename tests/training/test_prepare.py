@@ -7,7 +7,7 @@ from emofuse.corpora.splits import freeze, make_split
 from emofuse.corpora.table import make_table, read_table, write_table
 from emofuse.errors import EmofuseError
 from emofuse.training import prepare as module
-from emofuse.training.prepare import prepare
+from emofuse.training.prepare import LABEL, labelled_part, prepare
 
 EMOTIONS = ["neutral", "anger", "happiness"]
 
@@ -46,6 +46,16 @@ def recipe(**sections):
     ]
     data = {"corpora": corpora, "labels": {"names": EMOTIONS}} | sections.pop("data", {})
     return parse_recipe({"name": "r", "protocol": "p", "data": data, **sections}, source="test")
+
+
+def test_a_part_alone_has_the_rows_and_labels_that_training_has(tmp_path):
+    changed = recipe(data={"labels": {"names": EMOTIONS[:2], "merge": {"happiness": "anger"}}})
+    found = prepare(changed, data=tmp_path)
+    for part, rows in found.parts.items():
+        alone = labelled_part(changed, part, data=tmp_path)
+        assert sorted(alone["key"]) == sorted(rows.table["key"])
+        assert alone.set_index("key")[LABEL].to_dict() == rows.table.set_index("key")[LABEL].to_dict()
+        assert set(alone[LABEL]) == set(EMOTIONS[:2])
 
 
 def test_parts_hold_what_the_splits_say(tmp_path):

@@ -57,6 +57,17 @@ def test_layers_are_picked_out_of_the_store(table, tmp_path):
     assert not np.array_equal(first, last)
 
 
+def test_a_store_of_some_layers_holds_these_alone(table, tmp_path):
+    every = compute_states(table, tmp_path / "cache", Encoder(), layers=[0, 1], pool=1)
+    second = compute_states(table, tmp_path / "cache", Encoder(), layers=[1], pool=1)
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+    assert (every.width, second.width) == (4, 2)
+    for clip in clips(table):
+        np.testing.assert_array_equal(second[clip], chosen(every[clip], [1], of=2))
+    same = compute_states(table, tmp_path / "cache", Encoder(), pool=1)  # all, not named
+    assert same.width == 4 and len(list((tmp_path / "cache").iterdir())) == 2
+
+
 def test_a_varied_copy_is_another_store_and_repeatable(table, tmp_path):
     def states(folder, rows, varied):
         features = compute_states(rows, tmp_path / folder, Encoder(), pool=4, varied=varied)

@@ -28,6 +28,8 @@ Labels = Sequence[str] | None
 
 ECE_BINS = 15
 LOWER_IS_BETTER = frozenset({"ece", "mae"})
+RANGES = dict.fromkeys(("uar", "wa", "macro_f1", "weighted_f1", "ece"), (0.0, 1.0)) | {"mae": (0.0, np.inf)}
+RANGES |= dict.fromkeys(("ccc", "pearson"), (-1.0, 1.0))
 
 
 def uar(truth: ArrayLike, prediction: ArrayLike, *, labels: Labels = None) -> float:

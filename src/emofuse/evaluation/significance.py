@@ -32,7 +32,7 @@ from emofuse.evaluation.intervals import (
     resampled_scores,
     two_sided_p,
 )
-from emofuse.evaluation.metrics import LOWER_IS_BETTER, Additive, Floats
+from emofuse.evaluation.metrics import LOWER_IS_BETTER, RANGES, Additive, Floats
 from emofuse.evaluation.outcomes import Outcomes
 
 
@@ -103,7 +103,8 @@ def system_intervals(
     found = {}
     for i, name in enumerate(outcomes.systems):
         value = float(observed[i].mean())
-        low, high = percentiles(_with_seeds(drawn[:, i], observed[i], picks), value, level)
+        scores = np.clip(_with_seeds(drawn[:, i], observed[i], picks), *RANGES[outcomes.metric])
+        low, high = percentiles(scores, value, level)
         found[name] = Interval(value, low, high, level, n, len(sums))
     return found
 

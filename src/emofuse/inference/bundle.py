@@ -2,7 +2,7 @@
 
 `model.onnx` (the network), `bundle.json` (the facts below), `README.md` (the model card); `speech_encoder.onnx` where
 the model hears through a frozen encoder, `adapter.npz` where it can adapt to a speaker, and `text_encoder/` where it
-reads text through an encoder that does not come with emofuse.
+reads text.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SPEECH_ENCODER_FILE = "speech_encoder.onnx"
 ADAPTER_FILE = "adapter.npz"
 FACTS_FILE = "bundle.json"
 CARD_FILE = "README.md"
-TEXT_ENCODER_FOLDER = "text_encoder"  # only for encoders that emofuse does not come with
+TEXT_ENCODER_FOLDER = "text_encoder"
 DEFAULT_FOLDER = Path(__file__).resolve().parent.parent / "bundles" / "default"
 
 
@@ -97,6 +97,11 @@ class Bundle:
         """The ONNX file of the speech encoder, if it has one."""
         return self.folder / SPEECH_ENCODER_FILE
 
+    @property
+    def text_encoder_path(self) -> Path:
+        """The folder of the text encoder, if it has one."""
+        return self.folder / TEXT_ENCODER_FOLDER
+
     def load_adapter(self) -> SpeakerAdapter | None:
         """The speaker adapter; None if it has none.
 
@@ -141,6 +146,10 @@ class Bundle:
         bundle = cls(**{name: facts[name] for name in names}, folder=folder)
         if not bundle.model_path.is_file():
             raise BundleError(f"{folder}: incomplete bundle, {MODEL_FILE} is missing. Copy or export it again.")
+        if bundle.text_encoder and not bundle.text_encoder_path.is_dir():
+            raise BundleError(
+                f"{folder}: incomplete bundle, {TEXT_ENCODER_FOLDER}/ is missing. Copy or export the bundle again."
+            )
         if (found := sha256(bundle.model_path)) != bundle.model_sha256:
             raise BundleError(
                 f"{bundle.model_path}: wrong hash ({found[:12]}..., expected {bundle.model_sha256[:12]}...): "

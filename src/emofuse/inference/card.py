@@ -7,6 +7,8 @@ from typing import Any
 
 from emofuse.inference.bundle import Bundle
 
+ADAPTED = "test-adapted"
+
 
 def licence_of(corpora: list[dict[str, Any]]) -> str:
     """Licence of weights trained on these corpora, as far as they are known.
@@ -52,13 +54,13 @@ def model_card(bundle: Bundle) -> str:
         "",
         "## Results",
         "",
-        "With 95 % intervals from a bootstrap over speakers where there are speakers. The development part chose the "
-        "checkpoint; its results are therefore somewhat too good.",
+        " ".join(_how_measured(bundle.metrics)),
         "",
         "| part | corpus | measure | value | interval | n |",
         "|---|---|---|---|---|---|",
         *_results(bundle.metrics),
         "",
+        *_calibration(bundle),
         "## What to know",
         "",
         *(f"- {note}" for note in [*bundle.notes, *_limits(bundle)]),
@@ -79,7 +81,7 @@ def _corpus(facts: dict[str, Any]) -> str:
 
 def _results(metrics: dict[str, Any]) -> Iterator[str]:
     """One line a measure; `metrics` as `metrics.json` of a run has them."""
-    for part in ("dev", "test"):
+    for part in ("dev", "test", ADAPTED):
         scores = metrics.get(part, {})
         for corpus, found in {"all": scores, **scores.get("by_corpus", {})}.items():
             named = {"UAR": found.get("categories", {}).get("uar")}
@@ -89,6 +91,47 @@ def _results(metrics: dict[str, Any]) -> Iterator[str]:
                 if score is not None:
                     interval = f"{_number(score['low'])} to {_number(score['high'])}"
                     yield f"| {part} | {corpus} | {name} | {_number(score['value'])} | {interval} | {score['n']} |"
+
+
+def _how_measured(metrics: dict[str, Any]) -> Iterator[str]:
+    yield "With 95 % intervals from a bootstrap over speakers where there are speakers."
+    if "dev" in metrics:
+        yield "The development part chose the checkpoint; its results are therefore somewhat too good."
+    if ADAPTED in metrics:
+        yield (
+            f"*{ADAPTED}*: each voice is adapted to by all clips of its speaker in that part, their labels unseen; "
+            "*test*: from a clip alone."
+        )
+
+
+def _calibration(bundle: Bundle) -> Iterator[str]:
+    if not bundle.calibration:
+        return
+    yield "## How sure it is"
+    yield ""
+    yield (
+        "Fitted on speakers and sentences that the model had not seen; ECE after, shares kept and wrong were measured "
+        "on others than they were fitted on."
+    )
+    yield ""
+    yield (
+        "| answers from | n | speakers | temperature | ECE before | after | uncertain below | share kept | "
+        "wrong of all | wrong of kept |"
+    )
+    yield "|---|---|---|---|---|---|---|---|---|---|"
+    for kind, facts in bundle.calibration.items():
+        names = ("temperature", "ece_before", "ece_after", "uncertain_below", "coverage", "risk", "risk_kept")
+        cells = [kind, facts["n"], facts["speakers"], *(_number(facts[name]) for name in names)]
+        yield "| " + " | ".join(map(str, cells)) + " |"
+    yield ""
+    for kind, facts in bundle.calibration.items():
+        widths = facts["dimension_half_width"]
+        if widths is None:
+            yield f"- Dimensions from {kind} have no interval: no human has rated such clips here."
+        else:
+            told = ", ".join(f"{name} ± {w:.2f}" for name, w in zip(bundle.dimensions, widths, strict=True))
+            yield f"- Intervals of dimensions from {kind} alone hold {facts['level']:.0%} of new ones: {told}."
+    yield ""
 
 
 def _number(value: float | None) -> str:
@@ -103,5 +146,10 @@ def _limits(bundle: Bundle) -> Iterator[str]:
             yield "Text alone says nothing to this model: it needs a recording."
     if bundle.duration_range:
         yield "Clips in training were {:.1f} to {:.1f} s long.".format(*bundle.duration_range)
+    if "audio" in bundle.reads:
+        yield (
+            "It is for the course of emotion over a recording, for search, annotation and research. Leave uncertain "
+            "answers out."
+        )
     yield "It says what an emotion sounds or reads like, not what a person feels. Acted speech is easier than life."
     yield "Do not let it decide about people. Inferring emotions at work or in education is forbidden in the EU."

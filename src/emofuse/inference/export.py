@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -29,6 +30,8 @@ from emofuse.inference.bundle import (
 )
 from emofuse.inference.card import licence_of, model_card
 from emofuse.onnx_graph import store_as_fp16, to_onnx
+from emofuse.text.export import exported_text_encoder
+from emofuse.text.onnx import OnnxTextEncoder, require_encoder
 from emofuse.training.adapted import save_adapter
 
 INPUTS = ("frames", "n_frames", "text", "has_audio", "has_text")
@@ -61,12 +64,13 @@ def export_run(run: Path | str, out: Path | str, *, weights: Weights = "fp32", l
     Args:
         run: run folder.
         out: folder of the bundle; a bundle that is there is replaced.
-        weights: how to store them; int8: the encoders as int8, the rest as fp16.
+        weights: how to store them; int8: the speech encoder as int8, the rest as fp16. The text encoder is int8 with
+            all, unless that strays.
         licence: of the weights; None: by the training data, as far as their licences are known.
 
     Raises:
-        EmofuseError: the run is not finished, the exported model strays from the trained one, or `out` cannot be
-            written or holds something else.
+        EmofuseError: the run is not finished, its text encoder is not there any more, the exported model strays from
+            the trained one, or `out` cannot be written or holds something else.
     """
     from emofuse.training.run import load_run
 
@@ -93,7 +97,8 @@ def export_run(run: Path | str, out: Path | str, *, weights: Weights = "fp32", l
         metrics=loaded.metrics,
         notes=[*_notes(recipe), *loaded.metrics.get("notes", [])],
     )
-    return export_bundle(model, out, facts, weights=weights, adapter=loaded.adapter)
+    encoder = exported_text_encoder(recipe.text.encoder, text) if text else None
+    return export_bundle(model, out, facts, weights=weights, adapter=loaded.adapter, text_encoder=encoder)
 
 
 def export_bundle(
@@ -103,6 +108,7 @@ def export_bundle(
     *,
     weights: Weights = "fp32",
     adapter: SpeakerAdapter | None = None,
+    text_encoder: Path | None = None,
 ) -> Bundle:
     """Export a model with the facts about it.
 
@@ -112,15 +118,19 @@ def export_bundle(
         facts: what `bundle.json` says; its hash and weights are filled in here.
         weights: how to store them. The arithmetic is fp32 with all.
         adapter: finds the offset of a speaker.
+        text_encoder: folder that `export_text_encoder` wrote, copied into the bundle; needed if the model reads text.
 
     Raises:
-        EmofuseError: the exported model strays from `model`, or `folder` cannot be written or holds something else.
+        EmofuseError: the exported model strays from `model`, its text encoder is absent or another one, or `folder`
+            cannot be written or holds something else.
     """
     folder = Path(folder)
     if weights not in TOLERANCE:
         raise EmofuseError(f"weights {weights!r}: expected one of {', '.join(TOLERANCE)}.")
     if folder.exists() and not (folder / FACTS_FILE).exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise EmofuseError(f"{folder}: is there already and is no bundle. Choose another place.")
+    if facts.text_encoder:
+        facts = replace(facts, text_encoder=_checked(text_encoder, facts))
     answers = Answers(model).eval().to("cpu", torch.float32)
     with atomic(folder) as temporary:
         temporary.mkdir()
@@ -135,17 +145,12 @@ def export_bundle(
             facts = replace(facts, speech_encoder=encoder)
         if adapter is not None:
             save_adapter(adapter, temporary, ADAPTER_FILE)
-        if facts.text_encoder and not is_packaged(facts.text_encoder):
-            _export_text_encoder(facts.text_encoder, temporary / TEXT_ENCODER_FOLDER, weights)
+        if facts.text_encoder and text_encoder:
+            shutil.copytree(text_encoder, temporary / TEXT_ENCODER_FOLDER)
         bundle = replace(facts, model_sha256=sha256(path), weights=weights, folder=folder)
         bundle.save(temporary)
         (temporary / CARD_FILE).write_text(model_card(bundle), encoding="utf-8")
     return bundle
-
-
-def is_packaged(text_encoder: dict[str, Any]) -> bool:
-    """Whether emofuse comes with this text encoder, so that a bundle needs no copy."""
-    return (text_encoder["name"], text_encoder["pooling"]) == ("minilm", "mean")
 
 
 def check_parity(model: nn.Module, path: Path, facts: Bundle, *, tolerance: float) -> float:
@@ -230,14 +235,13 @@ def _export_speech_encoder(identity: dict[str, Any], path: Path, weights: Weight
     return export_speech_encoder(encoder, path, layers=identity["layers"], pool=identity["pool"], weights=weights)
 
 
-def _export_text_encoder(identity: dict[str, Any], folder: Path, weights: Weights) -> None:
-    from emofuse.text.encoder import load_text_encoder
-    from emofuse.text.export import export_text_encoder
-    from emofuse.text.onnx import require_encoder
-
-    encoder = load_text_encoder(identity["name"], identity["pooling"])
-    require_encoder(encoder, identity, identity["name"])
-    export_text_encoder(encoder, folder, weights="int8" if weights == "int8" else "fp32")
+def _checked(text_encoder: Path | None, facts: Bundle) -> dict[str, Any]:
+    """Identity of an exported text encoder, by its own name: a run may have kept a path."""
+    if text_encoder is None:
+        raise EmofuseError(f"model {facts.name!r}: reads text. Give the folder of its exported text encoder.")
+    encoder = OnnxTextEncoder(text_encoder)
+    require_encoder(encoder, facts.text_encoder, f"model {facts.name!r}")
+    return encoder.identity
 
 
 def _languages(recipe: Recipe, corpora: list[dict[str, Any]]) -> list[str]:

@@ -57,7 +57,8 @@ def to_table(predictions: Sequence[Prediction], *, width: int | None = None, col
             shown = p.file
         values = [getattr(p, name) for name in _DIMENSIONS]
         avd = "-" if None in values else " ".join(f"{value:.2f}" for value in values)
-        table.add_row(*(Text(cell) for cell in (*place, _words(p), _top(p), avd, p.used)))
+        used = f"{p.used}\nadapted" if p.adapted else p.used
+        table.add_row(*(Text(cell) for cell in (*place, _words(p), _top(p), avd, used)))
     return as_text(table, width=width, colour=colour)
 
 
@@ -101,12 +102,13 @@ def _short(value: Any) -> str:
 
 
 def _top(prediction: Prediction, n: int = 3) -> str:
-    """A bar for the most probable category, and the runners-up."""
+    """A bar for the most probable category, with "?" where the answer is uncertain, and the runners-up."""
     if not prediction.probabilities:
         return "-"
     ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])[:n]
     (best, p), rest = ranked[0], ranked[1:]
-    return "\n".join([f"{best} {p:.2f} {'█' * max(1, round(p * 6))}", *(f"{label} {p:.2f}" for label, p in rest)])
+    mark = "?" if prediction.uncertain else ""
+    return "\n".join([f"{best}{mark} {p:.2f} {'█' * max(1, round(p * 6))}", *(f"{label} {p:.2f}" for label, p in rest)])
 
 
 def _words(prediction: Prediction) -> str:
@@ -130,6 +132,9 @@ def _flat(prediction: Prediction) -> dict[str, Any]:
     for name, value in rounded(asdict(prediction)).items():
         if name == "probabilities":
             row.update({f"p_{label}": p for label, p in value.items()})
+        elif name == "intervals":  # every row has the columns, whether its kind of answer was measured or not
+            for dimension in _DIMENSIONS:
+                row[f"{dimension}_low"], row[f"{dimension}_high"] = value.get(dimension, (None, None))
         else:
             row[name] = value
     return row

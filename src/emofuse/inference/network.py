@@ -10,7 +10,7 @@ import numpy as np
 
 from emofuse.audio import SAMPLE_RATE, WHISPER_SECONDS, FrontEnd, log_mel
 from emofuse.evaluation.calibration import Calibration, apply_temperature
-from emofuse.inference.bundle import TEXT_ENCODER_FOLDER, Bundle
+from emofuse.inference.bundle import Bundle
 from emofuse.sessions import open_session
 from emofuse.silence import sounding
 
@@ -125,7 +125,6 @@ class Network:
     def _text_encoder(self) -> Any:
         from emofuse.text.onnx import OnnxTextEncoder, require_encoder
 
-        own = self.bundle.folder / TEXT_ENCODER_FOLDER
-        encoder = OnnxTextEncoder(own if own.is_dir() else None, pooling=self.bundle.text_encoder["pooling"])
+        encoder = OnnxTextEncoder(self.bundle.text_encoder_path)
         require_encoder(encoder, self.bundle.text_encoder, str(self.bundle.folder))
         return encoder

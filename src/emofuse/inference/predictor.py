@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from emofuse.audio import SAMPLE_RATE, AudioError, check_samples, read_audio
+from emofuse.audio import SAMPLE_RATE, check_samples, read_audio
 from emofuse.errors import EmofuseError
 from emofuse.inference.bundle import Bundle
 from emofuse.inference.network import Network
-from emofuse.inference.transcripts import Clip
 
 MAX_SECONDS = 15.0  # of a segment
 MAX_UTTERANCE_SECONDS = 30.0  # of a recording that comes with its text: what the recogniser takes at once, too
@@ -46,7 +45,8 @@ class Prediction:
         arousal: 0 (calm) to 1 (excited); None if the model has no dimensions, as the next two.
         valence: 0 (negative) to 1 (positive).
         dominance: 0 (weak) to 1 (strong).
-        uncertain: whether the confidence is so low that the answer had better not be used; None if not measured.
+        uncertain: whether the confidence is so low that the answer had better not be used; None if not measured. A
+            model that knows what its confidence is worth takes it half way back to even where there is no speech.
         intervals: lowest and highest likely value of each dimension; empty if that was not measured.
         adapted: whether other audio of the same voice adapted the prediction.
     """
@@ -195,9 +195,12 @@ class Predictor:
         for (first, last), frames, transcript in zip(segments, all_frames, transcripts, strict=True):
             adapted = offset is not None and frames is not None
             frames = frames - offset if adapted else frames
+            heard = samples[round(first * SAMPLE_RATE) : round(last * SAMPLE_RATE)]
             prediction = self._predict(frames, transcript, name)
+            if frames is not None and prediction.uncertain is not None and not self._speaks(heard, len(segments)):
+                prediction = _doubted(prediction)
             prediction = replace(prediction, file=source, start=start + first, end=start + last, adapted=adapted)
-            yield Heard(prediction, samples[round(first * SAMPLE_RATE) : round(last * SAMPLE_RATE)], frames)
+            yield Heard(prediction, heard, frames)
 
     def voice(self, recordings: Iterable[Path | str]) -> Voice:
         """What recordings of one speaker sound like, to adapt predictions of others of the same speaker to it.
@@ -272,6 +275,12 @@ class Predictor:
             found = self._transcriber.transcribe_segments(samples, segments, language)
         return [_Transcript(one.text, "asr", one.language) if one.text else _Transcript() for one in found]
 
+    def _speaks(self, samples: np.ndarray, segments: int) -> bool:
+        """Whether there is speech in a segment; one of several was cut out because there is."""
+        from emofuse.inference.vad import has_speech
+
+        return segments > 1 or has_speech(samples)
+
     def _language_of(self, text: str) -> str | None:
         """The language of a given text where that matters and can be told."""
         if "text" not in self.bundle.reads or "audio" not in self.bundle.reads:
@@ -321,67 +330,11 @@ class Predictor:
         return " and ".join(text if kind == "text" else kind for kind in self.bundle.reads)
 
 
-def adaptation(option: str) -> Path | str:
-    """What --adapt names.
-
-    Raises:
-        EmofuseError: neither one of the words nor a file.
-    """
-    if option in ("recording", "folder", "off"):
-        return option
-    if not Path(option).is_file():
-        raise EmofuseError(
-            f"--adapt {option}: no such file. Give a recording of the speaker, recording, folder or off."
-        )
-    return Path(option)
-
-
-def predict_clips(
-    predictor: Predictor,
-    clips: Sequence[Clip],
-    *,
-    language: str | None = None,
-    adapt: Path | str = "recording",
-    on_error: Callable[[EmofuseError], None],
-) -> Iterator[Prediction]:
-    """Predict clip after clip; a clip that fails is handed to `on_error`, and the others are predicted all the same.
-
-    Args:
-        predictor: the model.
-        clips: what to predict.
-        language: of all of them; see `Predictor.__call__`.
-        adapt: what the model adapts to: the other segments of each recording (if `predictor.adapt`), all recordings of
-            the same folder among the clips, a recording of the speaker, or nothing.
-        on_error: takes the errors.
-    """
-    voices: dict[Path | None, Voice] = {}
-    if isinstance(adapt, Path):
-        voices = dict.fromkeys({_folder(clip) for clip in clips}, predictor.voice([adapt]))
-    elif adapt == "folder":
-        voices = _voices_of_folders(predictor, clips)
-    for clip in clips:
-        voice = voices.get(_folder(clip))
-        try:
-            yield from predictor(clip.file, clip.text, language=language, start=clip.start, end=clip.end, voice=voice)
-        except EmofuseError as error:
-            on_error(error)
-
-
-def _folder(clip: Clip) -> Path | None:
-    return None if clip.file is None else clip.file.resolve().parent
-
-
-def _voices_of_folders(predictor: Predictor, clips: Sequence[Clip]) -> dict[Path | None, Voice]:
-    parts: dict[Path | None, list[Voice]] = {}
-    for file in sorted({clip.file for clip in clips if clip.file is not None}):
-        try:
-            parts.setdefault(file.resolve().parent, []).append(predictor.voice([file]))
-        except AudioError:
-            continue  # said when it is predicted
-    return {
-        folder: Voice(np.concatenate([v.means for v in own]), np.concatenate([v.seconds for v in own]))
-        for folder, own in parts.items()
-    }
+def _doubted(prediction: Prediction) -> Prediction:
+    """An answer to a sound without speech: the networks are sure of noise and music, which they have never heard."""
+    even = 1 / len(prediction.probabilities)
+    probabilities = {name: (p + even) / 2 for name, p in prediction.probabilities.items()}
+    return replace(prediction, probabilities=probabilities, confidence=max(probabilities.values()), uncertain=True)
 
 
 def _load_transcriber(name: str) -> Any:

@@ -38,6 +38,15 @@ def speech_segments(samples: np.ndarray, max_seconds: float = 15.0) -> list[tupl
     return [(start / _RATE, end / _RATE) for start, end in segments]
 
 
+def has_speech(samples: np.ndarray) -> bool:
+    """Whether there is any speech, by the same detector.
+
+    Args:
+        samples: float32 (n,), mono, 16 kHz.
+    """
+    return bool(_speech(samples))
+
+
 def _speech(samples: np.ndarray) -> list[tuple[int, int]]:
     from faster_whisper.vad import VadOptions, get_speech_timestamps
 

@@ -19,9 +19,11 @@ from torch.nn import functional
 from emofuse.config import ModelConfig
 from emofuse.models.cnn import CNNS, CnnEncoder, load_panns, mask_frames
 from emofuse.models.conditioning import OPERATORS, conditioned_stages
-from emofuse.models.fusion import LateModel
+from emofuse.models.fine_tuned import TopLayers
+from emofuse.models.fusion import Ensemble, LateModel
 from emofuse.models.heads import Heads
 from emofuse.models.ladder import Ladder, LayerMix
+from emofuse.models.whisper import load_speech_encoder
 
 
 class SerModel(nn.Module):
@@ -33,8 +35,13 @@ class SerModel(nn.Module):
         text_dim: size of the summary embedding.
         state_dim: size of a hidden state of the frozen speech encoder; for encoders that climb its layers.
 
+    Attributes:
+        top_layers: the speech encoder's layers that are trained too, with their pretrained weights at first; None
+            without `config.fine_tune_layers`.
+
     Raises:
-        EmofuseError: `config.stages` names a stage that the encoder does not have.
+        EmofuseError: `config.stages` names a stage that the encoder does not have, or `config.fine_tune_layers` asks
+            for layers of a speech encoder that is absent or no Whisper.
     """
 
     def __init__(self, config: ModelConfig, n_categories: int, text_dim: int, state_dim: int = 0) -> None:
@@ -42,6 +49,7 @@ class SerModel(nn.Module):
         if config.fusion == "late":
             raise ValueError('fusion "late" is two models: use build_model')
         self.config = config
+        self.top_layers: TopLayers | None = None
         if config.fusion != "audio_only":
             self.absent_text = nn.Parameter(torch.randn(text_dim) * 0.02)
         if config.fusion == "text_only":
@@ -62,6 +70,9 @@ class SerModel(nn.Module):
             self.project = nn.Linear(text_dim, self.encoder.embedding_dim)
         self.dropout = (nn.Dropout2d if config.channel_dropout else nn.Dropout)(config.dropout)
         self.heads = Heads(self.encoder.embedding_dim, config.heads, n_categories)
+        if config.fine_tune_layers:  # last, so that a seed gives all else as it does without
+            whisper = load_speech_encoder(config.speech_encoder)
+            self.top_layers = TopLayers(whisper, layers=config.layers, frozen=config.frozen_layers)
 
     @property
     def reads_text_without_audio(self) -> bool:
@@ -80,7 +91,8 @@ class SerModel(nn.Module):
 
         Args:
             frames: what the encoder takes, (batch, frames, 64) log-Mel in dB for a CNN and (batch, steps, layers *
-                state_dim) hidden states for a ladder; ignored beyond a row's n_frames and in rows without audio.
+                state_dim) hidden states for a ladder (of `config.frozen_layers`, 12.5 a second; 50 a second where
+                layers of the speech encoder are trained); ignored beyond a row's n_frames and in rows without audio.
             n_frames: (batch,) int64, valid frames of each row.
             text: (batch, text_dim) summary embeddings; ignored in rows without text.
             has_audio: (batch,) bool.
@@ -121,11 +133,10 @@ class SerModel(nn.Module):
         rows = has_audio.nonzero().squeeze(1) if gaps else slice(None)
         full = self.training and bool((n_frames[rows] == frames.shape[1]).all())
         words = text[rows]
-        x, valid = self.encoder.climb(
-            frames[rows],
-            None if full else n_frames[rows],
-            lambda stage, x, valid: self._condition(stage, x, valid, words),
-        )
+        heard, valid = frames[rows], None if full else n_frames[rows]
+        if self.top_layers is not None:
+            heard, valid = self.top_layers(heard, valid)
+        x, valid = self.encoder.climb(heard, valid, lambda stage, x, valid: self._condition(stage, x, valid, words))
         if gaps:
             back = (has_audio.cumsum(0) - 1).clamp(min=0)
             x, valid = x[back], None if valid is None else valid[back]
@@ -155,7 +166,7 @@ def build_encoder(config: ModelConfig, state_dim: int) -> CnnEncoder | Ladder | 
 
 def build_model(
     config: ModelConfig, n_categories: int, text_dim: int, state_dim: int = 0, *, pretrained: bool = False
-) -> SerModel | LateModel:
+) -> SerModel | Ensemble | LateModel:
     """The model of a recipe.
 
     Args:
@@ -170,16 +181,17 @@ def build_model(
     """
     if config.fusion == "late":
         audio, text = (
-            SerModel(config.model_copy(update={"fusion": fusion}), n_categories, text_dim, state_dim)
-            for fusion in ("audio_only", "text_only")
+            build_model(
+                config.model_copy(update={"fusion": fusion}), n_categories, text_dim, state_dim, pretrained=load
+            )
+            for fusion, load in (("audio_only", pretrained), ("text_only", False))
         )
-        if pretrained:
-            _load_pretrained(audio)
         return LateModel(audio, text)
-    model = SerModel(config, n_categories, text_dim, state_dim)
+    members = [SerModel(config, n_categories, text_dim, state_dim) for _ in range(config.members)]
     if pretrained and config.fusion != "text_only":
-        _load_pretrained(model)
-    return model
+        for member in members:
+            _load_pretrained(member)
+    return Ensemble(members) if len(members) > 1 else members[0]
 
 
 def _load_pretrained(model: SerModel) -> None:

@@ -17,10 +17,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from emofuse.errors import EmofuseError
-from emofuse.files import hash_of
+from emofuse.files import hash_of, read_json
 from emofuse.text.onnx import MAX_TOKENS, check_pooling, check_texts
 from emofuse.text.weights import file_hash, find_weights
 
+FINETUNING_FILE = "finetuning.json"
 _BATCH = 32
 
 
@@ -71,9 +72,10 @@ def load_text_encoder(name: str, pooling: str = "mean", device: str = "cpu") -> 
     return TextEncoder(
         model,
         tokenizer,
-        name=name,
+        name=folder.resolve().name if name != "minilm" and Path(name).is_dir() else name,
         weights_hash=hashes[0] if len(hashes) == 1 else hash_of(hashes),
         pooling=pooling,
+        finetuning=read_json(folder / FINETUNING_FILE) if (folder / FINETUNING_FILE).is_file() else None,
         device=device,
     )
 
@@ -82,19 +84,32 @@ class TextEncoder:
     """A frozen BERT-family model with its tokenizer; texts are cut to `max_tokens` tokens.
 
     Attributes:
-        name: as given to `load_text_encoder`.
+        name: as given to `load_text_encoder`; of a folder its last part.
         weights_hash: SHA-256 of the safetensors file (of several: of their hashes).
         file_hash: the same.
         pooling: `mean` or `cls`.
         dim: size of an embedding.
+        finetuning: what `emofuse.text.finetune` said of the weights ("start" is the identity of those it started from,
+            with their own "start" if they were fine-tuned too); empty for others.
         max_tokens: 256, or what the model's positions allow if that is less.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, *, name: str, weights_hash: str, pooling: str, device: str = "cpu"):
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        name: str,
+        weights_hash: str,
+        pooling: str,
+        finetuning: dict[str, Any] | None = None,
+        device: str = "cpu",
+    ):
         self.name = name
         self.weights_hash = weights_hash
         self.file_hash = weights_hash
         self.pooling = pooling
+        self.finetuning = finetuning or {}
         self.dim: int = model.config.hidden_size
         positions = getattr(model.config, "max_position_embeddings", MAX_TOKENS + 2)
         self.max_tokens = min(MAX_TOKENS, tokenizer.model_max_length, positions - 2)  # RoBERTa's positions start at 2

@@ -1,14 +1,14 @@
-"""A text encoder as ONNX, for prediction without PyTorch.
-
-The packaged MiniLM was made by `python -m emofuse.text.export minilm FOLDER`.
-"""
+"""A text encoder as ONNX, for prediction without PyTorch: the `text_encoder/` of a bundle."""
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,13 +16,14 @@ import torch
 from torch import nn
 
 from emofuse.errors import EmofuseError
-from emofuse.files import atomic, sha256, write_json
+from emofuse.files import atomic, cache_dir, hash_of, sha256, write_json
 from emofuse.onnx_graph import store_as_int8, to_onnx
 from emofuse.text.encoder import TextEncoder, load_text_encoder, pool
-from emofuse.text.onnx import POOLINGS, OnnxTextEncoder
+from emofuse.text.onnx import POOLINGS, OnnxTextEncoder, require_encoder
+from emofuse.text.weights import MINILM_SHA256
 
-Weights = Literal["fp32", "int8"]
-
+_VERSION = 1  # of what is written: raise it with every change, so that the cache is not used
+_LICENCE = Path(__file__).parent / "APACHE-2.0.txt"
 _PROBES = (
     "Yes.",
     "I did not expect to see you here again!",
@@ -46,42 +47,105 @@ class _Summary(nn.Module):
         return pool(hidden, fields["attention_mask"], self.pooling)  # (1, dim)
 
 
-def export_text_encoder(encoder: TextEncoder, folder: Path | str, *, weights: Weights = "int8") -> float:
+def exported_text_encoder(name: str, identity: Mapping[str, Any]) -> Path:
+    """Folder of an exported text encoder, which is exported once and then lies in `cache_dir()`. Copy it.
+
+    Args:
+        name: as `load_text_encoder` takes it; not needed where the encoder is in the cache.
+        identity: what the trained model kept of its encoder.
+
+    Raises:
+        EmofuseError: `name` is not there or is another encoder, or what `export_text_encoder` says.
+    """
+    key = hash_of([identity["weights_hash"], identity["pooling"], _VERSION])[:16]
+    folder = cache_dir() / "text-encoders" / key
+    with suppress(EmofuseError):  # absent or damaged
+        OnnxTextEncoder(folder)
+        return folder
+    encoder = load_text_encoder(name, identity["pooling"])
+    require_encoder(encoder, identity, f"text encoder {name!r}")
+    export_text_encoder(encoder, folder)
+    return folder
+
+
+def export_text_encoder(encoder: TextEncoder, folder: Path | str) -> float:
     """Write `model.onnx` (pooling included), `tokenizer.json` and `encoder.json`, for `OnnxTextEncoder(folder)`.
+
+    `README.md` says where the encoder comes from; what descends from MiniLM gets its `LICENSE`. Weights are stored as
+    int8, a third of the space, or as fp32 if int8 strays. The arithmetic is fp32 with both, because ONNX Runtime
+    decodes the weights once, when it loads them.
 
     Args:
         encoder: of the BERT family, with a fast tokenizer.
         folder: replaced if it is there; written whole or not at all.
-        weights: how to store them; `int8` needs a third of the space. The arithmetic is fp32 with both, because ONNX
-            Runtime decodes the weights once, when it loads them.
 
     Returns:
         The lowest cosine between both encoders on three texts, short to long.
 
     Raises:
-        EmofuseError: the tokenizer has no `tokenizer.json` form, the cosine is below 0.999, or the folder
-            cannot be written.
+        EmofuseError: the tokenizer has no `tokenizer.json` form, the cosine is below 0.999 with fp32 too, or the
+            folder cannot be written.
     """
     backend = getattr(encoder.tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise EmofuseError(f"text encoder {encoder.name!r}: has no fast tokenizer, so it cannot be exported.")
+    exact = _to_onnx(encoder)
+    small = onnx.ModelProto()
+    small.CopyFrom(exact)
+    store_as_int8(small.graph)
     with atomic(folder) as temporary:
         temporary.mkdir()
-        model = _to_onnx(encoder)
-        if weights == "int8":
-            store_as_int8(model.graph)
-        onnx.save(model, temporary / "model.onnx")
         backend.save(str(temporary / "tokenizer.json"), pretty=False)
-        about = {**encoder.identity, "max_tokens": encoder.max_tokens, "model_sha256": sha256(temporary / "model.onnx")}
-        write_json(temporary / "encoder.json", about)
-        cosine = _lowest_cosine(encoder.encode(_PROBES), OnnxTextEncoder(temporary).encode(_PROBES))
-        if not cosine >= _MIN_COSINE:
+        expected = encoder.encode(_PROBES)
+        for weights, model in (("int8", small), ("fp32", exact)):
+            onnx.save(model, temporary / "model.onnx")
+            digest = sha256(temporary / "model.onnx")
+            facts = {"max_tokens": encoder.max_tokens, "weights": weights, "model_sha256": digest}
+            write_json(temporary / "encoder.json", {**encoder.identity, **facts})
+            cosine = _lowest_cosine(expected, OnnxTextEncoder(temporary).encode(_PROBES))
+            if cosine >= _MIN_COSINE:
+                break
+        else:
             raise EmofuseError(
                 f"text encoder {encoder.name!r}: the exported graph differs (cosine {cosine:.4f}, expected at least "
-                f"{_MIN_COSINE}). "
-                + ("Export fp32 weights." if weights == "int8" else "It may not export with this PyTorch.")
+                f"{_MIN_COSINE}). It may not export with this PyTorch."
             )
+        (temporary / "README.md").write_text("\n".join(_about(encoder, weights)), encoding="utf-8")
+        if MINILM_SHA256 in _ancestry(encoder):
+            shutil.copyfile(_LICENCE, temporary / "LICENSE")
     return cosine
+
+
+def _ancestry(encoder: TextEncoder) -> Iterator[str]:
+    """Hashes of the weights, of those they were fine-tuned from, and so on."""
+    yield encoder.weights_hash
+    start = encoder.finetuning.get("start")
+    while start:
+        yield start["weights_hash"]
+        start = start.get("start")
+
+
+def _about(encoder: TextEncoder, weights: str) -> Iterator[str]:
+    """The lines of README.md: origin and changes, as the Apache License asks for."""
+    yield f"# Text encoder {encoder.name}"
+    yield ""
+    if MINILM_SHA256 in _ancestry(encoder):
+        yield "[sentence-transformers/all-MiniLM-L6-v2](https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2)"
+        yield "(vocabulary of bert-base-uncased), Apache License 2.0, see `LICENSE` in this folder. Changed from it:"
+    else:
+        yield "Its licence is that of the original. Changed from it:"
+    yield ""
+    if encoder.finetuning:
+        corpora = ", ".join(encoder.finetuning.get("corpora", [])) or "of unknown corpora"
+        yield f"- The weights were fine-tuned on sentences with emotions ({corpora}) by `emofuse.text.finetune`."
+    pooling = "mean pooling over the tokens" if encoder.pooling == "mean" else "the state of the first token as output"
+    yield f"- `model.onnx` holds the weights as an ONNX graph with {pooling} and without the pooler."
+    if weights == "int8":
+        yield "  Matrices are stored as int8 in blocks of 32 with an fp16 scale each, those of attention as fp16; the"
+        yield "  graph computes in fp32."
+    yield ""
+    yield f"Made by `emofuse.text.export` from weights with SHA-256 {encoder.weights_hash}."
+    yield ""
 
 
 def _to_onnx(encoder: TextEncoder) -> onnx.ModelProto:
@@ -107,11 +171,10 @@ def _main() -> None:
     parser.add_argument("encoder", help="minilm, a folder, or a hub name")
     parser.add_argument("folder", type=Path, help="is replaced if it is there")
     parser.add_argument("--pooling", choices=POOLINGS, default="mean")
-    parser.add_argument("--weights", choices=get_args(Weights), default="int8")
     options = parser.parse_args()
     try:
         encoder = load_text_encoder(options.encoder, options.pooling)
-        cosine = export_text_encoder(encoder, options.folder, weights=options.weights)
+        cosine = export_text_encoder(encoder, options.folder)
     except EmofuseError as error:
         sys.exit(f"error: {error}")
     print(f"{options.folder}: cosine to the original at least {cosine:.5f}")

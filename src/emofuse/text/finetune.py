@@ -23,15 +23,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from emofuse.config import CorpusConfig, LabelsConfig, ModelConfig, SplitConfig
+from emofuse.corpora.chosen import read_and_split
 from emofuse.corpora.labels import DIMENSIONS
 from emofuse.errors import EmofuseError
 from emofuse.evaluation import metrics
 from emofuse.files import atomic, write_json
 from emofuse.models.ser import build_model
-from emofuse.text.encoder import TextEncoder, load_text_encoder, pool
+from emofuse.text.encoder import FINETUNING_FILE, TextEncoder, load_text_encoder, pool
 from emofuse.training.data import bucketed_batches, seed_of
 from emofuse.training.losses import JointLoss
-from emofuse.training.prepare import read_and_split
 
 CATEGORIES: list[str] = LabelsConfig().names
 CORPORA = ("meld", "emobank")
@@ -233,7 +233,7 @@ def save_text_encoder(encoder: TextEncoder, folder: Path | str, about: Mapping[s
     with atomic(folder) as temporary:
         encoder.model.save_pretrained(temporary)
         encoder.tokenizer.save_pretrained(temporary)
-        write_json(temporary / "finetuning.json", dict(about))
+        write_json(temporary / FINETUNING_FILE, dict(about))
 
 
 def _new_head(encoder: TextEncoder, dropout: float) -> nn.Module:
@@ -308,6 +308,8 @@ def _main() -> None:
         train, dev = read_sentences(given.data)
         encoder = load_text_encoder(given.encoder)
         start = encoder.identity
+        if encoder.finetuning:
+            start["start"] = encoder.finetuning.get("start")
         history = fine_tune(encoder, train, dev, options)
         save_text_encoder(
             encoder,

@@ -16,37 +16,32 @@ from emofuse.text.weights import file_hash
 MAX_TOKENS = 256
 """Longer texts are cut to this many tokens, special tokens included (MiniLM's own limit; the rule for all encoders)."""
 
-MINILM = Path(__file__).parent / "minilm"
-"""all-MiniLM-L6-v2 with mean pooling, written by `export_text_encoder` with int8 weights."""
-
 POOLINGS = ("mean", "cls")
 
 
 class OnnxTextEncoder:
-    """A text encoder as an ONNX graph: the packaged MiniLM, or a folder that `export_text_encoder` wrote.
+    """A text encoder as an ONNX graph, in a folder that `export_text_encoder` wrote: a bundle's `text_encoder/`.
 
     Texts are encoded one at a time, without padding, so that an embedding never depends on its batch.
 
     Args:
-        folder: holds `model.onnx`, `tokenizer.json` and `encoder.json`; None for the packaged MiniLM.
-        pooling: `mean` over all tokens, special ones included, or `cls`; None for that of the folder (MiniLM: mean).
+        folder: holds `model.onnx`, `tokenizer.json` and `encoder.json`.
         threads: of ONNX Runtime; None leaves the choice to it.
 
     Attributes:
         name: of the encoder, `minilm` for MiniLM.
         weights_hash: SHA-256 of the original weights, the identity of the encoder, however the folder stores them.
         file_hash: SHA-256 of the ONNX file itself.
-        pooling: `mean` or `cls`.
+        pooling: `mean` over all tokens, special ones included, or `cls`.
         dim: size of an embedding.
 
     Raises:
-        EmofuseError: files are absent or damaged, or the folder has another pooling.
+        EmofuseError: files are absent or damaged.
     """
 
-    def __init__(self, folder: Path | str | None = None, *, pooling: str | None = None, threads: int | None = None):
-        check_pooling(pooling or "mean")
-        folder = MINILM if folder is None else Path(folder)
-        about = _read_about(folder, pooling)
+    def __init__(self, folder: Path | str, *, threads: int | None = None):
+        folder = Path(folder)
+        about = _read_about(folder)
         self.name: str = about["name"]
         self.weights_hash: str = about["weights_hash"]
         self.file_hash: str = about["model_sha256"]
@@ -124,7 +119,7 @@ def _describe(identity: Mapping[str, Any]) -> str:
     return f"{identity.get('name')} ({identity['weights_hash'][:12]}, {identity['pooling']}, {identity['dim']}-d)"
 
 
-def _read_about(folder: Path, pooling: str | None) -> dict[str, Any]:
+def _read_about(folder: Path) -> dict[str, Any]:
     for name in ("encoder.json", "model.onnx", "tokenizer.json"):
         if not (folder / name).is_file():
             raise EmofuseError(f"{folder}: no {name}; expected a folder that export_text_encoder wrote.")
@@ -133,8 +128,6 @@ def _read_about(folder: Path, pooling: str | None) -> dict[str, Any]:
     for key, kind in fields.items():
         if not isinstance(about, dict) or not isinstance(about.get(key), kind):
             raise EmofuseError(f"{folder / 'encoder.json'}: {key!r} is missing or no {kind.__name__}. Export it again.")
-    if pooling is not None and pooling != about["pooling"]:
-        raise EmofuseError(f"{folder}: exported with pooling {about['pooling']!r}, asked for {pooling!r}.")
     if (found := file_hash(folder / "model.onnx")) != about["model_sha256"]:
         raise EmofuseError(
             f"{folder / 'model.onnx'}: wrong hash (expected {about['model_sha256']}, found {found}). Export it again."

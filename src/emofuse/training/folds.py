@@ -11,16 +11,13 @@ from typing import Any
 
 import pandas as pd
 
-from emofuse.config import Recipe
-from emofuse.corpora.splits import n_folds
+from emofuse.config import FOLDED, Recipe, dump_toml
+from emofuse.corpora.chosen import count_folds
 from emofuse.errors import EmofuseError
 from emofuse.evaluation.calibration import fit_calibration
 from emofuse.evaluation.calibration_plots import write_calibration_plots
-from emofuse.files import atomic, read_json, write_json
-from emofuse.training.prepare import read_and_split
+from emofuse.files import atomic, read_json, write_json, write_text
 from emofuse.training.run import evaluate, train
-
-FOLDED = ("given", "k_fold", "leave_one_out")  # rules that have folds
 
 
 def train_folds(recipe: Recipe, out: Path | None = None, data: Path | None = None) -> Path:
@@ -32,50 +29,30 @@ def train_folds(recipe: Recipe, out: Path | None = None, data: Path | None = Non
         data: folder that relative corpus roots start from.
 
     Returns:
-        The folder, with `predictions-test.parquet` of all folds, `metrics.json`, `calibration.json` and `plots/`.
+        The folder, with `recipe.toml`, `predictions-test.parquet` of all folds, `metrics.json`, `calibration.json` and
+        `plots/`.
 
     Raises:
         EmofuseError: no corpus has folds, or they differ in number; and what `train` raises.
     """
     folder = out or Path("runs") / recipe.name
-    count = _count(recipe, data)
+    count = count_folds(recipe, data)
+    if not count:
+        raise EmofuseError(f"recipe {recipe.name}: no corpus has a split with folds ({', '.join(FOLDED)}).")
     for fold in range(count):
-        train(_with_fold(recipe, fold), folder / f"fold-{fold}", data)
+        train(recipe.with_fold(fold), folder / f"fold-{fold}", data)
     for name in ("predictions-test", "predictions-test-adapted"):
         _pool(folder, count, f"{name}.parquet")
-    write_json(folder / "recipe.json", {"recipe": recipe.hash, "folds": count})
+    write_text(folder / "recipe.toml", dump_toml(recipe))
     notes = sorted({note for k in range(count) for note in read_json(folder / f"fold-{k}" / "metrics.json")["notes"]})
     metrics = evaluate(folder, recipe) | {"notes": notes}
     write_json(folder / "metrics.json", metrics)
     calibration = _calibrate(recipe, folder)
     fitting = recipe.training.model_copy(update={"fit": "all"})
-    final = train(_with_fold(recipe.model_copy(update={"training": fitting}), 0), folder / "final", data)
+    final = train(recipe.model_copy(update={"training": fitting}).with_fold(0), folder / "final", data)
     write_json(final / "metrics.json", metrics)
     write_json(final / "calibration.json", calibration)
     return folder
-
-
-def _count(recipe: Recipe, data: Path | None) -> int:
-    counts = {}
-    for corpus in recipe.data.corpora:
-        if corpus.split.rule in FOLDED:
-            counts[corpus.reader] = n_folds(read_and_split(corpus, data)[0], corpus.split)
-    if not counts:
-        raise EmofuseError(f"recipe {recipe.name}: no corpus has a split with folds ({', '.join(FOLDED)}).")
-    if len(set(counts.values())) > 1:
-        found = ", ".join(f"{name} {count}" for name, count in counts.items())
-        raise EmofuseError(f"recipe {recipe.name}: folds differ in number ({found}). Expected equally many of each.")
-    return max(counts.values())
-
-
-def _with_fold(recipe: Recipe, fold: int) -> Recipe:
-    corpora = [
-        corpus.model_copy(update={"split": corpus.split.model_copy(update={"fold": fold})})
-        if corpus.split.rule in FOLDED
-        else corpus
-        for corpus in recipe.data.corpora
-    ]
-    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"corpora": corpora})})
 
 
 def _pool(folder: Path, count: int, name: str) -> None:

@@ -13,6 +13,8 @@ from torch import nn
 from emofuse.config import Recipe
 from emofuse.corpora.labels import DIMENSIONS
 from emofuse.evaluation import metrics
+from emofuse.models.fine_tuned import TopLayers
+from emofuse.models.fusion import Ensemble
 from emofuse.training.batch import Batch
 from emofuse.training.data import Utterances, eval_loader, seed_of, train_loader
 from emofuse.training.losses import JointLoss
@@ -67,10 +69,10 @@ class SerModule(lightning.LightningModule):
     def training_step(self, batch: Batch, step: int) -> torch.Tensor:
         """Loss of one batch; dropout is seeded by epoch and step, so that a resumed run draws as an unbroken one."""
         torch.manual_seed(seed_of(self.recipe.seed, self.current_epoch, step, self.global_rank))
-        outputs = self.model(*batch.inputs())
-        loss = self.loss(outputs, batch.target, batch.dimensions)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.rows), prog_bar=True)
-        return loss
+        losses = member_losses(self.model, self.loss, batch)
+        mean = losses.mean()
+        self.log("train_loss", mean, on_step=False, on_epoch=True, batch_size=len(batch.rows), prog_bar=True)
+        return losses.sum()  # each learns as it would alone
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Collect the outputs of one batch."""
@@ -85,17 +87,26 @@ class SerModule(lightning.LightningModule):
         scores[SCORE] = float(np.nan_to_num(np.mean([scores[name] for name in wanted])))
         self.log_dict(scores, prog_bar=True)
 
+    def _parameter_groups(self) -> list[list[nn.Parameter]]:
+        """What is trained; layers of the speech encoder, where they are trained, in a second group."""
+        own = [p for module in self.model.modules() if isinstance(module, TopLayers) for p in module.parameters()]
+        known = set(own)
+        rest = [p for p in self.parameters() if p.requires_grad and p not in known]
+        return [rest, own] if own else [rest]
+
     def configure_optimizers(self) -> Any:
-        """SGD or AdamW; one cycle (Smith & Topin 2018), or factor 0.9 after 5 epochs without a better score."""
-        parameters = [p for p in self.parameters() if p.requires_grad]
+        """SGD or AdamW; one cycle (Smith & Topin 2018), or factor 0.9 after 5 epochs without a better score.
+
+        Layers of the speech encoder that are trained have a learning rate of their own, and the same schedule.
+        """
         config = self.config
+        groups, rates = self._parameter_groups(), [config.learning_rate, config.encoder_learning_rate]
+        parameters = [{"params": group, "lr": rate} for group, rate in zip(groups, rates, strict=False)]
         optimizer: torch.optim.Optimizer
         if config.optimizer == "sgd":
-            optimizer = torch.optim.SGD(
-                parameters, lr=config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay
-            )
+            optimizer = torch.optim.SGD(parameters, momentum=config.momentum, weight_decay=config.weight_decay)
         else:
-            optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+            optimizer = torch.optim.AdamW(parameters, weight_decay=config.weight_decay)
         if config.schedule == "none":
             return optimizer
         if config.schedule == "plateau":
@@ -104,9 +115,15 @@ class SerModule(lightning.LightningModule):
         # trainer.estimated_stepping_batches would keep the loader of epoch 0 for the first epoch after a resume.
         steps = len(self.train_dataloader()) * config.epochs
         cycle = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, max_lr=config.learning_rate, total_steps=steps, cycle_momentum=False
+            optimizer, max_lr=rates[: len(groups)], total_steps=steps, cycle_momentum=False
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+
+
+def member_losses(model: nn.Module, loss: JointLoss, batch: Batch) -> torch.Tensor:
+    """Loss of each network of an ensemble, or of the one network, (members,)."""
+    members = model.members if isinstance(model, Ensemble) else [model]
+    return torch.stack([loss(member(*batch.inputs()), batch.target, batch.dimensions) for member in members])
 
 
 @torch.inference_mode()

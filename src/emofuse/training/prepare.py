@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from emofuse.config import ComposedConfig, CorpusConfig, Recipe, TextConfig
-from emofuse.corpora import read_corpus
+from emofuse.config import ComposedConfig, Recipe, TextConfig
 from emofuse.corpora.agreement import votes_of
 from emofuse.corpora.audit import Audit, audit
+from emofuse.corpora.chosen import read_and_split, restricted
 from emofuse.corpora.composed import compose, compose_task
 from emofuse.corpora.labels import DIMENSIONS, weak_dimensions
-from emofuse.corpora.select import select
-from emofuse.corpora.splits import PARTS, Split, make_split, shared_speakers
+from emofuse.corpora.splits import PARTS, Split, shared_speakers
 from emofuse.corpora.table import texts_of
 from emofuse.errors import EmofuseError
 from emofuse.files import cache_dir
@@ -62,12 +60,8 @@ def prepare(recipe: Recipe, *, data: Path | None = None) -> Prepared:
     Raises:
         EmofuseError: a corpus is absent or has bad rows, or no row is left to train on.
     """
-    read = [read_and_split(corpus, data) for corpus in recipe.data.corpora]
+    read, sources = read_rows(recipe, data=data)
     composed = recipe.data.composed
-    sources: list[pd.DataFrame] = []
-    if composed is not None and composed.task != "mix":
-        pairs, sources = _composed(read, composed, recipe)
-        read = [pairs]
     tables, splits = [], []
     audits: dict[str, Audit] = {}
     notes: list[str] = []
@@ -76,7 +70,7 @@ def prepare(recipe: Recipe, *, data: Path | None = None) -> Prepared:
         audits[name] = audit(table, split, audio=False)
         notes += [f"{name}: {found.message}." for found in audits[name].findings if found.severity == "error"]
         table = _labelled(table, recipe, notes)
-        split = _restricted(split, table)
+        split = restricted(split, table)
         used = {key for part in PARTS for key in getattr(split, part)}
         tables.append(table[table["key"].isin(used)])
         splits.append(split)
@@ -114,30 +108,77 @@ def prepare(recipe: Recipe, *, data: Path | None = None) -> Prepared:
     return Prepared(utterances, split, audio, text, facts, notes, audits)
 
 
+def read_rows(
+    recipe: Recipe, *, data: Path | None = None
+) -> tuple[list[tuple[pd.DataFrame, Split]], list[pd.DataFrame]]:
+    """The corpora of a recipe with their splits, or the pairs that its task composes of them.
+
+    Returns:
+        Rows and split of each corpus, or of the pairs; and what the pairs were made from, by corpus.
+
+    Raises:
+        EmofuseError: a corpus is absent or has bad rows.
+    """
+    read = [read_and_split(corpus, data) for corpus in recipe.data.corpora]
+    if recipe.data.composed is None or recipe.data.composed.task == "mix":
+        return read, []
+    pairs, sources = _composed(read, recipe.data.composed, recipe)
+    return [pairs], sources
+
+
+def labelled_part(recipe: Recipe, part: str, *, data: Path | None = None) -> pd.DataFrame:
+    """The rows of one part over all corpora of a recipe, with the column `LABEL`; no features, no composed pairs.
+
+    Args:
+        recipe: whose rows.
+        part: train, dev or test.
+        data: as for `prepare`.
+
+    Raises:
+        EmofuseError: a corpus is absent or has bad rows.
+    """
+    tables = []
+    for corpus in recipe.data.corpora:
+        table, split = read_and_split(corpus, data)
+        labelled = _labelled(table, recipe, [])
+        tables.append(labelled[labelled["key"].isin(getattr(split, part))])
+    return pd.concat(tables, ignore_index=True)
+
+
 def _log_mel(table: pd.DataFrame) -> tuple[Frames, list[Frames]]:
     return compute_features(table, cache_dir() / "features"), []
 
 
 def _states(table: pd.DataFrame, recipe: Recipe) -> tuple[dict[str, Any], Frames, list[Frames]]:
-    """The speech encoder's identity, the hidden states of the recipe's layers, and those of varied copies."""
+    """The speech encoder's identity, the hidden states of the recipe's frozen layers, and those of varied copies.
+
+    Where layers are trained, what they take is not yet averaged over time: that is four times as much, and of no use
+    without training, so the store holds the frozen layers alone.
+    """
+    from emofuse.models.fine_tuned import require_whisper
     from emofuse.models.whisper import load_speech_encoder
 
     encoder = load_speech_encoder(recipe.model.speech_encoder)
-    layers = recipe.model.layers
+    layers, frozen = recipe.model.layers, recipe.model.frozen_layers
     if max(layers) >= encoder.layers:
         raise EmofuseError(
             f"model.layers = {layers}: {encoder.name} has hidden states 0 to {encoder.layers - 1} (0: the input of the "
             "first layer)."
         )
+    kept, pool = list(range(encoder.layers)), POOL
+    if recipe.model.fine_tune_layers:
+        require_whisper(encoder)
+        kept, pool = frozen, 1
+    places = [kept.index(layer) for layer in frozen]
     frames: list[Frames] = []
     for varied in range(recipe.training.varied_copies + 1):
-        stored = compute_states(table, cache_dir() / "features", encoder, varied=varied)
-        frames.append(LayerStates(stored, layers, of=encoder.layers, rate=encoder.rate / POOL))
+        stored = compute_states(table, cache_dir() / "features", encoder, layers=kept, pool=pool, varied=varied)
+        frames.append(LayerStates(stored, places, of=len(kept), rate=encoder.rate / pool))
     identity = {
         "name": encoder.name,
         "weights_hash": encoder.weights_hash,
-        "layers": layers,
-        "pool": POOL,
+        "layers": frozen,
+        "pool": pool,
         "dim": encoder.dim,
     }
     return identity, frames[0], frames[1:]
@@ -150,32 +191,6 @@ def embed(texts: Sequence[str], config: TextConfig) -> tuple[dict[str, Any], dic
     encoder = CachedTextEncoder(load_text_encoder(config.encoder, config.pooling), cache_dir() / "text")
     spoken = [text for text in texts if text.strip()]
     return encoder.identity, dict(zip(spoken, encoder.encode(spoken), strict=True))
-
-
-def read_and_split(config: CorpusConfig, data: Path | None) -> tuple[pd.DataFrame, Split]:
-    """The chosen rows of a corpus, and its split; a given split is of the whole corpus, others are of those rows."""
-    base = data or (Path(os.environ["EMOFUSE_DATA"]) if "EMOFUSE_DATA" in os.environ else Path.cwd())
-    table = read_corpus(
-        config.reader,
-        base / config.root,
-        allow_missing=config.allow_missing,
-        columns=config.columns,
-        emotions=config.emotions,
-        scale=config.scale,
-    )
-    rule = config.split
-    if rule.folds is not None and rule.folds.endswith(".json"):
-        rule = rule.model_copy(update={"folds": str(base / rule.folds)})
-    chosen = select(table, config.where)
-    split = make_split(table if rule.rule == "given" else chosen, rule)
-    return chosen, _restricted(split, chosen)
-
-
-def _restricted(split: Split, table: pd.DataFrame) -> Split:
-    """The split without keys that are not in the table."""
-    there = set(table["key"])
-    parts = {part: tuple(key for key in getattr(split, part) if key in there) for part in PARTS}
-    return Split(**parts, rule=split.rule)
 
 
 def _labelled(table: pd.DataFrame, recipe: Recipe, notes: list[str]) -> pd.DataFrame:

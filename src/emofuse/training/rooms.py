@@ -5,14 +5,11 @@ Corpora of acted speech come from one studio each. A model that hears no others 
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 
 import numpy as np
-import soundfile
-import soxr
-from scipy.signal import butter, fftconvolve, sosfilt
 
+from emofuse import degradations
 from emofuse.audio import SAMPLE_RATE
 
 Samples = np.ndarray
@@ -46,59 +43,38 @@ def vary(samples: Samples, rng: np.random.Generator) -> Samples:
 
 def _speed(samples: Samples, rng: np.random.Generator) -> Samples:
     """Played 0.89 to 1.12 times as fast: pitch and formants move as they do between voices."""
-    rate = np.exp(rng.uniform(-0.113, 0.113))
-    return soxr.resample(samples, SAMPLE_RATE * rate, SAMPLE_RATE)
+    return degradations.at_speed(samples, np.exp(rng.uniform(-0.113, 0.113)))
 
 
 def _room(samples: Samples, rng: np.random.Generator) -> Samples:
     """Noise that decays by 60 dB in 0.15 to 0.8 s, 0 to 15 dB below the direct sound."""
-    seconds = rng.uniform(0.15, 0.8)
-    t = np.arange(int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
-    tail = rng.standard_normal(len(t)) * 10 ** (-3 * t / seconds)
-    tail *= 10 ** (-rng.uniform(0, 15) / 20) / np.sqrt(np.square(tail).sum())
-    tail[0] += 1
-    return fftconvolve(samples, tail)[: len(samples)]
+    rt60 = rng.uniform(0.15, 0.8)
+    white = rng.standard_normal(int(rt60 * SAMPLE_RATE))
+    return degradations.in_room(samples, white, rt60=rt60, below=rng.uniform(0, 15))
 
 
 def _noise(samples: Samples, rng: np.random.Generator) -> Samples:
     """Noise whose power falls by 0 to 6 dB an octave, 5 to 35 dB below the speech."""
-    spectrum = np.fft.rfft(rng.standard_normal(len(samples)))
-    spectrum *= np.maximum(np.arange(len(spectrum)), 1) ** -rng.uniform(0, 1)
-    noise = np.fft.irfft(spectrum, len(samples))
-    ratio = np.sqrt(np.square(samples).mean() / max(np.square(noise).mean(), 1e-20))
-    return samples + noise * ratio * 10 ** (-rng.uniform(5, 35) / 20)
+    white = rng.standard_normal(len(samples))
+    noise = degradations.coloured(white, rng.uniform(0, 1))
+    return degradations.with_noise(samples, noise, rng.uniform(5, 35))
 
 
 def _band(samples: Samples, rng: np.random.Generator) -> Samples:
     """From 40..350 Hz to 3..7.5 kHz, as telephones and small microphones hear."""
-    limits = (rng.uniform(40, 350), rng.uniform(3000, 7500))
-    return sosfilt(butter(2, limits, "bandpass", fs=SAMPLE_RATE, output="sos"), samples)
+    return degradations.in_band(samples, rng.uniform(40, 350), rng.uniform(3000, 7500))
 
 
 def _codec(samples: Samples, rng: np.random.Generator) -> Samples:
     """Through mu-law at 8 kHz, MP3 or Vorbis."""
-    samples = samples / max(1.0, float(np.abs(samples).max()))
+    samples = degradations.within_full_scale(samples)
     kind = ("telephone", "MP3", "OGG")[rng.integers(3)]
     if kind == "telephone":
-        narrow = soxr.resample(samples, SAMPLE_RATE, 8000)
-        narrow = _through_file(narrow, 8000, "WAV", "ULAW")
-        return _fitted(soxr.resample(narrow, 8000, SAMPLE_RATE), len(samples))
+        return degradations.through_mu_law(samples)
     subtype = {"MP3": "MPEG_LAYER_III", "OGG": "VORBIS"}[kind]
-    return _fitted(_through_file(samples, SAMPLE_RATE, kind, subtype), len(samples))
+    return degradations.fitted(degradations.through_file(samples, kind, subtype), len(samples))
 
 
 def _level(samples: Samples, rng: np.random.Generator) -> Samples:
     """A peak of -30 to 0 dB of full scale."""
-    peak = 10 ** (-rng.uniform(0, 30) / 20)
-    return samples * (peak / max(float(np.abs(samples).max()), 1e-9))
-
-
-def _through_file(samples: Samples, rate: int, form: str, subtype: str) -> Samples:
-    file = io.BytesIO()
-    soundfile.write(file, samples, rate, format=form, subtype=subtype)
-    file.seek(0)
-    return soundfile.read(file, dtype="float32")[0]
-
-
-def _fitted(samples: Samples, n: int) -> Samples:
-    return np.pad(samples[:n], (0, max(0, n - len(samples))))
+    return degradations.at_peak(samples, rng.uniform(0, 30))

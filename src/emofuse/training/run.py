@@ -8,6 +8,7 @@ model.safetensors), `history.csv`, TensorBoard events, `predictions-{dev,test,te
 from __future__ import annotations
 
 import logging
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from safetensors.torch import load_file, save_file
 
-from emofuse.config import Recipe, dump_toml, load_recipe
+from emofuse.config import MODALITIES, Recipe, dump_toml, load_recipe
 from emofuse.corpora.audit import render
 from emofuse.errors import EmofuseError
 from emofuse.files import atomic, read_json, write_json, write_text
@@ -35,8 +36,6 @@ from emofuse.training.scores import part_metrics
 
 for _name in ("lightning.pytorch", "lightning.fabric"):
     logging.getLogger(_name).setLevel(logging.WARNING)  # no tips and no banners between our own lines
-
-MODALITIES = ("audio_only", "text_only")  # sub-runs of a late fusion, in this order
 
 
 @dataclass
@@ -66,13 +65,15 @@ class LoadedRun:
     corpora: list[dict[str, Any]]
 
 
-def train(recipe: Recipe, out: Path | None = None, data: Path | None = None) -> Path:
+def train(recipe: Recipe, out: Path | None = None, data: Path | None = None, *, unimodal: Path | None = None) -> Path:
     """Train a recipe to its end, going on from the last finished epoch if the run folder has one.
 
     Args:
         recipe: what to train.
         out: run folder; runs/<name> if None.
         data: folder that relative corpus roots start from.
+        unimodal: folder where the unimodal runs of a late fusion lie, each named by `Recipe.run_id`; what is finished
+            there is not trained again. In the run folder, as audio_only and text_only, if None.
 
     Returns:
         The run folder, with test read once.
@@ -87,7 +88,8 @@ def train(recipe: Recipe, out: Path | None = None, data: Path | None = None) -> 
     prepared = prepare(recipe, data=data)
     _tell(prepared)
     write_json(run / "audit.json", {corpus: found.to_dict() for corpus, found in prepared.audits.items()})
-    model = _train_late(recipe, run, data, prepared) if recipe.model.fusion == "late" else _fit(recipe, run, prepared)
+    late = recipe.model.fusion == "late"
+    model = _train_late(recipe, run, data, unimodal, prepared) if late else _fit(recipe, run, prepared)
     if not getattr(rank_zero_only, "rank", 0):
         _finish(recipe, run, prepared, model)
     return run
@@ -147,7 +149,7 @@ def _claim(run: Path, recipe: Recipe) -> None:
     if there.exists():
         if load_recipe(there).hash != recipe.hash:
             raise EmofuseError(f"{run}: holds a run of another recipe. Choose another folder with --out, or remove it.")
-    elif run.exists() and any(run.iterdir()):
+    elif run.exists() and not all(path.name.startswith(".recipe.toml.") for path in run.iterdir()):  # by a killed run
         raise EmofuseError(f"{run}: is not empty and no run folder. Choose another folder with --out.")
     else:
         write_text(there, dump_toml(recipe))
@@ -164,7 +166,9 @@ def _fit(recipe: Recipe, run: Path, prepared: Prepared) -> torch.nn.Module:
     module = SerModule(model, recipe, prepared.parts["train"], prepared.parts["dev"])
     best = ModelCheckpoint(run / "checkpoints", "best", monitor=SCORE, mode="max", enable_version_counter=False)
     newest = ModelCheckpoint(run / "checkpoints", "last", enable_version_counter=False)
-    callbacks: list[Callback] = [History(run / "history.csv"), best, newest, TQDMProgressBar(leave=False)]
+    callbacks: list[Callback] = [History(run / "history.csv"), best, newest]
+    if shown := sys.stderr.isatty():
+        callbacks.append(TQDMProgressBar(leave=False))
     if config.patience:
         callbacks.append(EarlyStopping(SCORE, patience=config.patience, mode="max"))
     trainer = lightning.Trainer(
@@ -179,6 +183,7 @@ def _fit(recipe: Recipe, run: Path, prepared: Prepared) -> torch.nn.Module:
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
         enable_model_summary=False,
+        enable_progress_bar=shown,
         log_every_n_steps=1,
     )
     last = run / "checkpoints" / "last.ckpt"
@@ -189,14 +194,13 @@ def _fit(recipe: Recipe, run: Path, prepared: Prepared) -> torch.nn.Module:
     return model.cpu()
 
 
-def _train_late(recipe: Recipe, run: Path, data: Path | None, prepared: Prepared) -> LateModel:
+def _train_late(recipe: Recipe, run: Path, data: Path | None, unimodal: Path | None, prepared: Prepared) -> LateModel:
     """Train both unimodal models as runs of their own, then weigh them (equally, or best on the development part)."""
-    members: list[torch.nn.Module] = []
-    for fusion in MODALITIES:
-        changed = recipe.model.model_copy(update={"fusion": fusion})
-        member = recipe.model_copy(update={"model": changed, "name": f"{recipe.name}-{fusion}"})
-        members.append(load_run(train(member, run / fusion, data)).model)
-    heard, read = members
+    models: list[torch.nn.Module] = []
+    for modality in MODALITIES:
+        alone = recipe.alone(modality)
+        models.append(load_run(train(alone, unimodal / alone.run_id if unimodal else run / modality, data)).model)
+    heard, read = models
     model = LateModel(heard, read, weight=0.5)
     if recipe.model.late_weight == "dev":
         model.set_weight(_best_weight(model, prepared, recipe))

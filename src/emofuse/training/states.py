@@ -19,11 +19,11 @@ POOL = 4
 
 
 class LayerStates:
-    """Hidden states of some layers, out of a store that holds those of all.
+    """Hidden states of some layers, out of a store that holds more.
 
     Args:
         stored: made by `compute_states`.
-        layers: numbers from 0, the input of the first layer.
+        layers: which of the store's, from 0: for a store of all, 0 is the input of the first layer.
         of: how many layers the store holds.
         rate: stored steps a second.
 
@@ -46,36 +46,46 @@ class LayerStates:
 
 
 def compute_states(
-    table: pd.DataFrame, cache: Path, encoder: SpeechEncoder, *, pool: int = POOL, varied: int = 0
+    table: pd.DataFrame,
+    cache: Path,
+    encoder: SpeechEncoder,
+    *,
+    layers: Sequence[int] | None = None,
+    pool: int = POOL,
+    varied: int = 0,
 ) -> Features:
-    """Hidden states of every layer for every row that has a file, from the store where they are there.
+    """Hidden states of every row that has a file, from the store where they are there.
 
     Args:
         table: utterance table.
         cache: folder of stores.
         encoder: frozen.
+        layers: numbers of those to store, side by side in this order; None: all.
         pool: this many steps are averaged to one.
         varied: 0 for the clips as they are; 1, 2, ... for that copy of each clip, changed by `rooms.vary`.
 
     Returns:
-        Frames of (layers * dim) values, half precision, of all layers; see `unpacked` and `chosen`.
+        Frames of (layers * dim) values, half precision; see `unpacked` and `chosen`.
 
     Raises:
         AudioError: a file is no usable audio; names the utterance's key.
     """
+    every = list(range(encoder.layers))
+    kept = every if layers is None else list(layers)
 
     def make(samples: np.ndarray) -> np.ndarray:
         if varied:
             samples = vary(samples, np.random.default_rng([varied, zlib.crc32(samples.tobytes())]))
         # Twice as fast where the processor knows bf16, and its error is small beside what a copy changes.
         with torch.autocast("cpu", torch.bfloat16, enabled=bool(varied)):
-            states = encoder.hidden_states(samples).float().numpy()  # (layers, steps, dim)
-        return pooled(states, pool).transpose(1, 0, 2).reshape(-1, encoder.layers * encoder.dim)
+            states = encoder.hidden_states(samples)[kept].float().numpy()  # (layers, steps, dim)
+        return pooled(states, pool).transpose(1, 0, 2).reshape(-1, len(kept) * encoder.dim)
 
+    some = "" if kept == every else "-layers" + "_".join(map(str, kept))
     copy = f"-varied{varied}" if varied else ""
-    folder = cache / f"states-{encoder.name.replace('/', '-')}-{pool}-{encoder.hash[:16]}{copy}"
+    folder = cache / f"states-{encoder.name.replace('/', '-')}-{pool}-{encoder.hash[:16]}{some}{copy}"
     name = f"hidden states, copy {varied}" if varied else "hidden states"
-    return stored(table, folder, make, width=encoder.layers * encoder.dim, name=name)
+    return stored(table, folder, make, width=len(kept) * encoder.dim, name=name)
 
 
 def unpacked(frames: np.ndarray, layers: int) -> np.ndarray:

@@ -1,0 +1,187 @@
+"""The statistics of a study, each computed once: what tables, pictures and sentences are made from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import get_args
+
+import numpy as np
+import pandas as pd
+
+from emofuse.corpora.labels import DIMENSIONS
+from emofuse.evaluation.behaviour import Changed, breakdown, changed_answers, confusions, recalls
+from emofuse.evaluation.intervals import Interval, Metric, halves
+from emofuse.evaluation.metrics import LOWER_IS_BETTER, Floats
+from emofuse.evaluation.outcomes import Outcomes, outcomes_of
+from emofuse.evaluation.significance import Comparison, compare_all, smallest_detectable, system_intervals
+from emofuse.report.data import StudyFolder, Task
+
+OF_CATEGORIES: tuple[Metric, ...] = ("uar", "wa", "macro_f1", "weighted_f1", "ece")
+OF_DIMENSIONS: tuple[Metric, ...] = ("ccc", "pearson", "mae")
+NAMES = dict(
+    zip(get_args(Metric), ("UAR", "WA", "macro F1", "weighted F1", "ECE", "CCC", "Pearson", "MAE"), strict=True)
+)
+RESAMPLES = 10_000
+ALPHA = 0.05
+SEED = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What was found on one task, corpus, and category or dimension.
+
+    Attributes:
+        task: where it belongs.
+        corpus: of the utterances; "" where the task has one only.
+        dimension: None for categories.
+        outcomes: answers of the systems, by metric; the first metric is the headline.
+        weak: share of the utterances whose dimensions are weak targets; 0 for categories.
+        resamples: of every bootstrap and permutation test.
+    """
+
+    task: Task
+    corpus: str
+    dimension: str | None
+    outcomes: Mapping[Metric, Outcomes]
+    weak: float
+    resamples: int = RESAMPLES
+
+    @property
+    def title(self) -> str:
+        """Task, corpus where there are several, and dimension."""
+        return ", ".join(part for part in (self.task.name, self.corpus, self.dimension) if part)
+
+    @property
+    def slug(self) -> str:
+        """The title for file names and anchors."""
+        return re.sub(r"[^a-z0-9_]+", "-", self.title.lower())
+
+    @property
+    def metric(self) -> Metric:
+        """The headline: what systems are compared by."""
+        return next(iter(self.outcomes))
+
+    @property
+    def headline(self) -> Outcomes:
+        """Answers, by the headline metric."""
+        return self.outcomes[self.metric]
+
+    @property
+    def systems(self) -> list[str]:
+        """In the order of the study."""
+        return self.headline.systems
+
+    @property
+    def chance(self) -> float | None:
+        """UAR of guessing: 1 / classes that occur. None for dimensions."""
+        truth = self.headline.truth[self.headline.known]
+        return 1 / len(np.unique(truth)) if self.dimension is None else None
+
+    @cached_property
+    def intervals(self) -> dict[Metric, dict[str, Interval]]:
+        """Value of each system with its interval, by metric."""
+        found = self.outcomes.items()
+        return {metric: system_intervals(own, resamples=self.resamples, seed=SEED) for metric, own in found}
+
+    @cached_property
+    def comparisons(self) -> list[Comparison]:
+        """Every system against every other by the headline metric."""
+        return compare_all(self.headline, resamples=self.resamples, seed=SEED)
+
+    def against(self, reference: str) -> dict[str, Comparison]:
+        """The comparison of each other system with one of them, either way round."""
+        pairs = [found for found in self.comparisons if reference in (found.a, found.b)]
+        return {found.b if found.a == reference else found.a: found for found in pairs}
+
+    def best(self, metric: Metric) -> list[str]:
+        """The systems with the best value; several where they are equal."""
+        values = {name: found.value for name, found in self.intervals[metric].items() if not np.isnan(found.value)}
+        best = (min if metric in LOWER_IS_BETTER else max)(values.values(), default=np.nan)
+        return [name for name, value in values.items() if abs(value - best) < 1e-12]
+
+    def detectable(self, comparison: Comparison) -> float:
+        """The smallest difference that the first step of Holm's correction would have found with power 0.8."""
+        return smallest_detectable(comparison.standard_error, alpha=ALPHA / len(self.comparisons))
+
+    @property
+    def speakers(self) -> int:
+        """Number of speakers with a truth; a row without a speaker is one of its own."""
+        return next(iter(self.intervals[self.metric].values())).groups
+
+    @property
+    def n(self) -> int:
+        """Number of utterances with a truth."""
+        return int(self.headline.known.sum())
+
+    @property
+    def can_differ(self) -> bool:
+        """Whether p of so few speakers can be at most ALPHA after Holm's correction at all."""
+        if self.speakers < 2 or not self.comparisons:
+            return False
+        lowest = max(0.5 ** (self.speakers - 1), 2 / (self.resamples + 1))  # of the permutation test, the bootstrap
+        return lowest * len(self.comparisons) <= ALPHA
+
+    @cached_property
+    def by_seed(self) -> Floats:
+        """Value of the headline metric of each system under each seed: (systems, seeds)."""
+        return halves(self.metric).score(self.headline.sums()[0].sum(axis=0))
+
+    @cached_property
+    def recalls(self) -> pd.DataFrame:
+        """Recall of each class; see `behaviour.recalls`."""
+        return recalls(self.headline, resamples=self.resamples, seed=SEED)
+
+    @cached_property
+    def confusions(self) -> pd.DataFrame:
+        """Confusion matrices side by side; see `behaviour.confusions`."""
+        return confusions(self.headline)
+
+    @cached_property
+    def changed(self) -> dict[tuple[str, str], Changed]:
+        """What each fused system changes in the answers of each unimodal one, by (unimodal, fused)."""
+        return {
+            (one, both): changed_answers(self.headline, one, both, resamples=self.resamples, seed=SEED)
+            for one in self.task.unimodal
+            for both in self.task.fused
+        }
+
+    def broken_down(self, column: pd.Series) -> pd.DataFrame:
+        """The headline for each value of a column; see `behaviour.breakdown`."""
+        return breakdown(self.headline, column, resamples=self.resamples, seed=SEED)
+
+
+def results_of(study: StudyFolder, *, resamples: int = RESAMPLES) -> list[Result]:
+    """Results on each task, by corpus where a task has several: categories first, then the dimensions.
+
+    Args:
+        study: as read.
+        resamples: of every bootstrap and permutation test.
+    """
+    found = []
+    for task in study.tasks:
+        first = next(iter(task.answers.values()))[0]
+        corpora = sorted(first["corpus"].unique())
+        for corpus in corpora:
+            tables = {
+                system: [table[table["corpus"] == corpus] for table in seeds] for system, seeds in task.answers.items()
+            }
+            found += _of_tables(task, corpus if len(corpora) > 1 else "", tables, resamples)
+    return found
+
+
+def _of_tables(task: Task, corpus: str, tables: Mapping[str, list[pd.DataFrame]], resamples: int) -> list[Result]:
+    every = [table for seeds in tables.values() for table in seeds]
+    first, names = every[0], task.recipe.data.labels.names
+    found = []
+    if all("probability_0" in table for table in every) and (first["truth"] >= 0).any():
+        outcomes = {metric: outcomes_of(tables, metric, labels=names) for metric in OF_CATEGORIES}
+        found.append(Result(task, corpus, None, outcomes, 0.0, resamples))
+    for name in DIMENSIONS:
+        if all(name in table for table in every) and (known := first[f"true_{name}"].notna()).any():
+            of_numbers = {metric: outcomes_of(tables, metric, dimension=name) for metric in OF_DIMENSIONS}
+            weak = float(first.loc[known, "weak_dimensions"].mean()) if "weak_dimensions" in first else 0.0
+            found.append(Result(task, corpus, name, of_numbers, weak, resamples))
+    return found

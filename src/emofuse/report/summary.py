@@ -1,0 +1,208 @@
+"""What a study found, in plain sentences made from its statistics.
+
+A difference is only said where its p is at most ALPHA after Holm's correction; else what the study could have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from emofuse.evaluation.metrics import LOWER_IS_BETTER
+from emofuse.evaluation.ranking import average_ranks
+from emofuse.evaluation.significance import Comparison
+from emofuse.report.data import StudyFolder
+from emofuse.report.results import ALPHA, NAMES, Result
+from emofuse.report.table import number, p_value, share, spread
+
+FEW_SPEAKERS = 5
+MOST_PAIRS = 6  # that are told; the table has all
+
+
+def of_result(result: Result, reference: str) -> list[str]:
+    """Sentences on one result: what was tested, values, differences, what fusion changes."""
+    return [_tested(result), *_values(result), *_differences(result, reference), *_changed(result)]
+
+
+def of_study(study: StudyFolder, results: Sequence[Result], findings: pd.DataFrame) -> list[str]:
+    """Sentences on all of it: ranks where corpora are enough for them, and what limits every result."""
+    said = []
+    if study.facts["quick"]:
+        said.append("This is the quick version of the study: it shows that everything runs, and is no result.")
+    said += study.missing
+    for severity, meaning in (
+        ("error", "results are no measure of what they claim to be"),
+        ("warning", "results are to be read with it in mind"),
+    ):
+        checks = dict.fromkeys(findings.loc[findings["severity"] == severity, "check"])
+        if checks:
+            said.append(
+                f"The audit of the splits has {_count(len(checks), severity)} ({meaning}): {', '.join(checks)}."
+            )
+    return said + _ranks(results)
+
+
+def limits(result: Result) -> list[str]:
+    """What one must know before believing a result."""
+    said = []
+    if result.task.composed:
+        said.append(
+            "The utterances are composed: real clips beside real sentences that were not spoken in them. The result is "
+            "on fusing, and not on natural speech."
+        )
+    elif result.task.recipe.data.composed is not None:
+        said.append("Part of the training data are composed pairs; the test utterances are real.")
+    if result.weak:
+        said.append(
+            f"{share(result.weak)} of the {result.dimension} targets are weak: prototypes of the category, no human "
+            "ratings of the utterance."
+        )
+    if len(result.task.seeds) == 1:
+        said.append(
+            "There is one seed: intervals and p are for the models that were trained, and another training may come "
+            "out otherwise."
+        )
+    if result.speakers <= FEW_SPEAKERS:
+        said.append(f"There are only {result.speakers} speakers: intervals over them are too narrow.")
+    return said
+
+
+def _tested(result: Result) -> str:
+    task = result.task
+    parts = [_count(result.n, "utterance") + " of " + _count(result.speakers, "speaker")]
+    parts += [
+        _count(len(result.systems), "system"),
+        _count(len(task.folds), "test fold"),
+        _count(len(task.seeds), "seed"),
+    ]
+    return f"Tested: {', '.join(parts)}."
+
+
+def _values(result: Result) -> list[str]:
+    metric = NAMES[result.metric]
+    best = result.best(result.metric)
+    if not best:
+        return [f"{metric} is undefined for every system."]
+    found = result.intervals[result.metric]
+    top = found[best[0]]
+    verb = "has" if len(best) == 1 else "have"
+    said = [
+        f"{_listed(best)} {verb} the best {metric} of these systems, {_with_interval(top.value, top.low, top.high)}."
+    ]
+    floor, name = (0.0, "0") if result.chance is None else (result.chance, f"chance ({number(result.chance)})")
+    low = [system for system, own in found.items() if not np.isnan(own.low) and own.low <= floor]
+    if low:
+        said.append(f"Not above {name}, by the 95 % interval: {_listed(low)}.")
+    return said
+
+
+def _differences(result: Result, reference: str) -> list[str]:
+    if not result.comparisons:
+        return ["There is one system, so nothing is compared."]
+    if not result.can_differ:
+        return [
+            f"With {_count(result.speakers, 'speaker')} and {_count(len(result.comparisons), 'comparison')} no "
+            "difference between systems can be shown here, however large it is; the values only describe these data."
+        ]
+    against = result.against(reference)
+    said = [_better(found) for found in against.values() if found.better(alpha=ALPHA)]
+    said += _not_found(result, reference, {name: c for name, c in against.items() if not c.better(alpha=ALPHA)})
+    others = [found for found in result.comparisons if reference not in (found.a, found.b)]
+    apart = sorted((c for c in others if c.better(alpha=ALPHA)), key=lambda c: -abs(c.difference))
+    if others:
+        compared = f"Of the {_count(len(others), 'pair')} of the other systems" if against else "Of the pairs"
+        said.append(f"{compared}, {len(apart)} {'differs' if len(apart) == 1 else 'differ'}" + (":" if apart else "."))
+        said += [_better(found) for found in apart[:MOST_PAIRS]]
+        if len(apart) > MOST_PAIRS:
+            said.append(f"The table of comparisons has {len(apart) - MOST_PAIRS} more.")
+    return said
+
+
+def _better(found: Comparison) -> str:
+    winner = found.better(alpha=ALPHA)
+    other = found.b if winner == found.a else found.a
+    size = sorted((abs(found.low), abs(found.high)))
+    if found.low * found.high < 0:  # p and the percentile interval may disagree at the edge
+        size[0] = -size[0]
+    inside = f"{100 * found.level:.0f} % {number(size[0])} .. {number(size[1])}"
+    return (
+        f"{winner} is better than {other} by {number(abs(found.difference))} {NAMES[found.metric]} "
+        f"({inside}, Holm p {p_value(found.p_holm)})."
+    )
+
+
+def _not_found(result: Result, reference: str, against: dict[str, Comparison]) -> list[str]:
+    alike = [name for name, found in against.items() if found.difference == found.standard_error == 0]
+    said = [f"{_listed(alike)} {'has' if len(alike) == 1 else 'have'} the very values of {reference}."] if alike else []
+    against = {name: found for name, found in against.items() if name not in alike}
+    if not against:
+        return said
+    told = [f"{name} ({spread(*_from_reference(c, reference), sign=True)})" for name, c in against.items()]
+    found = f"No difference was found between {reference} and {_listed(told)}"
+    least = [result.detectable(comparison) for comparison in against.values()]
+    if not np.isnan(least).any():
+        low, high = number(min(least)), number(max(least))
+        seen = low if low == high else f"{low} to {high}, depending on the system"
+        found += f"; this study could have seen a difference of {seen} (power 0.8)"
+    return [*said, found + ". That is no sign that they are equal."]
+
+
+def _from_reference(found: Comparison, reference: str) -> tuple[float, float, float]:
+    """The other system's value minus the reference's, with its interval."""
+    if found.b == reference:
+        return found.difference, found.low, found.high
+    return -found.difference, -found.high, -found.low
+
+
+def _changed(result: Result) -> list[str]:
+    if result.dimension is not None or not result.changed:
+        return []
+    values = {name: found.value for name, found in result.intervals[result.metric].items()}
+    one, both = max(result.task.unimodal, key=values.__getitem__), max(result.task.fused, key=values.__getitem__)
+    found = result.changed[one, both]
+    if not found.changed.value > 0:
+        return [f"{both} never answers otherwise than {one}."]
+    right, spoilt = found.counts["wrong to right"], found.counts["right to wrong"]
+    inside = "" if np.isnan(found.right.low) else f" ({share(found.right.low)} .. {share(found.right.high)})"
+    return [
+        f"The fused system with the best value, {both}, answers otherwise than the best of one modality, {one}, in "
+        f"{share(found.changed.value)} of the cases, and is then right in {share(found.right.value)}"
+        f"{inside}: it puts {_count(right, 'wrong answer')} right and spoils {_count(spoilt, 'right one')}."
+    ]
+
+
+def _ranks(results: Sequence[Result]) -> list[str]:
+    """Average ranks over results on different corpora: one of each set of corpora, for others are no samples of it."""
+    first: dict[tuple[str, ...], Result] = {}
+    for result in results:
+        corpora = (
+            (result.corpus,) if result.corpus else tuple(sorted(c.reader for c in result.task.recipe.data.corpora))
+        )
+        first.setdefault(corpora, result)
+    values = {r.title: {name: i.value for name, i in r.intervals[r.metric].items()} for r in first.values()}
+    lower = [r.title for r in first.values() if r.metric in LOWER_IS_BETTER]
+    ranks = average_ranks(values, lower_is_better=lower, alpha=ALPHA)
+    if np.isnan(ranks.p):
+        return []
+    listed = ", ".join(f"{name} {rank:.2f}" for name, rank in ranks.ranks.items())
+    said = f"Average ranks over {ranks.tasks} corpora (1 is best): {listed}. "
+    if ranks.p > ALPHA:
+        return [said + f"Friedman's test does not tell the systems apart (p {p_value(ranks.p)})."]
+    return [
+        said + f"Friedman's test says that they are not all alike (p {p_value(ranks.p)}); two differ whose ranks are "
+        f"{ranks.critical_difference:.2f} apart."
+    ]
+
+
+def _with_interval(value: float, low: float, high: float) -> str:
+    return number(value) if np.isnan(low) else f"{number(value)} (95 % {number(low)} .. {number(high)})"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}{'s' * (n != 1)}"

@@ -1,0 +1,262 @@
+"""The tables of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from emofuse.corpora.labels import DIMENSIONS
+from emofuse.evaluation.behaviour import CHANGES
+from emofuse.evaluation.intervals import Interval, Metric
+from emofuse.evaluation.ranking import win_tie_loss
+from emofuse.report.results import ALPHA, NAMES, Result
+from emofuse.report.table import Cell, Table, number, p_value, share
+
+IN_PAPER: tuple[Metric, ...] = ("uar", "wa", "macro_f1", "ccc")
+BETTER, WORSE = "†", "‡"
+MARKS = (
+    f"{BETTER} better, {WORSE} worse than {{reference}} by the headline metric (UAR, CCC) after Holm's correction over "
+    f"all pairs of systems, p at most {ALPHA}. Bold is the best value, which alone does not say that it is better."
+)
+
+
+def paper_table(results: Sequence[Result], reference: str) -> Table:
+    """Systems x corpora x metrics: best in bold, what differs from the reference marked."""
+    systems = list(dict.fromkeys(name for result in results for name in result.systems))
+    columns, cells, rows = [], [], []
+    for result in results:
+        apart = result.against(reference)
+        for metric in [name for name in IN_PAPER if name in result.outcomes]:
+            columns.append((_group(result), _measure(result, metric)))
+            best = result.best(metric)
+            found = result.intervals[metric]
+            marks = {name: mark(apart[name].better(), name) for name in apart} if metric == result.metric else {}
+            cells.append([_value(found.get(name), name in best, marks.get(name, "")) for name in systems])
+            rows += [
+                {"system": name, "result": result.title, "metric": metric, **_numbers(interval), "best": name in best}
+                | {"against_reference": {BETTER: "better", WORSE: "worse"}.get(marks.get(name, ""), "")}
+                for name, interval in found.items()
+            ]
+    shown = [[Cell(name), *(column[i] for column in cells)] for i, name in enumerate(systems)]
+    caption = "All systems: value over all test utterances (95 % interval over speakers and seeds). " + MARKS.format(
+        reference=reference
+    )
+    return Table("results", caption, [("", "system"), *columns], shown, pd.DataFrame(rows))
+
+
+def metrics_table(result: Result) -> Table:
+    """All metrics of one result."""
+    columns = [("", "system"), *(("", NAMES[metric]) for metric in result.outcomes)]
+    best = {metric: result.best(metric) for metric in result.outcomes}
+    rows = [
+        [Cell(name), *(_value(result.intervals[m][name], name in best[m]) for m in result.outcomes)]
+        for name in result.systems
+    ]
+    data = [
+        {"system": name, "metric": metric, **_numbers(interval)}
+        for metric, found in result.intervals.items()
+        for name, interval in found.items()
+    ]
+    lower = [NAMES[m] for m in ("ece", "mae") if m in result.outcomes]
+    caption = f"{result.title}: n {result.n}, {result.speakers} speakers; 95 % intervals; lower {lower[0]} is better."
+    return Table(f"metrics-{result.slug}", caption, columns, rows, pd.DataFrame(data))
+
+
+def comparisons_table(result: Result) -> Table:
+    """Every system against every other."""
+    columns = ["system", "against", f"difference ({NAMES[result.metric]})", "p bootstrap", "p permutation", "p Holm"]
+    columns += ["better", "could have seen"]
+    rows, data = [], []
+    for found in result.comparisons:
+        better = found.better(alpha=ALPHA)
+        least = result.detectable(found) if result.can_differ else np.nan
+        ps = [Cell(p_value(p)) for p in (found.p_bootstrap, found.p_permutation, found.p_holm)]
+        change = Cell(number(found.difference, sign=True), _interval(found.low, found.high, _signed))
+        told = (
+            Cell(better, best=True)
+            if better
+            else Cell("no difference found" if result.can_differ else "too few speakers to tell")
+        )
+        rows.append([Cell(found.a), Cell(found.b), change, *ps, told, Cell(number(least))])
+        data.append(
+            {"system": found.a, "against": found.b, "metric": found.metric, "difference": found.difference}
+            | {"low": found.low, "high": found.high, "standard_error": found.standard_error}
+            | {"p_bootstrap": found.p_bootstrap, "p_permutation": found.p_permutation, "p_holm": found.p_holm}
+            | {"better": better or "", "smallest_detectable": least}
+        )
+    caption = (
+        f"{result.title}: paired comparisons with 95 % intervals; p after Holm's correction over {len(rows)} pairs. "
+        f"Could have seen: the smallest true difference that is found with power 0.8 (alpha {ALPHA} / {len(rows)})."
+    )
+    return Table(f"comparisons-{result.slug}", caption, _flat(columns), rows, pd.DataFrame(data))
+
+
+def recall_table(result: Result) -> Table:
+    """Recall of each class by each system."""
+    found = result.recalls
+    columns = ["class", "n", *result.systems]
+    rows = []
+    for value, own in found.groupby("value", sort=False):
+        best = own["score"].max()
+        scores = {r["system"]: r for r in own.to_dict("records")}
+        cells = [
+            Cell(number(r["score"]), _interval(r["low"], r["high"]), best=r["score"] == best)
+            for r in (scores[name] for name in result.systems)
+        ]
+        rows.append([Cell(str(value)), Cell(str(own["n"].iloc[0])), *cells])
+    caption = f"{result.title}: recall of each class (95 % interval)."
+    return Table(f"recall-{result.slug}", caption, _flat(columns), rows, found.rename(columns={"value": "class"}))
+
+
+def changes_table(result: Result) -> Table:
+    """What fusion does to the answers of the unimodal systems."""
+    columns = ["unimodal", "fused", "changed", "of these right", "wrong answers put right", "right answers spoilt"]
+    columns += ["put right : spoilt"]
+    rows, data = [], []
+    for (one, both), found in result.changed.items():
+        parts = {"changed": found.changed, "right": found.right, "rescued": found.rescued, "broken": found.broken}
+        shown = [Cell(share(part.value), _interval(part.low, part.high, share)) for part in parts.values()]
+        ratio = f"{found.counts['wrong to right']} : {found.counts['right to wrong']}"
+        rows.append([Cell(one), Cell(both), *shown, Cell(ratio)])
+        spreads = {
+            f"{name}{end}": getattr(part, field)
+            for name, part in parts.items()
+            for end, field in (("", "value"), ("_low", "low"), ("_high", "high"))
+        }
+        counts = {kind.replace(" ", "_"): found.counts[kind] for kind in CHANGES}
+        data.append({"unimodal": one, "fused": both, **spreads, **counts})
+    caption = (
+        f"{result.title}: where a fused system answers otherwise than a unimodal one, and whether it is right to "
+        "(answers of all seeds; 95 % intervals over speakers)."
+    )
+    return Table(f"changes-{result.slug}", caption, _flat(columns), rows, pd.DataFrame(data))
+
+
+def breakdown_table(result: Result, column: str, found: pd.DataFrame) -> Table:
+    """The headline for each value of a column, as `Result.broken_down` found it."""
+    columns = [column, "n", "speakers", *(["classes"] if result.dimension is None else []), *result.systems]
+    rows = []
+    for value, own in found.groupby("value", sort=False):
+        scores = {r["system"]: r for r in own.to_dict("records")}
+        facts = [str(own[name].iloc[0]) for name in columns[1 : -len(result.systems)]]
+        cells = [Cell(number(s["score"]), _interval(s["low"], s["high"])) for s in map(scores.get, result.systems) if s]
+        rows.append([Cell(str(value)), *map(Cell, facts), *cells])
+    caption = (
+        f"{result.title}: {NAMES[result.metric]} by {column} (95 % interval). Not tested for differences; parts with "
+        + ("other classes" if result.dimension is None else "another spread of the truth")
+        + " do not compare."
+    )
+    name = f"by-{column}-{result.slug}"
+    return Table(name, caption, _flat(columns), rows, found.rename(columns={"value": column}))
+
+
+def seeds_table(results: Sequence[Result]) -> Table:
+    """The headline under each seed."""
+    rows, data = [], []
+    for result in results:
+        for name, values in zip(result.systems, result.by_seed, strict=True):
+            spread_ = number(float(np.std(values, ddof=1))) if len(values) > 1 else "–"
+            each = "  ".join(number(value) for value in values)
+            rows.append([Cell(result.title), Cell(NAMES[result.metric]), Cell(name), Cell(each), Cell(spread_)])
+            data += [
+                {"result": result.title, "metric": result.metric, "system": name, "seed": seed, "value": value}
+                for seed, value in zip(result.task.seeds, values, strict=True)
+            ]
+    columns = ["result", "metric", "system", "value under each seed", "standard deviation"]
+    caption = "Stability over seeds: the headline metric of each repetition of all folds. Of one seed there is none."
+    return Table("seeds", caption, _flat(columns), rows, pd.DataFrame(data))
+
+
+def wins_table(results: Sequence[Result]) -> Table:
+    """Wins, ties and losses over all results, by system."""
+    counts = win_tie_loss({result.title: result.comparisons for result in results}, alpha=ALPHA)
+    total = counts.groupby("system", sort=False)[["wins", "ties", "losses"]].sum().reset_index()
+    rows = [[Cell(str(value)) for value in row] for row in total.itertuples(index=False)]
+    caption = (
+        f"On how many of {len(results)} results, against each other system, a system is better (wins), not told apart "
+        "(ties: no sign that they are equal) and worse (losses), by the headline metric after Holm's correction "
+        "within each result. Dimensions of one corpus are not independent."
+    )
+    return Table("wins", caption, _flat(list(total.columns)), rows, counts)
+
+
+def cost_table(spent: pd.DataFrame) -> Table:
+    """Processor time of each task and system."""
+    rows = [
+        [Cell(r["task"]), Cell(r["system"]), Cell(str(r["runs"])), Cell(f"{r['cpu']:.0f}"), Cell(f"{r['wall']:.0f}")]
+        for r in spent.to_dict("records")
+    ]
+    columns = ["task", "system", "runs", "processor time (s)", "wall time (s)"]
+    caption = (
+        "Time of the runs. A run that systems share (the unimodal models of a late fusion) counts in each; a late "
+    )
+    caption += "fusion's own time is without theirs."
+    return Table("time", caption, _flat(columns), rows, spent)
+
+
+def audit_table(findings: pd.DataFrame) -> Table:
+    """What the audits of the splits found; see `facts.audit_findings`."""
+    columns = ["task", "corpus", "folds", "severity", "check", "found", "what to do"]
+    rows = [
+        [Cell(str(r[name]), best=name == "severity" and r[name] == "error") for name in findings.columns]
+        for r in findings.to_dict("records")
+    ]
+    caption = (
+        "Errors, warnings and notes of the audit of each split (one fold's wording where folds differ in numbers)."
+    )
+    return Table("audit", caption, _flat(columns), rows, findings)
+
+
+def confusion_table(result: Result) -> Table:
+    """Confusion matrices side by side; the page has them as a picture."""
+    found = result.confusions
+    columns = [("", "truth"), *((system, label) for system in result.systems for label in found[system].columns)]
+    rows = [
+        [Cell(str(label)), *(Cell(share(value)) for value in own)]
+        for label, own in zip(found.index, found.to_numpy(), strict=True)
+    ]
+    caption = f"{result.title}: confusion matrices, shares of the true class (rows)."
+    data = found.melt(ignore_index=False, value_name="share").reset_index()  # truth, system, prediction, share
+    return Table(f"confusion-{result.slug}", caption, columns, rows, data)
+
+
+def plain(name: str, caption: str, data: pd.DataFrame) -> Table:
+    """A table as it is."""
+    rows = [[Cell(str(value)) for value in row] for row in data.itertuples(index=False)]
+    return Table(name, caption, _flat([str(column) for column in data.columns]), rows, data)
+
+
+def mark(better: str | None, system: str) -> str:
+    """The sign of a system that was compared with the reference."""
+    return "" if better is None else BETTER if better == system else WORSE
+
+
+def _group(result: Result) -> str:
+    return ", ".join(part for part in (result.task.name, result.corpus) if part)
+
+
+def _measure(result: Result, metric: Metric) -> str:
+    return f"{NAMES[metric]} {result.dimension}" if result.dimension in DIMENSIONS else NAMES[metric]
+
+
+def _value(found: Interval | None, best: bool, sign: str = "") -> Cell:
+    return Cell("–") if found is None else Cell(number(found.value), _interval(found.low, found.high), best, sign)
+
+
+def _interval(low: float, high: float, form: Any = number) -> str:
+    return "" if np.isnan(low) or np.isnan(high) else f"({form(low)} .. {form(high)})"
+
+
+def _signed(value: float) -> str:
+    return number(value, sign=True)
+
+
+def _numbers(found: Interval) -> dict[str, float]:
+    return {"value": found.value, "low": found.low, "high": found.high, "n": found.n, "speakers": found.groups}
+
+
+def _flat(names: Sequence[str]) -> list[tuple[str, str]]:
+    return [("", name) for name in names]

@@ -1,0 +1,1 @@
+"""Studies: a grid of systems, folds, seeds and tasks, each cell of it a run."""

@@ -1,0 +1,247 @@
+"""A study file, and the grid of runs that it spans: tasks x systems x folds x seeds."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from emofuse.config import MODALITIES, Recipe, Section, load_recipe, parse, read_toml
+from emofuse.errors import EmofuseError
+
+Folds = Literal["all"] | Annotated[list[int], Field(min_length=1)]
+
+
+class TaskConfig(Section):
+    """What is to be recognised, in which corpora: a recipe, and what is changed in it."""
+
+    recipe: str = Field(description="path of a recipe, from the study file's folder")
+    set: list[str] = Field([], description='changes such as "training.epochs=10"')
+
+
+class SystemConfig(Section):
+    """One system, or a family of systems: changes to the recipe of a task. A bare list of changes will do."""
+
+    set: list[str] = Field([], description='changes such as "model.fusion=audio_only"')
+    each: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(
+        {}, description="recipe key to values: a system for each combination of them, named by them"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _list_of_changes(cls, value: Any) -> Any:
+        return {"set": value} if isinstance(value, list) else value
+
+
+class QuickConfig(Section):
+    """What `--quick` does otherwise."""
+
+    seeds: list[int] | None = Field(None, min_length=1)
+    folds: Folds | None = None
+    set: list[str] = Field([], description="changes after all others")
+
+
+class StudyConfig(Section):
+    """A study file."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    protocol: str = Field(description="what is compared, and how, in words")
+    tasks: dict[str, TaskConfig] = Field(min_length=1)
+    systems: dict[str, SystemConfig] = Field(min_length=1)
+    seeds: list[int] = Field([0], min_length=1)
+    folds: Folds = Field("all", description="test folds, from 0; a split without folds has fold 0 only")
+    reference: str | None = Field(None, description="system that the others are compared with; the first if not given")
+    quick: QuickConfig = QuickConfig()
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a study."""
+
+    task: str
+    system: str
+    fold: int
+    seed: int
+    recipe: Recipe
+
+    @cached_property
+    def hash(self) -> str:
+        """Name of its run folder; cells of one recipe are one run."""
+        return self.recipe.run_id
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Task, system, fold and seed."""
+        return {"task": self.task, "system": self.system, "fold": self.fold, "seed": self.seed}
+
+    @property
+    def unimodal(self) -> list[Cell]:
+        """The runs that must be finished before: both unimodal models of a late fusion."""
+        if self.recipe.model.fusion != "late":
+            return []
+        return [
+            Cell(self.task, f"{self.system}/{name}", self.fold, self.seed, self.recipe.alone(name))
+            for name in MODALITIES
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.system}, {self.task}, fold {self.fold}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study file, resolved.
+
+    Attributes:
+        file: its path, as given.
+        config: the file, with what `--quick` changes.
+        quick: whether it is the quick version.
+        tasks: recipe of each task, before the changes of a system.
+        systems: the changes of each system.
+        recipes: recipe by task and system.
+        reference: system that the others are compared with.
+    """
+
+    file: str
+    config: StudyConfig
+    quick: bool
+    tasks: dict[str, Recipe]
+    systems: dict[str, list[str]]
+    recipes: dict[tuple[str, str], Recipe]
+    reference: str
+
+
+def load_study(path: Path | str, *, quick: bool = False) -> Study:
+    """Read a study file and the recipes that it names.
+
+    Args:
+        path: TOML.
+        quick: the version of its section `quick`.
+
+    Raises:
+        EmofuseError: a file cannot be read, has an unknown key or a value of the wrong type; a system does not fit a
+            task; something stands twice; a task leaves no test part; the reference is no system.
+    """
+    config = parse(StudyConfig, read_toml(path), source=str(path))
+    if quick:
+        config = config.model_copy(
+            update={"seeds": config.quick.seeds or config.seeds, "folds": config.quick.folds or config.folds}
+        )
+    for what, numbers in (("seeds", config.seeds), ("folds", config.folds)):
+        if numbers != "all" and (twice := _twice(numbers)):
+            raise EmofuseError(f"{path}: {what}: {twice[0]} stands twice.")
+    last = config.quick.set if quick else []
+    systems = _expanded(config, path)
+    tasks = {name: _recipe(path, f"tasks.{name}", task, last) for name, task in config.tasks.items()}
+    recipes = {
+        (name, system): _recipe(path, f"tasks.{name} with systems.{system}", task, changes + last)
+        for name, task in config.tasks.items()
+        for system, changes in systems.items()
+    }
+    reference = config.reference or next(iter(systems))
+    if reference not in systems:
+        raise EmofuseError(f"{path}: reference: {reference!r} is no system. There are {', '.join(systems)}.")
+    return Study(str(path), config, quick, tasks, systems, recipes, reference)
+
+
+def cells_of(study: Study, folds: dict[str, list[int]]) -> list[Cell]:
+    """The cells of a study: all systems of the first fold come first, so that there is early something to compare.
+
+    Args:
+        study: as loaded.
+        folds: test folds of each task.
+    """
+    most = max(len(numbers) for numbers in folds.values())
+    return [
+        Cell(task, system, folds[task][i], seed, _with(study.recipes[task, system], folds[task][i], seed))
+        for seed, i, task, system in product(study.config.seeds, range(most), study.tasks, study.systems)
+        if i < len(folds[task])
+    ]
+
+
+def folds_of(study: Study, data: Path | None) -> dict[str, list[int]]:
+    """Test folds of each task; its corpora are read to count them.
+
+    Raises:
+        EmofuseError: a fold that a task does not have; and what reading its corpora raises.
+    """
+    from emofuse.corpora.chosen import count_folds
+
+    folds = {}
+    for name, recipe in study.tasks.items():
+        n = count_folds(recipe, data) or 1
+        wanted = study.config.folds
+        folds[name] = list(range(n)) if wanted == "all" else list(wanted)
+        if absent := [fold for fold in folds[name] if not 0 <= fold < n]:
+            raise EmofuseError(
+                f"study {study.config.name}: task {name} has no fold {absent[0]}: its split has {n}, counted from 0."
+            )
+    return folds
+
+
+def runs_of(cells: Iterable[Cell]) -> list[Cell]:
+    """One cell for each run, unimodal runs before the late fusions that are made of them."""
+    runs: dict[str, Cell] = {}
+    cells = list(cells)
+    named = {cell.hash: cell for cell in reversed(cells)}
+    for cell in cells:
+        for run in (*cell.unimodal, cell):
+            runs.setdefault(run.hash, named.get(run.hash, run))
+    return list(runs.values())
+
+
+def described(study: Study, folds: dict[str, list[int]]) -> dict[str, Any]:
+    """The resolved study, for study.json."""
+    return {
+        "name": study.config.name,
+        "file": study.file,
+        "protocol": study.config.protocol,
+        "quick": study.quick,
+        "tasks": [{"name": name, "recipe": recipe.model_dump(mode="json")} for name, recipe in study.tasks.items()],
+        "systems": [{"name": name, "overrides": changes} for name, changes in study.systems.items()],
+        "seeds": study.config.seeds,
+        "folds": folds,
+        "reference": study.reference,
+    }
+
+
+def _with(recipe: Recipe, fold: int, seed: int) -> Recipe:
+    return recipe.with_fold(fold).model_copy(update={"seed": seed})
+
+
+def _recipe(path: Path | str, where: str, task: TaskConfig, changes: list[str]) -> Recipe:
+    try:
+        recipe = load_recipe(Path(path).parent / task.recipe, task.set + changes)
+    except EmofuseError as error:
+        raise EmofuseError(f"{path}: {where}: {error}") from None
+    if recipe.training.fit == "all":
+        raise EmofuseError(f'{path}: {where}: fit = "all" trains on the test part, and nothing is left to measure.')
+    return recipe
+
+
+def _expanded(config: StudyConfig, path: Path | str) -> dict[str, list[str]]:
+    """The changes of each system, families taken apart."""
+    systems: dict[str, list[str]] = {}
+    for name, system in config.systems.items():
+        for values in product(*system.each.values()):
+            full = "-".join([name, *map(_named, values)])
+            if full in systems:
+                raise EmofuseError(f"{path}: systems.{name}: a system called {full!r} is there already.")
+            changes = [f"{key}={json.dumps(value)}" for key, value in zip(system.each, values, strict=True)]
+            systems[full] = system.set + changes
+    return systems
+
+
+def _named(value: Any) -> str:
+    return "+".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _twice(numbers: list[int]) -> list[int]:
+    return [number for number, n in Counter(numbers).items() if n > 1]

@@ -1,0 +1,97 @@
+"""Sentences say what the statistics show, and no more."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from emofuse.config import ComposedConfig, load_recipe
+from emofuse.report import summary
+from emofuse.report.data import read_study
+from emofuse.report.facts import audit_findings
+from emofuse.report.results import results_of
+
+
+@pytest.fixture
+def said(make_study):
+    """Sentences on the categories, and those on the study, of a made-up study."""
+
+    def of(**options):
+        study = read_study(make_study(**options))
+        results = results_of(study, resamples=400)
+        first = [*summary.of_result(results[0], study.reference), *summary.limits(results[0])]
+        return " ".join(first), " ".join(summary.of_study(study, results, audit_findings(study.tasks)))
+
+    return of
+
+
+def test_the_better_system_is_named(said):
+    text, whole = said()
+    assert "multistage has the best UAR" in text
+    assert "multistage is better than audio_only by 0." in text
+    assert "audio_only is better than multistage" not in text
+    assert "late has the very values of audio_only." in text
+    assert "Tested: 96 utterances of 12 speakers, 4 systems, 2 test folds, 3 seeds." in text
+    assert "The audit of the splits has 1 warning" in whole and "same sentences" in whole
+    assert "prove" not in text + whole
+
+
+def test_systems_of_equal_strength_are_not_told_apart(said):
+    text, _ = said(systems={"audio_only": 0.5, "text_only": 0.5, "multistage": 0.5})
+    assert "No difference was found between audio_only and text_only" in text
+    assert "could have seen a difference of 0." in text and "no sign that they are equal" in text
+    assert "is better than" not in text
+
+
+def test_few_speakers_can_show_nothing(said):
+    def one_speaker_a_fold(table, system, fold, seed):
+        return table.assign(speaker=f"toy/{fold}")
+
+    text, _ = said(change=one_speaker_a_fold)
+    assert "With 2 speakers and 6 comparisons no difference between systems can be shown here" in text
+    assert "There are only 2 speakers" in text
+    assert "is better than" not in text and "No difference was found" not in text
+
+
+def test_one_seed_and_the_quick_version_are_limits(said, tmp_path):
+    text, whole = said(seeds=[1], quick=True)
+    assert "There is one seed" in text and "quick version" in whole
+    shutil.rmtree(tmp_path / "study")
+    text, whole = said()
+    assert "one seed" not in text and "quick version" not in whole
+
+
+def test_chance_is_told(said):
+    text, _ = said(systems={"audio_only": 0.25, "multistage": 0.9})
+    assert "Not above chance (0.250), by the 95 % interval: audio_only." in text
+
+
+def test_missing_runs_are_told(said):
+    _, whole = said(without=[("late", 1, 3)])
+    assert "1 of 24 runs" in whole and "seed 3 not finished" in whole
+
+
+def test_composed_and_weak_data_are_called_so(make_study):
+    toy = load_recipe(Path(__file__).parents[2] / "recipes" / "toy.toml")
+    pairs = ComposedConfig(task="agree", audio=["toy"], text=["toy"], test_pairs=100)
+    recipe = toy.model_copy(update={"data": toy.data.model_copy(update={"composed": pairs})})
+
+    def weak(table, system, fold, seed):
+        return table.assign(weak_dimensions=table.index % 2 == 0)
+
+    results = results_of(read_study(make_study(recipe=recipe, change=weak)), resamples=50)
+    assert "composed" in " ".join(summary.limits(results[0])) and "weak" not in " ".join(summary.limits(results[0]))
+    assert "50 % of the arousal targets are weak" in " ".join(summary.limits(results[1]))
+
+
+def test_a_single_system_is_not_compared(said):
+    text, _ = said(systems={"audio_only": 0.5})
+    assert "nothing is compared" in text and "better than" not in text
+
+
+def test_one_speaker_has_no_interval(said):
+    def alone(table, system, fold, seed):
+        return table.assign(speaker="toy/0")
+
+    text, _ = said(change=alone)
+    assert "nan" not in text and "With 1 speaker and" in text

@@ -1,0 +1,134 @@
+"""Tables against the evaluation functions, and their forms."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from emofuse.evaluation import metrics
+from emofuse.report import tables
+from emofuse.report.data import read_study
+from emofuse.report.results import results_of
+from emofuse.report.table import Cell, Table, number, spread
+
+
+@pytest.fixture(scope="module")
+def results(whole_study):
+    return results_of(read_study(whole_study), resamples=400)
+
+
+def test_values_are_those_of_the_metrics(results):
+    data = tables.paper_table(results, "audio_only").data
+    for result in results:
+        for system, seeds in result.task.answers.items():
+            for metric in set(tables.IN_PAPER) & set(result.outcomes):
+                if result.dimension is None:
+                    answers = [t[[f"probability_{k}" for k in range(4)]].to_numpy().argmax(axis=1) for t in seeds]
+                    scores = [getattr(metrics, metric)(t["truth"], a) for t, a in zip(seeds, answers, strict=True)]
+                else:
+                    scores = [metrics.ccc(t[f"true_{result.dimension}"], t[result.dimension]) for t in seeds]
+                rows = data[(data["result"] == result.title) & (data["system"] == system) & (data["metric"] == metric)]
+                assert rows["value"].tolist() == pytest.approx([np.mean(scores)])
+                assert (rows["low"] <= rows["value"]).all() and (rows["value"] <= rows["high"]).all()
+
+
+def test_best_is_bold_and_differences_are_marked(results):
+    table = tables.paper_table(results, "audio_only")
+    uar = [name for _, name in table.columns].index("UAR")
+    cells = {row[0].text: row[uar] for row in table.rows}
+    assert [name for name, cell in cells.items() if cell.best] == ["multistage"]
+    assert cells["multistage"].mark == "†" and cells["late"].mark == cells["audio_only"].mark == ""
+    seen_from_best = tables.paper_table(results, "multistage")
+    assert {row[0].text: row[uar].mark for row in seen_from_best.rows} == {
+        "audio_only": "‡",
+        "text_only": "‡",
+        "late": "‡",
+        "multistage": "",
+    }
+
+
+def test_equal_values_are_both_bold(make_study):
+    results = results_of(read_study(make_study(systems={"audio_only": 0.5, "late": 0.5})), resamples=50)
+    assert [row[1].best for row in tables.paper_table(results, "audio_only").rows] == [True, True]
+
+
+def test_lower_is_better_where_it_is(results):
+    table = tables.metrics_table(results[1])
+    mae = [name for _, name in table.columns].index("MAE")
+    assert [row[0].text for row in table.rows if row[mae].best] == ["multistage"]
+
+
+def test_comparisons_tell_who_is_better(results):
+    data = tables.comparisons_table(results[0]).data.set_index(["system", "against"])
+    assert data.loc[("audio_only", "multistage"), "better"] == "multistage"
+    assert data.loc[("audio_only", "late"), "better"] == "" and data.loc[("audio_only", "late"), "p_holm"] == 1
+
+
+def test_changes_count_every_answer_once(results):
+    data = tables.changes_table(results[0]).data
+    kinds = ["same_right", "same_wrong", "right_to_wrong", "wrong_to_right", "wrong_to_wrong"]
+    assert (data[kinds].sum(axis=1) == 96 * 3).all()
+    same = data[(data["unimodal"] == "audio_only") & (data["fused"] == "late")].iloc[0]
+    assert same["changed"] == 0 and np.isnan(same["right"])
+
+
+def test_recall_and_confusions_agree(results):
+    recall = tables.recall_table(results[0]).data.set_index(["system", "class"])["score"]
+    shares = tables.confusion_table(results[0]).data
+    diagonal = shares[shares["truth"] == shares["prediction"]].set_index(["system", "truth"])["share"]
+    assert len(recall) == len(diagonal) == 16
+    assert all(recall[place] == pytest.approx(diagonal[place]) for place in recall.index)
+
+
+def test_seeds_have_the_mean_of_the_results(results):
+    seeds = tables.seeds_table(results).data.groupby(["result", "system"])["value"].mean()
+    values = tables.paper_table(results, "audio_only").data
+    for row in values[values["metric"].isin(["uar", "ccc"])].to_dict("records"):
+        assert seeds[row["result"], row["system"]] == pytest.approx(row["value"])
+
+
+def test_latex_is_booktabs_with_everything_escaped(results):
+    for table in (
+        tables.paper_table(results, "audio_only"),
+        tables.comparisons_table(results[0]),
+        tables.changes_table(results[0]),
+        tables.confusion_table(results[0]),
+    ):
+        text = table.to_latex()
+        for rule in (r"\toprule", r"\midrule", r"\bottomrule", r"\begin{tabular}", r"\end{table}"):
+            assert text.count(rule) == 1
+        assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
+        assert not re.search(r"(?<!\\)[_%#]", text.replace(rf"\label{{tab:{table.name}}}", ""))
+        lines = [line for line in text.splitlines() if line.endswith(r"\\")]
+        for line in lines:
+            spans = sum(int(n) - 1 for n in re.findall(r"\\multicolumn\{(\d+)\}", line))
+            assert len(re.findall(r"(?<!\\)&", line)) + spans == len(table.columns) - 1
+        assert len(lines) == len(table.rows) + (1 + any(group for group, _ in table.columns))
+        assert text.isascii(), [letter for letter in text if not letter.isascii()]
+
+
+def test_special_letters_in_all_forms():
+    cell = Cell(r"a|b<c>&d_e%\f", "(1 .. 2)", best=True, mark="†")
+    table = Table("odd", "50 % & more", [("", "x")], [[cell]], pd.DataFrame({"x": ["a,b"]}))
+    assert (
+        r"\textbf{a|b\textless{}c\textgreater{}\&d\_e\%\textbackslash{}f}\textsuperscript{\dag{}}" in table.to_latex()
+    )
+    assert "<strong>a|b&lt;c&gt;&amp;d_e%\\f</strong><sup>†</sup> <small>(1 .. 2)</small>" in table.to_html()
+    assert table.to_markdown().splitlines()[2] == r"| **a\|b<c>&d_e%\\f**† (1 .. 2) |"
+
+
+def test_three_files_a_table(results, tmp_path):
+    table = tables.seeds_table(results)
+    assert [path.name for path in table.save(tmp_path)] == ["seeds.csv", "seeds.md", "seeds.tex"]
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "seeds.csv"), table.data)
+
+
+def test_numbers_without_a_value():
+    nan = float("nan")
+    assert (number(nan), spread(0.5, nan, nan), number(-0.0001), number(0.0, sign=True)) == (
+        "–",
+        "0.500",
+        "0.000",
+        "0.000",
+    )
