@@ -136,7 +136,8 @@ def test_a_broken_run_goes_on_as_an_unbroken_one(home, run, monkeypatch):
     train(recipe(home), home / "broken", home)
     for name in ("history.csv", "predictions-test.parquet"):
         read = pd.read_csv if name.endswith("csv") else pd.read_parquet
-        pd.testing.assert_frame_equal(read(home / "broken" / name), read(run / name))
+        # Two unbroken runs differ by as much: attention sums in another order where memory lies otherwise.
+        pd.testing.assert_frame_equal(read(home / "broken" / name), read(run / name), rtol=1e-3, atol=1e-4)
 
 
 def test_late_fusion_holds_the_trained_layers(home, monkeypatch):
