@@ -141,7 +141,7 @@ def test_a_browser_shows_it(page, tmp_path, width):
         arguments = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
         arguments += ["--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={tmp_path / 'profile'}"]
         arguments += [f"--window-size={width},2000", *options, file.as_uri()]
-        return subprocess.run([CHROMIUM, *arguments], capture_output=True, text=True, timeout=300, check=True).stdout
+        return subprocess.run([CHROMIUM, *arguments], capture_output=True, text=True, timeout=900, check=True).stdout
 
     measure = "<script>document.title = [document.documentElement.scrollWidth, innerWidth]</script></body>"
     copy = tmp_path / "copy.html"

@@ -118,7 +118,7 @@ class Result:
 
     @property
     def can_differ(self) -> bool:
-        """Whether p of so few speakers can be at most ALPHA after Holm's correction at all."""
+        """Whether p of so few speakers (and resamples) can be at most ALPHA after Holm's correction at all."""
         if self.speakers < 2 or not self.comparisons:
             return False
         lowest = max(0.5 ** (self.speakers - 1), 2 / (self.resamples + 1))  # of the permutation test, the bootstrap

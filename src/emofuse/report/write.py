@@ -176,18 +176,20 @@ def _protocol(report: _Report) -> str:
     parts.append(page.heading("Systems: what each changes in the recipe"))
     parts.append(page.definitions(facts.changes_of_systems(study.facts)))
     parts.append(page.words(report.put(tables.plain("corpora", "Corpora, as read.", facts.corpora(study.tasks)))))
-    parts += [page.heading("How the figures were made"), page.listed(_METHOD)]
+    parts += [page.heading("How the figures were made"), page.listed(_method(report.results[0].resamples))]
     return "\n".join(parts)
 
 
-_METHOD = (  # docs/decisions/study-statistics.md
-    "A value is the mean over seeds of the metric over the test parts of all folds together, on utterances that all "
-    "systems answer.",
-    f"Intervals are 95 % percentile intervals of {RESAMPLES:,} bootstrap draws of speakers and seeds.",
-    "p is the larger of a paired bootstrap's and a permutation test's (answers swapped speaker by speaker), after "
-    "Holm's correction over all pairs of systems of a result.",
-    "The test part was looked at once a run; epochs and weights were chosen on the development part.",
-)
+def _method(resamples: int) -> list[str]:
+    """What docs/decisions/study-statistics.md says, in short."""
+    return [
+        "A value is the mean over seeds of the metric over the test parts of all folds together, on utterances that "
+        "all systems answer.",
+        f"Intervals are 95 % percentile intervals of {resamples:,} bootstrap draws of speakers and seeds.",
+        "p is the larger of a paired bootstrap's and a permutation test's (answers swapped speaker by speaker), after "
+        "Holm's correction over all pairs of systems of a result.",
+        "The test part was looked at once a run; epochs and weights were chosen on the development part.",
+    ]
 
 
 def _audit(report: _Report) -> str:
