@@ -116,7 +116,7 @@ class Utterances:
         frames = torch.zeros(len(rows), longest, self.features.width)
         text = torch.zeros(len(rows), self.text_dim)
         for i, (row, clip) in enumerate(zip(rows, clips, strict=True)):
-            frames[i, : len(clip)] = torch.from_numpy(clip.astype(np.float32))
+            frames[i, : len(clip)] = torch.from_numpy(clip)
             if (embedding := self.texts[row]) is not None:
                 text[i] = torch.from_numpy(embedding)
         return Batch(

@@ -51,7 +51,8 @@ class Features:
         path = folder / "frames.f16"
         n_frames = path.stat().st_size // (2 * width) if path.exists() else 0  # a table without audio adds none
         empty = np.zeros((0, width), np.float16)
-        self.frames = np.memmap(path, np.float16, "r", shape=(n_frames, width)) if n_frames else empty
+        # "c", copied on writing: torch takes such an array as it is, and is faster from half precision to single.
+        self.frames = np.memmap(path, np.float16, "c", shape=(n_frames, width)) if n_frames else empty
 
     def length(self, clip: Clip) -> int:
         """Number of frames of a clip."""
