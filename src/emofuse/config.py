@@ -193,6 +193,7 @@ class ModelConfig(Section):
     dropout: float = Field(0.2, ge=0, lt=1)
     channel_dropout: bool = Field(False, description="drop whole channels (2-d), as in the paper")
     text_norm: Literal["none", "layer"] = Field("layer", description="layer: each summary embedding to mean 0, sd 1")
+    text_dropout: float = Field(0.0, ge=0, lt=1, description="chance that a value of the summary embedding is left out")
     text_hidden: int = Field(256, ge=1, description="text_only: width of the MLP")
     late_weight: Literal["average", "dev"] = Field("average", description="late: equal weights, or fitted on dev")
     pretrained: str | None = Field(None, description="path of a PANNs checkpoint of the same encoder at width 1")

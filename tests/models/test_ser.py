@@ -139,6 +139,16 @@ def test_training_skips_the_encoder_for_rows_without_audio(fusion):
     assert_same(model.train()(**batch | {"has_audio": NO}), model.eval()(**batch | {"has_audio": NO}))
 
 
+@pytest.mark.parametrize("fusion", ["text_only", "single_stage", "multistage"])
+def test_words_are_left_out_in_training_only(fusion):
+    batch = make_batch()
+    model, plain = (make(fusion, dropout=0.0, text_dropout=share).train() for share in (0.5, 0.0))
+    torch.manual_seed(0)
+    dropped = model(**batch)
+    assert not torch.equal(dropped["logits"][0], plain(**batch)["logits"][0])
+    assert_same(make(fusion, text_dropout=0.5).eval()(**batch), make(fusion).eval()(**batch))
+
+
 def test_rows_come_back_in_their_order():
     """Training with dropout off and fixed statistics is evaluation, whatever rows lack audio."""
     model = make("multistage", encoder="cnn10", dropout=0.0).eval()

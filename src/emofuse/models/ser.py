@@ -118,6 +118,7 @@ class SerModel(nn.Module):
     def _normalise(self, text: Tensor, has_text: Tensor) -> Tensor:
         if self.config.text_norm == "layer":
             text = functional.layer_norm(text, text.shape[1:])
+        text = functional.dropout(text, self.config.text_dropout, self.training)
         return torch.where(has_text.unsqueeze(1), text, self.absent_text)
 
     def _last_map(
