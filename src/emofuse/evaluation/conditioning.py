@@ -11,13 +11,13 @@ from emofuse.evaluation.significance import differences_from, system_intervals
 WHOLE, ALL = "none", "all"  # the words are taken from no stage; from every stage
 
 
-def place(stage: str) -> tuple[bool, bool, int, str]:
-    """Sorts stages as they come: by number, then the pooled map or the clip embedding, and `ALL`.
+def place(stage: str) -> int:
+    """Sorts stages as they come: by number, then the pooled map, the clip embedding, and `ALL`.
 
-    >>> sorted(["all", "pooled", "10", "2"], key=place)
-    ['2', '10', 'pooled', 'all']
+    >>> sorted(["all", "embedding", "pooled", "10", "2"], key=place)
+    ['2', '10', 'pooled', 'embedding', 'all']
     """
-    return stage == ALL, not stage.isdigit(), int(stage) if stage.isdigit() else 0, stage
+    return int(stage) if stage.isdigit() else {"pooled": 10**6, "embedding": 10**6 + 1, ALL: 10**6 + 2}[stage]
 
 
 def effects(outcomes: Outcomes, *, resamples: int = 10_000, seed: int) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from emofuse.report import page, plots
 from emofuse.report.data import StudyFolder
 from emofuse.report.measured import Measured, read_measured
 from emofuse.report.results import NAMES, SEED, Result
-from emofuse.report.table import Cell, Table, number, share
+from emofuse.report.table import Cell, Table, enumerated, number, share
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +127,7 @@ def sentences(found: Effects) -> list[str]:
     ]
     idle = [name for name, rows in stages.items() if not any(row["high"] < 0 for row in rows if row["stage"] != ALL)]
     if idle and len(stages) > 1:
-        where = "any conditioned system" if len(idle) == len(stages) else ", ".join(idle)
+        where = "any conditioned system" if len(idle) == len(stages) else enumerated(idle)
         said.append(f"No loss by taking the words from one stage alone was found in {where} (95 % intervals).")
     return said
 

@@ -175,9 +175,9 @@ def conditioning(found: pd.DataFrame, metric: str, name: str) -> str:
         f"change of {metric} without the words",
     )
     for ax, title in zip(axes, titles, strict=True):
-        ax.set(title=title, xlabel="stage")
-        ax.set_xticks(range(len(order)), order)
-        ax.set_xlim(-0.5, len(order) - 0.5)
+        shown = [stage for stage in order if ax is axes[2] or stage != ALL]
+        ax.set(title=title, xlabel="stage", xlim=(-0.5, len(shown) - 0.5))
+        ax.set_xticks(range(len(shown)), shown, rotation=0 if all(map(str.isdigit, shown)) else 25)
     for ax in axes[:2]:
         ax.set_ylim(bottom=0)
     handles = axes[0].get_legend_handles_labels()
