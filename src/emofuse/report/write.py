@@ -12,7 +12,7 @@ from emofuse import __version__
 from emofuse.config import dump_toml
 from emofuse.files import read_json, write_text
 from emofuse.report import conditioning, facts, page, plots, summary, tables
-from emofuse.report.columns import column_of
+from emofuse.report.columns import columns_of
 from emofuse.report.data import StudyFolder, read_study
 from emofuse.report.measured import measure_study
 from emofuse.report.page import Section
@@ -70,7 +70,7 @@ def write_report(
     out = out or folder / "report"
     study = read_study(folder)
     by = list(dict.fromkeys(by))
-    columns = {(task.name, column): column_of(task, column, data) for task in study.tasks for column in by}
+    columns = columns_of(study.tasks, by, data)
     if conditioning_seeds:
         measure_study(study, conditioning_seeds, data)
     report = _Report(study, results_of(study, resamples=resamples), facts.audit_findings(study.tasks))
@@ -152,6 +152,7 @@ def _breakdown(report: _Report, by: Sequence[str], columns: dict[tuple[str, str]
         report.put(tables.breakdown_table(result, column, result.broken_down(columns[result.task.name, column])))
         for column in by
         for result in report.results
+        if (result.task.name, column) in columns
     )
 
 
