@@ -205,12 +205,23 @@ def report(
             "seconds of the utterances. May be given several times.",
         ),
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder of the corpora, for --by; default: EMOFUSE_DATA.")] = None,
+    conditioning: Annotated[
+        int,
+        typer.Option(
+            metavar="SEEDS",
+            min=0,
+            help="Measure, with the weights of the runs, what conditioning does at each stage, under so many of the "
+            "seeds. It is kept in the study's folder, and shown from then on.",
+        ),
+    ] = 0,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of the corpora, for --by and --conditioning; default: EMOFUSE_DATA.")
+    ] = None,
 ) -> None:
     """Write one HTML page on a study (summary, tables, pictures, protocol, audit), and its tables for papers."""
     from emofuse.report.write import write_report
 
-    typer.echo(write_report(study_folder, out, by=by or [], data=data))
+    typer.echo(write_report(study_folder, out, by=by or [], data=data, conditioning_seeds=conditioning))
 
 
 @app.command()

@@ -52,7 +52,8 @@ def predictions(system, share, fold, seed, *, speakers=6, each=8):
     key = [f"toy/{6 * fold + s:02}-{u}" for s in range(speakers) for u in range(each)]
     n = len(key)
     truth = np.tile(np.arange(4), n // 4)
-    rng = np.random.default_rng([seed, fold, 0 if system == "late" else list(SYSTEMS).index(system)])
+    places = {name: i for i, name in enumerate(SYSTEMS)} | {"late": 0}
+    rng = np.random.default_rng([seed, fold, places.get(system, len(SYSTEMS))])
     guess = np.where(rng.random(n) < share, truth, (truth + rng.integers(1, 4, n)) % 4)
     probabilities = np.full((n, 4), 0.1)
     probabilities[np.arange(n), guess] = 0.7

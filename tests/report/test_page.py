@@ -14,7 +14,7 @@ import pytest
 
 from emofuse.config import load_recipe
 from emofuse.errors import EmofuseError
-from emofuse.report.columns import column_of
+from emofuse.report.columns import columns_of
 from emofuse.report.write import write_report
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
@@ -115,13 +115,16 @@ def test_columns_come_from_the_corpora(tmp_path):
     keys = [f"toy/04-anger-{u}" for u in (1, 2)]
     answers = pd.DataFrame({"key": keys, "speaker": "toy/04"})
     task = SimpleNamespace(name="joint", recipe=recipe, answers={"late": [answers]}, folds=[0], composed=False)
-    assert column_of(task, "speaker", tmp_path).tolist() == ["toy/04", "toy/04"]
-    assert set(column_of(task, "gender", tmp_path).index) == set(keys)
-    assert (column_of(task, "seconds", tmp_path) > 0.1).all()
-    words = column_of(task, "words", tmp_path)
+    found = {
+        name: own for (_, name), own in columns_of([task], ["speaker", "gender", "seconds", "words"], tmp_path).items()
+    }
+    assert found["speaker"].tolist() == ["toy/04", "toy/04"]
+    assert set(found["gender"].index) == set(keys)
+    assert (found["seconds"] > 0.1).all()
+    words = found["words"]
     assert words[keys[0]] >= 1 and np.isnan(words[keys[1]])  # the toy corpus leaves out every second transcript
     with pytest.raises(EmofuseError, match=r"no such column\. There are .*gender"):
-        column_of(task, "shoe_size", tmp_path)
+        columns_of([task], ["gender", "shoe_size"], tmp_path)
 
 
 def test_command_line(make_study, command_line, tmp_path):

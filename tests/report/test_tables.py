@@ -1,6 +1,8 @@
 """Tables against the evaluation functions, and their forms."""
 
 import re
+import shutil
+import subprocess
 
 import numpy as np
 import pandas as pd
@@ -99,7 +101,7 @@ def test_latex_is_booktabs_with_everything_escaped(results):
         for rule in (r"\toprule", r"\midrule", r"\bottomrule", r"\begin{tabular}", r"\end{table}"):
             assert text.count(rule) == 1
         assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
-        assert not re.search(r"(?<!\\)[_%#]", text.replace(rf"\label{{tab:{table.name}}}", ""))
+        assert not re.search(r"(?<!\\)[_%#]", text.replace(rf"\label{{tab:{table.name}}}", "").replace("{%\n", ""))
         lines = [line for line in text.splitlines() if line.endswith(r"\\")]
         for line in lines:
             spans = sum(int(n) - 1 for n in re.findall(r"\\multicolumn\{(\d+)\}", line))
@@ -112,10 +114,56 @@ def test_special_letters_in_all_forms():
     cell = Cell(r"a|b<c>&d_e%\f", "(1 .. 2)", best=True, mark="†")
     table = Table("odd", "50 % & more", [("", "x")], [[cell]], pd.DataFrame({"x": ["a,b"]}))
     assert (
-        r"\textbf{a|b\textless{}c\textgreater{}\&d\_e\%\textbackslash{}f}\textsuperscript{\dag{}}" in table.to_latex()
+        r"\textbf{a\textbar{}b\textless{}c\textgreater{}\&d\_e\%\textbackslash{}f}\textsuperscript{\dag{}}"
+        in table.to_latex()
     )
     assert "<strong>a|b&lt;c&gt;&amp;d_e%\\f</strong><sup>†</sup> <small>(1 .. 2)</small>" in table.to_html()
     assert table.to_markdown().splitlines()[2] == r"| **a\|b<c>&d_e%\\f**† (1 .. 2) |"
+
+
+ODD = "\\ & % $ # _ { } ~ ^ < > | \" ' † ‡ – − ± × ≤ ≥ ≈ → … “a” ‘b’ — é ü ł\nnew line"
+
+
+def odd_table():
+    """What names, texts and numbers may have in them, in more rows than a page holds."""
+    rows = [
+        [Cell(head), Cell(text), Cell("−0.1", "(−0.2 .. +0.1)", best=True, mark="‡"), Cell("", ODD)]
+        for head, text in [("[0, 1]", ODD * 3), ("*", ""), *[(letter, "") for letter in 9 * "abcdefgh"]]
+    ]
+    columns = [("", ODD), ("", "text"), ("50 % & more", "x_y"), ("50 % & more", "#")]
+    return Table("odd_name", ODD, columns, rows, pd.DataFrame({"x": [1]}))
+
+
+def test_latex_of_odd_texts_and_long_tables():
+    text = odd_table().to_latex()
+    assert set(re.sub(r"[\x00-\x7f]", "", text)) == set("éüł")
+    assert not re.search(r"\\\\\n\s*[\[*]", text)  # LaTeX would take that for an option of the line break
+    tables = text.split(r"\end{table}")[:-1]
+    rows = [[line for line in part.splitlines() if line.endswith(r"\\")][2:] for part in tables]
+    assert [len(own) for own in rows] == [33, 35, 6]  # a text of three lines is in the first
+    assert text.count(r"\caption{") == text.count(r"\label{tab:odd_name}") == 1
+    assert text.count("continued") == 2 and text.count(r"\toprule") == 3
+    assert r"\begin{tabular}{lp{1.20\linewidth}rr}" in text
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex")
+def test_latex_compiles(whole_study, tmp_path):
+    """All tables of a report and an odd one, in one document: no error, nothing too wide, nothing cut off."""
+    from emofuse.report.write import write_report
+
+    folder = write_report(whole_study, tmp_path / "report", by=["speaker"], resamples=50).parent / "tables"
+    odd_table().save(folder)
+    inputs = "".join(rf"\input{{{path.stem}}}\clearpage" + "\n" for path in sorted(folder.glob("*.tex")))
+    packages = r"\documentclass{article}\usepackage{booktabs,graphicx}\begin{document}"
+    (folder / "all.tex").write_text(f"{packages}\n{inputs}" + r"\end{document}")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", timeout=300)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert (folder / "all.pdf").stat().st_size > 10_000
+    for complaint in ("Float too large", "Missing character", "multiply defined"):
+        assert complaint not in done.stdout
+    wide = [float(points) for points in re.findall(r"Overfull \\hbox \(([\d.]+)pt too wide\)", done.stdout)]
+    assert max(wide, default=0) < 20
 
 
 def test_three_files_a_table(results, tmp_path):

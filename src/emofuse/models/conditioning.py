@@ -3,7 +3,8 @@
 `Shift` is the multistage conditioning of Triantafyllopoulos et al. 2023 (https://doi.org/10.3389/fcomp.2023.1072479);
 `Film` is Perez et al. 2018 (https://arxiv.org/abs/1709.07871). Every operator takes a map (batch, channels, frames,
 mels) or a vector (batch, channels), and a text embedding (batch, text_dim), and returns the shape of the first. It acts
-on each channel alike at all frames and mels.
+on each channel alike at all frames and mels. What it reads from the text (`read`) is apart from what it does with that
+(`act`), so that the effect of the words can be measured.
 """
 
 from __future__ import annotations
@@ -18,56 +19,88 @@ from torch.nn import functional
 from emofuse.errors import EmofuseError
 
 
-class Shift(nn.Module):
+class ConditioningOperator(nn.Module):
+    """What all operators share: forward is `act` on what `read` finds."""
+
+    def read(self, text: Tensor) -> Tensor:
+        """What the operator takes from a text embedding, (batch, values)."""
+        raise NotImplementedError
+
+    def act(self, x: Tensor, signal: Tensor) -> Tensor:
+        """Condition x on what `read` gave."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, text: Tensor) -> Tensor:
+        """Condition x on text."""
+        return self.act(x, self.read(text))
+
+
+class Shift(ConditioningOperator):
     """x + ReLU(W t + b), the paper's."""
 
     def __init__(self, text_dim: int, channels: int) -> None:
         super().__init__()
         self.project = nn.Linear(text_dim, channels)
 
-    def forward(self, x: Tensor, text: Tensor) -> Tensor:
-        """Condition x on text."""
-        return x + _broadcast(self.project(text).relu(), x)
+    def read(self, text: Tensor) -> Tensor:
+        """The shift of each channel, (batch, channels)."""
+        return self.project(text).relu()
+
+    def act(self, x: Tensor, signal: Tensor) -> Tensor:
+        """Shift x."""
+        return x + _broadcast(signal, x)
 
 
-class Scale(nn.Module):
+class Scale(ConditioningOperator):
     """x * (1 + W t + b); close to the identity at first."""
 
     def __init__(self, text_dim: int, channels: int) -> None:
         super().__init__()
         self.project = _small(nn.Linear(text_dim, channels))
 
-    def forward(self, x: Tensor, text: Tensor) -> Tensor:
-        """Condition x on text."""
-        return x * _broadcast(1 + self.project(text), x)
+    def read(self, text: Tensor) -> Tensor:
+        """The factor of each channel, (batch, channels)."""
+        return 1 + self.project(text)
+
+    def act(self, x: Tensor, signal: Tensor) -> Tensor:
+        """Scale x."""
+        return x * _broadcast(signal, x)
 
 
-class Film(nn.Module):
+class Film(ConditioningOperator):
     """x * (1 + W t + b) + V t + c; close to the identity at first."""
 
     def __init__(self, text_dim: int, channels: int) -> None:
         super().__init__()
         self.project = _small(nn.Linear(text_dim, 2 * channels))
 
-    def forward(self, x: Tensor, text: Tensor) -> Tensor:
-        """Condition x on text."""
-        scale, shift = self.project(text).chunk(2, dim=1)
+    def read(self, text: Tensor) -> Tensor:
+        """By how much each channel is scaled more than once, and its shift, (batch, 2 * channels)."""
+        return self.project(text)
+
+    def act(self, x: Tensor, signal: Tensor) -> Tensor:
+        """Scale and shift x."""
+        scale, shift = signal.chunk(2, dim=1)
         return x * _broadcast(1 + scale, x) + _broadcast(shift, x)
 
 
-class Gate(nn.Module):
+class Gate(ConditioningOperator):
     """x * sigmoid(W t + b); starts nearly open (0.88)."""
 
     def __init__(self, text_dim: int, channels: int) -> None:
         super().__init__()
         self.project = _small(nn.Linear(text_dim, channels), bias=2.0)
 
-    def forward(self, x: Tensor, text: Tensor) -> Tensor:
-        """Condition x on text."""
-        return x * _broadcast(self.project(text).sigmoid(), x)
+    def read(self, text: Tensor) -> Tensor:
+        """How open each channel is, 0..1, (batch, channels)."""
+        return self.project(text).sigmoid()
+
+    def act(self, x: Tensor, signal: Tensor) -> Tensor:
+        """Let x through."""
+        return x * _broadcast(signal, x)
 
 
-class Concat(nn.Module):
+class Concat(ConditioningOperator):
     """M [x; ReLU(W t + b)] + c: the projected text as further channels, then a 1x1 convolution back to C."""
 
     def __init__(self, text_dim: int, channels: int) -> None:
@@ -75,12 +108,33 @@ class Concat(nn.Module):
         self.project = nn.Linear(text_dim, channels)
         self.mix = nn.Linear(2 * channels, channels)
 
-    def forward(self, x: Tensor, text: Tensor) -> Tensor:
-        """Condition x on text."""
+    def read(self, text: Tensor) -> Tensor:
+        """The further channels, (batch, channels)."""
+        return self.project(text).relu()
+
+    def act(self, x: Tensor, signal: Tensor) -> Tensor:
+        """Mix x with the further channels."""
         # The text is the same everywhere, so its share of the product is worked out once and not at every place.
         of_audio, of_text = self.mix.weight.chunk(2, dim=1)
         mixed = functional.linear(x.movedim(1, -1), of_audio).movedim(-1, 1)
-        return mixed + _broadcast(functional.linear(self.project(text).relu(), of_text, self.mix.bias), x)
+        return mixed + _broadcast(functional.linear(signal, of_text, self.mix.bias), x)
+
+
+class Add(ConditioningOperator):
+    """x + W t + b on a vector: single-stage fusion after the non-linearity."""
+
+    def __init__(self, text_dim: int, channels: int) -> None:
+        super().__init__()
+        linear = nn.Linear(text_dim, channels)
+        self.weight, self.bias = linear.weight, linear.bias  # by their names in the checkpoints there are
+
+    def read(self, text: Tensor) -> Tensor:
+        """What is added, (batch, channels)."""
+        return functional.linear(text, self.weight, self.bias)
+
+    def act(self, x: Tensor, signal: Tensor) -> Tensor:
+        """Add it."""
+        return x + signal
 
 
 OPERATORS = {"shift": Shift, "scale": Scale, "film": Film, "gate": Gate, "concat": Concat}

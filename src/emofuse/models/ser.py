@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from emofuse.config import ModelConfig
 from emofuse.models.cnn import CNNS, CnnEncoder, load_panns, mask_frames
-from emofuse.models.conditioning import OPERATORS, conditioned_stages
+from emofuse.models.conditioning import OPERATORS, Add, ConditioningOperator, conditioned_stages
 from emofuse.models.fine_tuned import TopLayers
 from emofuse.models.fusion import Ensemble, LateModel
 from emofuse.models.heads import Heads
@@ -67,7 +67,7 @@ class SerModel(nn.Module):
         elif config.fusion == "single_stage":
             self.operators["pooled"] = operator(text_dim, self.encoder.pooled_dim)
         elif config.fusion == "single_stage_additive":
-            self.project = nn.Linear(text_dim, self.encoder.embedding_dim)
+            self.project = Add(text_dim, self.encoder.embedding_dim)
         self.dropout = (nn.Dropout2d if config.channel_dropout else nn.Dropout)(config.dropout)
         self.heads = Heads(self.encoder.embedding_dim, config.heads, n_categories)
         if config.fine_tune_layers:  # last, so that a seed gives all else as it does without
@@ -83,6 +83,17 @@ class SerModel(nn.Module):
         if self.config.fusion == "multistage":
             return str(len(self.encoder.channels)) in self.operators
         return self.config.fusion != "audio_only"
+
+    @property
+    def conditioned(self) -> dict[str, ConditioningOperator]:
+        """The operators by where they act: stages "1".., "pooled" (the pooled map), "embedding"; none in unimodal."""
+        if self.config.fusion == "single_stage_additive":
+            return {"embedding": self.project}
+        return {} if self.config.fusion == "text_only" else dict(self.operators.items())  # type: ignore[arg-type]
+
+    def condition(self, stage: str, x: Tensor, text: Tensor, valid: Tensor | None = None) -> Tensor:
+        """What the words make of x at one of `conditioned`, zero beyond the valid frames; all of them act here."""
+        return mask_frames(self.conditioned[stage](x, text), valid)
 
     def forward(
         self, frames: Tensor, n_frames: Tensor, text: Tensor, has_audio: Tensor, has_text: Tensor
@@ -103,19 +114,20 @@ class SerModel(nn.Module):
         """
         fusion = self.config.fusion
         if fusion != "audio_only":
-            text = self._normalise(text, has_text)
+            text = self.normalised(text, has_text)
         if fusion == "text_only":
             return self.heads(self.mlp(text))
         x, valid = self._last_map(frames, n_frames, text, has_audio)
         pooled = self.encoder.pool(x, valid)  # (batch, channels)
         if fusion == "single_stage":
-            pooled = self.operators["pooled"](pooled, text)
+            pooled = self.condition("pooled", pooled, text)
         embedding = self.encoder.embed(pooled)
         if fusion == "single_stage_additive":
-            embedding = embedding + self.project(text)
+            embedding = self.condition("embedding", embedding, text)
         return self.heads(embedding)
 
-    def _normalise(self, text: Tensor, has_text: Tensor) -> Tensor:
+    def normalised(self, text: Tensor, has_text: Tensor) -> Tensor:
+        """Text embeddings as they reach the operators: normed, and the learned one where there is none."""
         if self.config.text_norm == "layer":
             text = functional.layer_norm(text, text.shape[1:])
         text = functional.dropout(text, self.config.text_dropout, self.training)
@@ -146,7 +158,7 @@ class SerModel(nn.Module):
 
     def _condition(self, stage: int, x: Tensor, valid: Tensor | None, text: Tensor) -> Tensor:
         if str(stage) in self.operators:
-            x = mask_frames(self.operators[str(stage)](x, text), valid)
+            x = self.condition(str(stage), x, text, valid)
         return self.dropout(x)
 
 

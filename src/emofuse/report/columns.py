@@ -1,7 +1,8 @@
-"""A column of the test utterances of a task, to break results down by."""
+"""Columns of the test utterances of tasks, to break results down by."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -13,36 +14,54 @@ KEPT = ("corpus", "speaker", "has_audio", "has_text", "weak_dimensions")  # with
 COUNTED = ("words", "seconds")  # from the transcript and the clip, where the corpora have no such column
 
 
-def column_of(task: Task, column: str, data: Path | None) -> pd.Series:
-    """A column by key, for all test utterances of a task; missing where the corpora do not tell.
+def columns_of(tasks: Sequence[Task], columns: Sequence[str], data: Path | None) -> dict[tuple[str, str], pd.Series]:
+    """Columns by key, for all test utterances, by task and name; missing where the corpora do not tell.
+
+    The corpora of a task are read once for all columns. In composed pairs `words` is the emotion of the words, a column
+    that they have; in all else it is the number of words.
 
     Args:
-        task: whose utterances.
-        column: one that predictions have, or one of the corpora (which are then read), or one of `COUNTED`.
+        tasks: whose utterances.
+        columns: those that predictions have, or those of the corpora (which are then read), or some of `COUNTED`.
         data: folder that relative corpus roots start from.
 
+    Returns:
+        Nothing for a task without the column, if another task has it.
+
     Raises:
-        EmofuseError: the corpora have no such column, or cannot be read.
+        EmofuseError: no task has such a column, or the corpora cannot be read.
     """
-    answered = next(iter(task.answers.values()))[0].set_index("key")
-    if column in KEPT and column in answered:
-        return answered[column]
-    table = _corpora(task, data)
-    if column in COUNTED and column not in table:
-        from emofuse.corpora.stats import seconds_of, word_counts
+    found: dict[tuple[str, str], pd.Series] = {}
+    there: set[str] = set(COUNTED)
+    for task in tasks:
+        answered = next(iter(task.answers.values()))[0].set_index("key")
+        read = [column for column in columns if column not in KEPT or column not in answered]
+        found |= {(task.name, column): answered[column] for column in columns if column not in read}
+        if read:
+            table = _rows(task, data).set_index("key", drop=False).reindex(answered.index)
+            there |= set(table.columns) - {"key", "file", "text"}
+            for column in read:
+                if (values := _column(table, column)) is not None:
+                    found[task.name, column] = values
+    for column in columns:
+        if not any(name == column for _, name in found):
+            raise EmofuseError(
+                f"--by {column}: the corpora of the study have no such column. There are {', '.join(sorted(there))}."
+            )
+    return found
 
-        table = table[table["key"].isin(answered.index)]
-        counted = word_counts(table) if column == "words" else pd.Series(seconds_of(table), table.index)
-        table = table.assign(**{column: counted})
-    if column not in table:
-        raise EmofuseError(
-            f"--by {column}: the corpora of task {task.name} have no such column. There are "
-            f"{', '.join(sorted({*table.columns, *COUNTED} - {'key', 'file', 'text'}))}."
-        )
-    return table.set_index("key")[column].reindex(answered.index)
+
+def _column(table: pd.DataFrame, column: str) -> pd.Series | None:
+    from emofuse.corpora.stats import seconds_of, word_counts
+
+    if column in table:
+        return table[column]
+    if column == "words":
+        return word_counts(table).reindex(table.index)
+    return pd.Series(seconds_of(table), table.index) if column == "seconds" else None
 
 
-def _corpora(task: Task, data: Path | None) -> pd.DataFrame:
+def _rows(task: Task, data: Path | None) -> pd.DataFrame:
     from emofuse.training.prepare import read_rows
 
     folds = task.folds if task.composed else task.folds[:1]  # pairs are composed anew for each fold

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from emofuse.evaluation.conditioning import ALL
+from emofuse.evaluation.conditioning import place as place_of
 from emofuse.report.results import NAMES, Result
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ def recalls(result: Result) -> str:
         own = found[found["system"] == system].set_index("value").loc[classes]
         x = np.arange(len(classes)) + 0.7 * ((i + 0.5) / len(result.systems) - 0.5)
         ax.vlines(x, own["low"], own["high"], color=_colour(i), linewidth=1.5)
-        ax.plot(x, own["score"], "osD^vP*X"[i % 8], color=_colour(i), markersize=5, label=system)
+        ax.plot(x, own["score"], _marker(i), color=_colour(i), markersize=5, label=system)
     ax.set_xticks(range(len(classes)), classes, rotation=20 if len(classes) > 5 else 0)
     ax.set(ylabel="recall (95 % interval)", ylim=(-0.03, 1.03))
     _legend(ax, len(result.systems))
@@ -144,6 +146,45 @@ def seeds(result: Result) -> str:
     return _svg(figure, f"seeds-{result.slug}")
 
 
+def conditioning(found: pd.DataFrame, metric: str, name: str) -> str:
+    """Norm of the conditioning, the words' part of it, and what is lost without the words, by stage, a line a system.
+
+    Args:
+        found: system, stage, norm, by_words, difference, low, high.
+        metric: name of the headline metric.
+        name: of the picture.
+    """
+    order = sorted(found["stage"].unique(), key=place_of)
+    figure, axes = _figure(1, 3, width=11, height=3.6)
+    systems = list(found["system"].unique())
+    for i, system in enumerate(systems):
+        own = found[found["system"] == system]
+        x = np.array([order.index(stage) for stage in own["stage"]], dtype=float)
+        style = {"color": _colour(i), "linestyle": _DASHES[i // len(_PALETTE) % len(_DASHES)], "markersize": 4}
+        single = (own["stage"] != ALL).to_numpy()
+        for ax, column in zip(axes, ("norm", "by_words"), strict=False):
+            ax.plot(x[single], own.loc[single, column], marker=_marker(i), label=system, **style)
+        x += 0.5 * ((i + 0.5) / len(systems) - 0.5)
+        axes[2].vlines(x, own["low"], own["high"], color=_colour(i), linewidth=1)
+        for part in (single, ~single):
+            axes[2].plot(x[part], own.loc[part, "difference"], marker=_marker(i), label=system, **style)
+    axes[2].axhline(0, color=_INK, linewidth=0.8, linestyle=":")
+    titles = (
+        "change of the map / map",
+        "part that depends on the words / map",
+        f"change of {metric} without the words",
+    )
+    for ax, title in zip(axes, titles, strict=True):
+        shown = [stage for stage in order if ax is axes[2] or stage != ALL]
+        ax.set(title=title, xlabel="stage", xlim=(-0.5, len(shown) - 0.5))
+        ax.set_xticks(range(len(shown)), shown, rotation=0 if all(map(str.isdigit, shown)) else 25)
+    for ax in axes[:2]:
+        ax.set_ylim(bottom=0)
+    handles = axes[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8, labelcolor=_INK)
+    return _svg(figure, f"conditioning-{name}")
+
+
 def _figure(rows: int, columns: int, *, width: float, height: float, share: bool = False) -> tuple[Figure, Any]:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -164,6 +205,10 @@ def _figure(rows: int, columns: int, *, width: float, height: float, share: bool
 
 def _colour(number: int) -> str:
     return _PALETTE[number % len(_PALETTE)]
+
+
+def _marker(number: int) -> str:
+    return "osD^vP*X"[number % 8]
 
 
 def _legend(ax: Axes, entries: int) -> None:

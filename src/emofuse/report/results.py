@@ -57,7 +57,7 @@ class Result:
     @property
     def slug(self) -> str:
         """The title for file names and anchors."""
-        return re.sub(r"[^a-z0-9_]+", "-", self.title.lower())
+        return slug(self.title)
 
     @property
     def metric(self) -> Metric:
@@ -151,6 +151,15 @@ class Result:
     def broken_down(self, column: pd.Series) -> pd.DataFrame:
         """The headline for each value of a column; see `behaviour.breakdown`."""
         return breakdown(self.headline, column, resamples=self.resamples, seed=SEED)
+
+
+def slug(text: str) -> str:
+    """A name of files and anchors.
+
+    >>> slug("joint, arousal")
+    'joint-arousal'
+    """
+    return re.sub(r"[^a-z0-9_]+", "-", text.lower())
 
 
 def results_of(study: StudyFolder, *, resamples: int = RESAMPLES) -> list[Result]:

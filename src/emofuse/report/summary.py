@@ -15,7 +15,7 @@ from emofuse.evaluation.ranking import average_ranks
 from emofuse.evaluation.significance import Comparison
 from emofuse.report.data import StudyFolder
 from emofuse.report.results import ALPHA, NAMES, Result
-from emofuse.report.table import number, p_value, share, spread
+from emofuse.report.table import enumerated, number, p_value, share, spread
 
 FEW_SPEAKERS = 5
 MOST_PAIRS = 6  # that are told; the table has all
@@ -89,12 +89,12 @@ def _values(result: Result) -> list[str]:
     top = found[best[0]]
     verb = "has" if len(best) == 1 else "have"
     said = [
-        f"{_listed(best)} {verb} the best {metric} of these systems, {_with_interval(top.value, top.low, top.high)}."
+        f"{enumerated(best)} {verb} the best {metric} of these systems, {_with_interval(top.value, top.low, top.high)}."
     ]
     floor, name = (0.0, "0") if result.chance is None else (result.chance, f"chance ({number(result.chance)})")
     low = [system for system, own in found.items() if not np.isnan(own.low) and own.low <= floor]
     if low:
-        said.append(f"Not above {name}, by the 95 % interval: {_listed(low)}.")
+        said.append(f"Not above {name}, by the 95 % interval: {enumerated(low)}.")
     return said
 
 
@@ -135,12 +135,14 @@ def _better(found: Comparison) -> str:
 
 def _not_found(result: Result, reference: str, against: dict[str, Comparison]) -> list[str]:
     alike = [name for name, found in against.items() if found.difference == found.standard_error == 0]
-    said = [f"{_listed(alike)} {'has' if len(alike) == 1 else 'have'} the very values of {reference}."] if alike else []
+    said = (
+        [f"{enumerated(alike)} {'has' if len(alike) == 1 else 'have'} the very values of {reference}."] if alike else []
+    )
     against = {name: found for name, found in against.items() if name not in alike}
     if not against:
         return said
     told = [f"{name} ({spread(*_from_reference(c, reference), sign=True)})" for name, c in against.items()]
-    found = f"No difference was found between {reference} and {_listed(told)}"
+    found = f"No difference was found between {reference} and {enumerated(told)}"
     least = [result.detectable(comparison) for comparison in against.values()]
     if not np.isnan(least).any():
         low, high = number(min(least)), number(max(least))
@@ -198,10 +200,6 @@ def _ranks(results: Sequence[Result]) -> list[str]:
 
 def _with_interval(value: float, low: float, high: float) -> str:
     return number(value) if np.isnan(low) else f"{number(value)} (95 % {number(low)} .. {number(high)})"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _count(n: int, what: str) -> str:

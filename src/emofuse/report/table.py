@@ -26,11 +26,30 @@ _TEX = {
     "^": r"\textasciicircum{}",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': "''",
+    "\n": " ",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "≤": r"$\leq$",
+    "≥": r"$\geq$",
+    "≈": r"$\approx$",
+    "→": r"$\rightarrow$",
+    "…": r"\ldots{}",
+    "“": "``",
+    "”": "''",
+    "‘": "`",
+    "’": "'",
+    "—": "---",
+    "\u00a0": "~",
     "†": r"\dag{}",
     "‡": r"\ddag{}",
     "–": "--",
     "−": "$-$",
 }
+_PAGE_LINES = 35  # what a page holds beside a long caption
+_LONG_TEXT = 50  # letters from which a text is broken into lines
+_LINE_LETTERS = 80  # of all such texts of a row together
 
 
 @dataclass(frozen=True)
@@ -86,7 +105,7 @@ class Table:
         return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n{self.caption}\n"
 
     def to_latex(self) -> str:
-        """A table float; needs the package booktabs."""
+        """Table floats, as many as pages are needed, no wider than the line; need booktabs and graphicx."""
         groups = _groups(self.columns)
         head = [" & ".join(tex(name) for _, name in self.columns) + r" \\"]
         if any(group for group, _ in groups):
@@ -97,23 +116,49 @@ class Table:
                     rules.append(rf"\cmidrule(lr){{{start}-{start + n - 1}}}")
                 start += n
             head = [" & ".join(cells) + r" \\", "".join(rules), *head]
-        return "\n".join(
-            [
+        head = [rf"\begin{{tabular}}{{{self._kinds()}}}", r"\toprule", *head, r"\midrule"]
+        lines = []
+        for i, rows in enumerate(self._pages()):
+            named = rf"\caption{{{tex(self.caption)}}}" + "\n" + rf"\label{{tab:{self.name}}}"
+            lines += [
                 r"\begin{table}",
                 r"\centering",
-                rf"\caption{{{tex(self.caption)}}}",
-                rf"\label{{tab:{self.name}}}",
-                rf"\begin{{tabular}}{{l{'r' * (len(self.columns) - 1)}}}",
-                r"\toprule",
+                rf"Table \ref{{tab:{self.name}}}, continued.\par\smallskip" if i else named,
+                r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
                 *head,
-                r"\midrule",
-                *(" & ".join(_latex(cell) for cell in row) + r" \\" for row in self.rows),
+                *(" & ".join(map(_latex, row)) + r" \\" for row in rows),
                 r"\bottomrule",
-                r"\end{tabular}",
+                r"\end{tabular}}",
                 r"\end{table}",
                 "",
             ]
-        )
+        return "\n".join(lines)
+
+    @property
+    def _long(self) -> list[bool]:
+        """Columns of texts that LaTeX has to break into lines."""
+        return [any(len(row[i].text) > _LONG_TEXT for row in self.rows) for i in range(len(self.columns))]
+
+    def _kinds(self) -> str:
+        """LaTeX's letters for the columns."""
+        wide = f"p{{{1.2 / max(sum(self._long), 1):.2f}\\linewidth}}"
+        return "".join(wide if long else "r" if i else "l" for i, long in enumerate(self._long))
+
+    def _pages(self) -> list[list[Sequence[Cell]]]:
+        """The rows of each LaTeX float."""
+        letters = _LINE_LETTERS // max(sum(self._long), 1)
+        pages: list[list[Sequence[Cell]]] = [[]]
+        left = _PAGE_LINES
+        for row in self.rows:
+            lines = max(
+                1 + len(cell.text) // letters if long else 1 for cell, long in zip(row, self._long, strict=True)
+            )
+            if lines > left and pages[-1]:
+                pages.append([])
+                left = _PAGE_LINES
+            pages[-1].append(row)
+            left -= lines
+        return pages
 
     def save(self, folder: Path) -> list[Path]:
         """Write NAME.csv (the numbers), NAME.md and NAME.tex.
@@ -174,6 +219,15 @@ def p_value(p: float) -> str:
     return "–" if np.isnan(p) else "< 0.001" if p < 0.0005 else f"{p:.3f}"
 
 
+def enumerated(names: Sequence[str]) -> str:
+    """Names as a sentence has them.
+
+    >>> enumerated(["a"]), enumerated(["a", "b", "c"])
+    ('a', 'a, b and c')
+    """
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
 def tex(text: str) -> str:
     """Text as LaTeX shows it.
 
@@ -209,6 +263,7 @@ def _pipes(text: str) -> str:
 
 def _latex(cell: Cell) -> str:
     text = tex(cell.text)
+    text = f"{{}}{text}" if text.startswith(("[", "*")) else text  # else an option of the line break before it
     text = rf"\textbf{{{text}}}" if cell.best else text
     text += rf"\textsuperscript{{{tex(cell.mark)}}}" if cell.mark else ""
     return rf"{text} {{\scriptsize {tex(cell.detail)}}}" if cell.detail else text

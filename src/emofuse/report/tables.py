@@ -12,7 +12,7 @@ from emofuse.corpora.labels import DIMENSIONS
 from emofuse.evaluation.behaviour import CHANGES
 from emofuse.evaluation.intervals import Interval, Metric
 from emofuse.evaluation.ranking import win_tie_loss
-from emofuse.report.results import ALPHA, NAMES, Result
+from emofuse.report.results import ALPHA, NAMES, Result, slug
 from emofuse.report.table import Cell, Table, number, p_value, share
 
 IN_PAPER: tuple[Metric, ...] = ("uar", "wa", "macro_f1", "ccc")
@@ -149,7 +149,7 @@ def breakdown_table(result: Result, column: str, found: pd.DataFrame) -> Table:
         + ("other classes" if result.dimension is None else "another spread of the truth")
         + " do not compare."
     )
-    name = f"by-{column}-{result.slug}"
+    name = f"by-{slug(column)}-{result.slug}"
     return Table(name, caption, _flat(columns), rows, found.rename(columns={"value": column}))
 
 

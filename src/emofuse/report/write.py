@@ -11,9 +11,10 @@ import pandas as pd
 from emofuse import __version__
 from emofuse.config import dump_toml
 from emofuse.files import read_json, write_text
-from emofuse.report import facts, page, plots, summary, tables
-from emofuse.report.columns import column_of
+from emofuse.report import conditioning, facts, page, plots, summary, tables
+from emofuse.report.columns import columns_of
 from emofuse.report.data import StudyFolder, read_study
+from emofuse.report.measured import measure_study
 from emofuse.report.page import Section
 from emofuse.report.results import NAMES, RESAMPLES, Result, results_of
 from emofuse.report.table import Table
@@ -46,6 +47,7 @@ def write_report(
     *,
     by: Sequence[str] = (),
     data: Path | None = None,
+    conditioning_seeds: int = 0,
     resamples: int = RESAMPLES,
 ) -> Path:
     """Write `report.html`, which needs nothing beside it, and `tables/` (CSV, Markdown, LaTeX).
@@ -54,7 +56,9 @@ def write_report(
         folder: of the study, finished or not.
         out: where to write; `folder`/report if None.
         by: columns to break results down by.
-        data: folder of the corpora, which are read for columns that predictions do not have.
+        data: folder of the corpora, which are read for columns that predictions do not have, and to measure.
+        conditioning_seeds: under so many seeds what conditioning does is measured first, with the weights of the runs,
+            unless it was before.
         resamples: of every bootstrap and permutation test.
 
     Returns:
@@ -66,7 +70,9 @@ def write_report(
     out = out or folder / "report"
     study = read_study(folder)
     by = list(dict.fromkeys(by))
-    columns = {(task.name, column): column_of(task, column, data) for task in study.tasks for column in by}
+    columns = columns_of(study.tasks, by, data)
+    if conditioning_seeds:
+        measure_study(study, conditioning_seeds, data)
     report = _Report(study, results_of(study, resamples=resamples), facts.audit_findings(study.tasks))
     sections = [
         Section("summary", "In plain words", _summary(report)),
@@ -74,6 +80,7 @@ def write_report(
         Section("comparisons", "Comparisons", _comparisons(report)),
         Section("classes", "Classes", _classes(report)),
         Section("fusion", "What fusion changes", _fusion(report)),
+        Section("conditioning", "Conditioning", conditioning.section(study, report.results, report.put)),
         Section("dimensions", "Truth and prediction", _dimensions(report)),
         Section("breakdown", "Breakdown", _breakdown(report, by, columns)),
         Section("training", "Training and seeds", _training(report)),
@@ -145,6 +152,7 @@ def _breakdown(report: _Report, by: Sequence[str], columns: dict[tuple[str, str]
         report.put(tables.breakdown_table(result, column, result.broken_down(columns[result.task.name, column])))
         for column in by
         for result in report.results
+        if (result.task.name, column) in columns
     )
 
 
