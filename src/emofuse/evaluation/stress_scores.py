@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,11 @@ _Measured = tuple[Metric, np.ndarray, np.ndarray]
 
 
 def score(
-    predictions: pd.DataFrame, labels: Mapping[str, Sequence[str]], *, resamples: int = RESAMPLES
+    predictions: pd.DataFrame,
+    labels: Mapping[str, Sequence[str]],
+    *,
+    metrics: Collection[str] | None = None,
+    resamples: int = RESAMPLES,
 ) -> pd.DataFrame:
     """The `scores` of a `Stress` from its predictions.
 
@@ -31,6 +35,7 @@ def score(
     Args:
         predictions: those of a `Stress`.
         labels: categories of each system.
+        metrics: uar, ece, ccc_arousal, ...; None: all that there are.
         resamples: of every bootstrap.
 
     Raises:
@@ -41,21 +46,28 @@ def score(
     if predictions.duplicated(["system", "seed", "condition", "level", "key"]).any():
         raise ValueError("a system has several predictions for the same row, condition and level")
     scores: list[dict[str, Any]] = []
+
+    def scored(rows: pd.DataFrame, clean: pd.DataFrame | None, head: dict[str, Any], names: list[str]) -> None:
+        scores.extend({**head, **one} for one in _scores(rows, clean, names, metrics, resamples))
+
     for system, own in predictions.groupby("system", sort=False):
         clean = own[own["condition"] == CLEAN]
         names = list(labels[str(system)])
         for condition in [name for name in CONDITIONS if (own["condition"] == name).any()]:
             stressed = own[own["condition"] == condition]
             head = {"system": system, "condition": condition}
-            before = clean[clean["key"].isin(set(stressed["key"]))]
-            scores += [{**head, "level": np.nan, **one} for one in _scores(before, None, names, resamples)]
+            scored(clean[clean["key"].isin(set(stressed["key"]))], None, {**head, "level": np.nan}, names)
             for level, rows in stressed.groupby("level", sort=False):
-                scores += [{**head, "level": level, **one} for one in _scores(rows, clean, names, resamples)]
+                scored(rows, clean, {**head, "level": level}, names)
     return pd.DataFrame(scores)
 
 
 def _scores(
-    rows: pd.DataFrame, clean: pd.DataFrame | None, labels: list[str], resamples: int
+    rows: pd.DataFrame,
+    clean: pd.DataFrame | None,
+    labels: list[str],
+    metrics: Collection[str] | None,
+    resamples: int,
 ) -> Iterator[dict[str, Any]]:
     """The metrics of rows at one level, and their changes from those of the same rows as they are."""
     answered = rows["confidence"].notna() | rows[list(DIMENSIONS)].notna().any(axis=1)
@@ -64,6 +76,8 @@ def _scores(
     after = _by_seed(rows, keys)
     before = {} if clean is None else _measured(_by_seed(clean, keys), labels)
     for name, (metric, truth, found) in _measured(after, labels).items():
+        if metrics is not None and name not in metrics:
+            continue
         answers = {"after": found} | ({"before": before[name][2]} if name in before else {})
         classes = labels if metric in ("uar", "ece") else None
         outcomes = Outcomes(metric, np.array(keys, object), truth, answers, after[0]["speaker"].to_numpy(), classes)
