@@ -120,7 +120,7 @@ def stressed(result: Result, scores: pd.DataFrame, metric: Metric) -> str:
     count = stress_plots.panels(scores)
     columns = min(_COLUMNS, count)
     rows = -(-count // columns)
-    figure, axes = _figure(rows, columns, width=2.9 * columns, height=0.5 + 2.5 * rows)
+    figure, axes = _figure(rows, columns, width=3.2 * columns, height=0.5 + 2.5 * rows)
     for ax in axes[1:count]:
         ax.sharey(axes[0])
     markers = stress_plots.MARKERS

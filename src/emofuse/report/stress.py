@@ -12,12 +12,13 @@ import pandas as pd
 from emofuse.errors import EmofuseError
 from emofuse.evaluation.intervals import Metric
 from emofuse.evaluation.metrics import LOWER_IS_BETTER
+from emofuse.evaluation.significance import holm
 from emofuse.evaluation.stress_conditions import CONDITIONS
 from emofuse.evaluation.stress_scores import score
 from emofuse.files import read_json
 from emofuse.report import page, plots
 from emofuse.report.data import StudyFolder, Task, complete
-from emofuse.report.results import NAMES, Result
+from emofuse.report.results import ALPHA, NAMES, Result
 from emofuse.report.summary import FEW_SPEAKERS
 from emofuse.report.table import Cell, Table, number
 from emofuse.study.stress import FACTS_FILE, FOLDER
@@ -115,37 +116,39 @@ def scores_of(result: Result, predictions: pd.DataFrame, *, resamples: int) -> p
 
 
 def sentences(result: Result, scores: pd.DataFrame) -> list[str]:
-    """What the headline metric loses under wrong words and in noise; a change only where its interval has no 0."""
+    """What wrong words and noise change in the headline metric.
+
+    A change is told where p is at most ALPHA after Holm's correction over all that these sentences name.
+    """
     if result.speakers < FEW_SPEAKERS:
         return [f"Of {result.speakers} speakers intervals say too little to tell of a change under stress."]
-    own = scores[scores["metric"] == result.metric]
-    said = []
+    own = scores[(scores["metric"] == result.metric) & scores["p"].notna()]
+    told: list[tuple[str, pd.DataFrame]] = []
     for group in _TOLD:
-        for condition, level, where in group:
-            rows = own[(own["condition"] == condition) & (own["level"] == level) & own["change_low"].notna()]
-            if len(rows):
-                said.append(_sentence(where, rows.to_dict("records"), result.metric))
-                break
-    return said
+        tried = [(where, own[(own["condition"] == name) & (own["level"] == level)]) for name, level, where in group]
+        told += [(where, rows) for where, rows in tried if len(rows)][:1]
+    if not told:
+        return []
+    corrected = iter(holm(np.concatenate([rows["p"] for _, rows in told])))
+    return [_sentence(where, [{**r, "p": next(corrected)} for r in rows.to_dict("records")]) for where, rows in told]
 
 
-def _sentence(where: str, rows: list[dict[Any, Any]], metric: Metric) -> str:
-    lost, gained, unclear = [], [], []
+def _sentence(where: str, rows: list[dict[Any, Any]]) -> str:
+    metric = NAMES[rows[0]["metric"]]
+    changed: dict[str, list[str]] = {"falls": [], "rises": []}
+    unclear = []
     for row in rows:
-        change, low, high = row["change"], row["change_low"], row["change_high"]
-        if high < 0:
-            lost.append(f"{row['system']} {number(-change)} ({number(-high)} .. {number(-low)})")
-        elif low > 0:
-            gained.append(f"{row['system']} {number(change)} ({number(low)} .. {number(high)})")
+        change, ends = row["change"], sorted((abs(row["change_low"]), abs(row["change_high"])))
+        if row["p"] <= ALPHA and row["change_low"] * row["change_high"] >= 0 and change != 0:
+            inside = f"{number(abs(change))} ({number(ends[0])} .. {number(ends[1])})"
+            changed["falls" if change < 0 else "rises"].append(f"{inside} with {row['system']}")
         else:
-            signed = [number(value, sign=True) for value in (change, low, high)]
+            signed = [number(value, sign=True) for value in (change, row["change_low"], row["change_high"])]
             unclear.append(f"{row['system']} ({signed[0]}, {signed[1]} .. {signed[2]})")
-    parts = [f"{NAMES[metric]} is lower: by {', '.join(lost)}" if lost else ""]
-    parts += [f"{NAMES[metric]} is higher: by {', '.join(gained)}" if gained else ""]
-    parts += [f"no change of {NAMES[metric]} was found of {', '.join(unclear)}" if unclear else ""]
-    counts = sorted({row["n"] for row in rows})
-    n = f"n {counts[0]}" if len(counts) == 1 else f"n {counts[0]} to {counts[-1]}"
-    return f"{where} ({n}): {'; '.join(part for part in parts if part)}."
+    parts = [f"{metric} {verb} by {' and '.join(found)}" for verb, found in changed.items() if found]
+    if unclear:
+        parts.append(f"no change of {metric} was found with {', '.join(unclear)}, which is no sign that there is none")
+    return f"{where} ({_n(pd.Series([row['n'] for row in rows]))} utterances): {'; '.join(parts)}."
 
 
 def stress_table(result: Result, scores: pd.DataFrame, metric: Metric) -> Table:
@@ -214,8 +217,9 @@ def _method(facts: dict[str, Any], draws: int) -> list[str]:
         "one way at a time; all systems and seeds meet the same noise and the same errors. While the sound is changed, "
         "the words stay right.",
         "A value is the mean over seeds of the metric over all folds; intervals are 95 % intervals of "
-        f"{draws:,} bootstrap draws of speakers and seeds. Changes are not corrected for several comparisons, and "
-        "whether one system changes more than another is not tested.",
+        f"{draws:,} bootstrap draws of speakers and seeds. Pictures and tables are not corrected for several "
+        f"comparisons; a sentence tells a change where p is at most {ALPHA} after Holm's correction over all that the "
+        "sentences on a result name. Whether one system changes more than another is not tested.",
     ]
 
 

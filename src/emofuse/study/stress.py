@@ -94,14 +94,18 @@ def stress_study(
                 / FOLDER
                 / f"{name}-fold-{fold.number}-{fold.hash(conditions, config.rows, config.seed)[:16]}.parquet"
             )
-            known = path.exists()
-            if not known:
+            told = f"[{done}/{len(folds)}] stress: {fold}, {len(fold.runs)} runs"
+            if path.exists():
+                told += ", finished before"
+            else:
                 found = stress_fold(fold, conditions, rows=config.rows, seed=config.seed, data=data)
                 with atomic(path) as temporary:
                     found.to_parquet(temporary)
+                idle = [name for name in config.conditions or () if not (found["condition"] == name).any()]
+                told += f"; {', '.join(idle)}: no row or no system has what it needs" if idle else ""
             facts["folds"].append({"task": fold.task, "fold": fold.number, "file": path.name})
             write_json(out / FOLDER / FACTS_FILE, facts)
-            tell(f"[{done}/{len(folds)}] stress: {fold}, {len(fold.runs)} runs{', finished before' * known}")
+            tell(told)
     return out / FOLDER / FACTS_FILE
 
 
