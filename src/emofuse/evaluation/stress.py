@@ -1,9 +1,9 @@
 """How well models hold up: the same utterances with noise, echoes, codecs, wrong words and missing halves.
 
-The models are bundles, run as `emofuse predict` runs them: what is tested is what is used. Each utterance is predicted
-as it is and at every level of every condition, by itself, without adaptation to its speaker; audio is changed, encoded
-and heard anew each time. All randomness depends on seed, key and condition alone, so that levels, models and samples of
-a table see the same noise.
+`stress` runs bundles as `emofuse predict` does: what is tested is what is used. `answers_of` is its core, for runs too
+(`emofuse.study.stress`). Each utterance is predicted as it is and at every level of every condition, without adaptation
+to its speaker. All randomness depends on seed, key and condition alone, so that levels, models and samples of a
+table see the same noise.
 """
 
 from __future__ import annotations
