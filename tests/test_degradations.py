@@ -112,6 +112,11 @@ def test_codecs_keep_the_time_and_lose_with_the_rate(codec, rates, n):
         assert errors[0] < errors[1] < errors[2] and errors[0] < 0.05
 
 
+def test_codecs_take_clips_of_any_length():
+    for n in range(1600, 17000, 157):
+        assert len(degradations.through_codec(speechlike()[:n], "opus", 16)) == n
+
+
 def test_clipping_cuts_at_the_peak_of_before():
     clip = speechlike()
     found = degradations.clipped(clip, 12)

@@ -179,6 +179,9 @@ def study(
             "--out and --data at the same paths. A run takes as many processors as it would here with --jobs.",
         ),
     ] = None,
+    stress: Annotated[
+        bool, typer.Option("--stress", help="Then stress all runs on their test rows; what is finished is kept.")
+    ] = False,
 ) -> None:
     """Train all systems, folds, seeds and tasks of a study. Finished runs are kept, broken ones go on."""
     from emofuse.study.grid import load_study
@@ -188,6 +191,10 @@ def study(
     resolved = load_study(file, quick=quick)
     with progress() as tell:
         folder = run_study(resolved, out, data, jobs=jobs, ray=ray, tell=tell)
+    if stress:
+        from emofuse.study.stress import stress_study
+
+        stress_study(folder, resolved.config.stress, data, tell=lambda line: typer.echo(line, err=True))
     typer.echo(f"{folder}: {in_words(cpu_seconds(folder))} of processor time")
 
 

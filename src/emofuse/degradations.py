@@ -94,11 +94,12 @@ def through_codec(samples: Samples, codec: Literal["mp3", "opus"], kbps: float) 
     import av
 
     name, container, layout = _ENCODERS[codec]
+    whole = fitted(samples, max(len(samples), SAMPLE_RATE))  # libsndfile 1.2 calls some Opus files under 1 s malformed
     file = io.BytesIO()
     with av.open(file, "w", format=container) as out:
         stream: Any = out.add_stream(name, rate=SAMPLE_RATE, layout="mono")
         stream.bit_rate = round(kbps * 1000)
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[None], np.float32), layout, "mono")
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(whole[None], np.float32), layout, "mono")
         frame.sample_rate = SAMPLE_RATE
         for packets in (stream.encode(frame), stream.encode(None)):
             out.mux(packets)

@@ -9,6 +9,7 @@ from emofuse.evaluation import metrics
 from emofuse.evaluation.outcomes import Outcomes
 from emofuse.evaluation.significance import (
     Comparison,
+    changes_from,
     compare_all,
     holm,
     smallest_detectable,
@@ -86,6 +87,19 @@ def test_bootstrap_equals_a_loop_over_rows(metric):
         assert (found.low, found.high) == pytest.approx(tuple(np.quantile(drawn, [0.1, 0.9])))
         assert found.standard_error == pytest.approx(drawn.std())
         assert found.p_bootstrap == pytest.approx(min(1, 2 * (min((drawn <= 0).sum(), (drawn >= 0).sum()) + 1) / 41))
+
+
+@pytest.mark.parametrize("metric", list(metrics.ADDITIVE))
+def test_changes_from_one_are_the_differences_of_all_pairs(metric):
+    outcomes = made(metric)
+    pairs = {(c.b, c.a): c for c in compare_all(outcomes, resamples=60, seed=3)}
+    reference = outcomes.systems[-1]
+    found = changes_from(outcomes, reference, resamples=60, seed=3)
+    assert set(found) == set(outcomes.systems) - {reference}
+    for name, change in found.items():
+        pair = pairs[reference, name]
+        assert (change.value, change.low, change.high) == pytest.approx((pair.difference, pair.low, pair.high))
+        assert change.p == pytest.approx(pair.p_bootstrap) and (change.n, change.groups) == (87, 6)
 
 
 @pytest.mark.parametrize("metric", list(metrics.ADDITIVE))

@@ -15,6 +15,8 @@ from emofuse.corpora.table import make_table, write_table
 from emofuse.errors import EmofuseError
 from emofuse.evaluation import metrics
 from emofuse.evaluation import stress as module
+from emofuse.evaluation.outcomes import Outcomes
+from emofuse.evaluation.significance import system_intervals
 from emofuse.evaluation.stress import score, stress
 from emofuse.evaluation.stress_conditions import CONDITIONS, Utterance, conditions_of
 from emofuse.evaluation.stress_rows import Rows, balanced_sample
@@ -273,6 +275,28 @@ def test_a_row_counts_once():
     clean, noisy = predicted("clean", np.nan, [1, 1, 1, 1]), predicted("babble", 0.0, [1, 0, 1, 0])
     with pytest.raises(ValueError, match="same row"):
         score(pd.concat([clean, noisy, noisy]), {"m": ["no", "yes"]})
+
+
+def test_a_value_is_the_mean_over_seeds():
+    seeds = [([1, 1, 1, 1], [1, 0, 1, 0]), ([1, 1, 1, 0], [0, 0, 0, 0])]
+    tables = []
+    for seed, (before, after) in enumerate(seeds):
+        tables += [predicted("clean", np.nan, before).assign(seed=seed)]
+        tables += [predicted("babble", 0.0, after).assign(seed=seed)[:: 1 - 2 * seed]]  # found by key, not by place
+    whole = pd.concat(tables)
+    scores = score(whole, {"m": ["no", "yes"]}, metrics=["uar"])
+    assert set(scores["metric"]) == {"uar"}
+    before, after = (picked(scores, "babble", level, "uar") for level in (None, 0.0))
+    assert (before["value"], after["value"], after["change"]) == (0.875, 0.25, -0.625) and after["n"] == 4
+    both = {
+        name: np.stack([np.where(right, [0, 1, 0, 1], [1, 0, 1, 0]) for right in answers])
+        for name, answers in zip(("before", "after"), zip(*seeds, strict=True), strict=True)
+    }
+    outcomes = Outcomes("uar", list("wxyz"), [0, 1, 0, 1], both, list("aabb"), ["no", "yes"])
+    found = system_intervals(outcomes, resamples=1000, seed=0)["after"]
+    assert (after["low"], after["high"]) == (found.low, found.high)
+    with pytest.raises(ValueError, match="different rows"):
+        score(whole[(whole["seed"] == 0) | (whole["key"] != "z")], {"m": ["no", "yes"]})
 
 
 def test_folds_as_one(bundle, table):

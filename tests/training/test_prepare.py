@@ -115,6 +115,24 @@ def test_the_pairs_of_a_composed_task_are_all_the_data(tmp_path):
     assert set(alone.parts["test"].table["key"]) == set(tables["test"]["key"])
 
 
+def test_a_part_alone_of_a_composed_task_is_its_pairs(tmp_path):
+    composed = {"audio": ["voices"], "text": ["words"], "train_pairs": 6, "dev_pairs": 6, "test_pairs": 6}
+    changed = recipe(data={"composed": composed | {"task": "agree"}})
+    rows = prepare(changed, data=tmp_path).parts["test"].table.set_index("key")
+    alone = labelled_part(changed, "test", data=tmp_path).set_index("key")
+    assert set(alone.index) == set(rows.index) and alone[LABEL].to_dict() == rows[LABEL].to_dict()
+    mixed = recipe(data={"composed": composed | {"task": "mix", "test_pairs": 0}})
+    assert not labelled_part(mixed, "dev", data=tmp_path)["key"].str.startswith("composed").any()
+
+
+def test_a_part_alone_keeps_recognised_beside_human_words(tmp_path):
+    for name in ("voices.csv", "words.csv"):
+        table = read_table(tmp_path / name)
+        write_table(table.assign(human_text="as said: " + table["text"]), tmp_path / name)
+    alone = labelled_part(recipe(text={"column": "human_text"}), "test", data=tmp_path)
+    assert (alone["human_text"] == "as said: " + alone["text"]).all()
+
+
 def test_words_of_a_composed_task_are_those_the_recipe_reads(tmp_path):
     table = read_table(tmp_path / "words.csv")
     write_table(table.assign(human_text="as a human read it, " + table["text"]), tmp_path / "words.csv")

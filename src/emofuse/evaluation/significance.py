@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from emofuse.evaluation.intervals import (
     DRAWS_AT_ONCE,
+    Difference,
     Interval,
     Metric,
     check_options,
@@ -106,6 +107,48 @@ def system_intervals(
         scores = np.clip(_with_seeds(drawn[:, i], observed[i], picks), *RANGES[outcomes.metric])
         low, high = percentiles(scores, value, level)
         found[name] = Interval(value, low, high, level, n, len(sums))
+    return found
+
+
+def changes_from(
+    outcomes: Outcomes, reference: str, *, resamples: int = 10_000, level: float = 0.95, seed: int
+) -> dict[str, Difference]:
+    """What each other system has more than one of them, paired; drawn as in `system_intervals`.
+
+    Args:
+        outcomes: answers of the systems.
+        reference: one of them.
+        resamples: number of bootstrap resamples.
+        level: coverage, between 0 and 1.
+        seed: seed of the draws.
+
+    Returns:
+        By system: difference, interval, and the two-sided p of the bootstrap, not corrected for several comparisons;
+        undefined as in `system_intervals`.
+
+    Raises:
+        ValueError: fewer than one resample, or a level outside 0..1.
+
+    Example:
+        >>> answers = {"clean": np.array([[0, 1, 0, 0]]), "noisy": np.array([[0, 1, 1, 1]])}
+        >>> outcomes = Outcomes("wa", list("wxyz"), [0, 1, 0, 0], answers, list("aabb"), labels=["calm", "tense"])
+        >>> found = changes_from(outcomes, "clean", seed=0)["noisy"]
+        >>> found.value, found.low, found.high
+        (-0.5, -1.0, 0.0)
+    """
+    check_options(resamples, level)
+    sums, n = outcomes.sums()
+    observed, drawn, picks = _resampled(sums, halves(outcomes.metric), resamples, seed)
+    first = outcomes.systems.index(reference)
+    found = {}
+    for i, name in enumerate(outcomes.systems):
+        if i != first:
+            apart = observed[i] - observed[first]
+            changes = _with_seeds(drawn[:, i] - drawn[:, first], apart, picks)
+            value = float(apart.mean())
+            low, high = percentiles(changes, value, level)
+            p = two_sided_p(changes) if np.isfinite(low) else np.nan
+            found[name] = Difference(value, low, high, level, n, len(sums), p)
     return found
 
 

@@ -1,16 +1,15 @@
 """How well models hold up: the same utterances with noise, echoes, codecs, wrong words and missing halves.
 
-The models are bundles, run as `emofuse predict` runs them: what is tested is what is used. Each utterance is predicted
-as it is and at every level of every condition, by itself, without adaptation to its speaker; audio is changed, encoded
-and heard anew each time. All randomness depends on seed, key and condition alone, so that levels, models and samples of
-a table see the same noise.
+`stress` runs bundles as `emofuse predict` does: what is tested is what is used. `answers_of` is its core, for runs too
+(`emofuse.study.stress`). Each utterance is predicted as it is and at every level of every condition, without adaptation
+to its speaker. All randomness depends on seed, key and condition alone, so that levels, models and samples of a
+table see the same noise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +17,17 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from emofuse.audio import AudioError, check_samples
 from emofuse.console import as_text
 from emofuse.corpora.labels import DIMENSIONS
 from emofuse.corpora.table import texts_of
 from emofuse.errors import EmofuseError
-from emofuse.evaluation.intervals import Metric, bootstrap_interval, paired_difference
-from emofuse.evaluation.stress_conditions import CONDITIONS, Condition, Utterance, conditions_of
+from emofuse.evaluation.stress_conditions import Condition, Utterance, conditions_of
 from emofuse.evaluation.stress_rows import Rows, balanced_sample
+from emofuse.evaluation.stress_scores import CLEAN, score
+from emofuse.evaluation.stress_systems import BundleSystem, System
 from emofuse.files import atomic, write_json, write_text
 from emofuse.inference.bundle import Bundle
-from emofuse.inference.network import Answer, Network
-
-CLEAN = "clean"  # condition of the rows as they are
-
-_Scored = tuple[Metric, np.ndarray, np.ndarray]
+from emofuse.inference.network import Answer
 
 
 @dataclass(frozen=True)
@@ -44,9 +39,9 @@ class Stress:
             bootstrap over speakers), `n`, `refused` (rows that the model cannot answer, such as one that has become
             silent), and `change`, `change_low`, `change_high`, `p` against the same rows as they are (paired). The
             level is NaN for the rows as they are; each condition has its own, of the rows that it applies to.
-        predictions: one row for each system, condition, level and utterance: key, speaker, truth (category number, -1
-            without), `true_` and predicted dimensions, `probability_0`.., confidence, uncertain; NaN where refused.
-            The rows as they are have the condition "clean".
+        predictions: one row for each system, condition, level and utterance: key, corpus, speaker, truth (category
+            number, -1 without), `true_` and predicted dimensions, `probability_0`.., confidence, uncertain; NaN where
+            refused. The rows as they are have the condition "clean".
         facts: what was run, for JSON.
     """
 
@@ -103,21 +98,12 @@ def stress(
             model knows, or audio that cannot be read.
     """
     chosen = conditions_of(conditions)
-    table = _labelled(table, models, column).sort_values("key").reset_index(drop=True)
+    systems = {name: BundleSystem(bundle, threads) for name, bundle in models.items()}
+    table = _labelled(table, systems, column)
     sample = balanced_sample(table, rows, column=column, seed=seed)
-    systems = {name: _System(bundle, threads) for name, bundle in models.items()}
-    given, categories = Rows(table, seed), texts_of(table[column])
-    found: list[dict[str, Any]] = []
-    for row in tqdm(sample.index, desc="stress", leave=False, disable=None):
-        utterance = given.utterance(row)
-        known = {name: table.at[row, name] for name in ("key", "speaker")}
-        known |= {f"true_{name}": table.at[row, name] for name in DIMENSIONS}
-        truth = {name: system.labels.get(categories[row] or "", -1) for name, system in systems.items()}
-        for outcome in _outcomes(systems, utterance, chosen, given):
-            found.append({**outcome, **known, "truth": truth[outcome["system"]]})
-    if not found:
+    predictions = answers_of(systems, table, set(sample["key"]), conditions=chosen, column=column, seed=seed)
+    if predictions.empty:
         raise EmofuseError("no row has what the models read. See that the table has audio, or text in their languages.")
-    predictions = pd.DataFrame(found)
     if conditions is not None and (idle := [name for name in chosen if not (predictions["condition"] == name).any()]):
         raise EmofuseError(f"condition {idle[0]!r} applies to no row: {_needs(idle[0], chosen[idle[0]])}")
     facts = {
@@ -141,6 +127,42 @@ def stress(
     return Stress(scores, predictions, facts)
 
 
+def answers_of(
+    systems: Mapping[str, System],
+    table: pd.DataFrame,
+    keys: Collection[str],
+    *,
+    conditions: Mapping[str, Condition],
+    column: str,
+    seed: int,
+) -> pd.DataFrame:
+    """The `predictions` of a `Stress`: what systems say of rows as they are and under each condition.
+
+    Args:
+        systems: by name.
+        table: utterance table; its other rows lend voices and words.
+        keys: of the rows to stress.
+        conditions: by name; those that apply to a row and a system are tried.
+        column: with the categories, which the systems' labels name.
+        seed: of all randomness.
+
+    Raises:
+        EmofuseError: audio that cannot be read; names the utterance.
+    """
+    table = table.sort_values("key").reset_index(drop=True)
+    given, categories = Rows(table, seed), texts_of(table[column])
+    numbers = {name: {label: i for i, label in enumerate(system.labels)} for name, system in systems.items()}
+    chosen = [row for row, key in enumerate(table["key"]) if key in keys]
+    found: list[dict[str, Any]] = []
+    for row in tqdm(chosen, desc="stress", leave=False, disable=None):
+        utterance = given.utterance(row)
+        known = {name: table.at[row, name] for name in ("key", "corpus", "speaker")}
+        known |= {f"true_{name}": table.at[row, name] for name in DIMENSIONS}
+        for outcome in _outcomes(systems, utterance, conditions, given):
+            found.append({**outcome, **known, "truth": numbers[outcome["system"]].get(categories[row] or "", -1)})
+    return pd.DataFrame(found)
+
+
 def pooled(folds: Sequence[Stress]) -> Stress:
     """Stress tests of the same systems with the same conditions on different rows, such as folds, as one.
 
@@ -157,29 +179,6 @@ def pooled(folds: Sequence[Stress]) -> Stress:
         for name, model in facts["models"].items()
     }
     return Stress(score(predictions, labels[0]), predictions, facts)
-
-
-def score(predictions: pd.DataFrame, labels: Mapping[str, Sequence[str]]) -> pd.DataFrame:
-    """The `scores` of a `Stress` from its predictions; `labels` are the categories of each system.
-
-    Raises:
-        ValueError: a row stands twice.
-    """
-    if predictions.duplicated(["system", "condition", "level", "key"]).any():
-        raise ValueError("a system has several predictions for the same row, condition and level")
-    scores: list[dict[str, Any]] = []
-    for system, own in predictions.groupby("system", sort=False):
-        clean = own[own["condition"] == CLEAN].set_index("key", drop=False)
-        names = list(labels[str(system)])
-        for condition in [name for name in CONDITIONS if (own["condition"] == name).any()]:
-            stressed = own[own["condition"] == condition]
-            head = {"system": system, "condition": condition}
-            keys = dict.fromkeys(stressed["key"])
-            scores += [{**head, "level": np.nan, **one} for one in _scores(clean.loc[list(keys)], names)]
-            for level, rows in stressed.groupby("level", sort=False):
-                before = clean.loc[rows["key"]]
-                scores += [{**head, "level": level, **one} for one in _scores(rows, names, before)]
-    return pd.DataFrame(scores)
 
 
 def render(scores: pd.DataFrame) -> str:
@@ -203,59 +202,32 @@ def render(scores: pd.DataFrame) -> str:
     return as_text(table, width=140)
 
 
-def _scores(rows: pd.DataFrame, labels: list[str], clean: pd.DataFrame | None = None) -> Iterator[dict[str, Any]]:
-    answered = (rows["confidence"].notna() | rows[list(DIMENSIONS)].notna().any(axis=1)).to_numpy()
-    speakers = rows["speaker"].to_numpy()[answered]
-    refused = int((~answered).sum())
-    before = {} if clean is None else _measured(clean[answered], labels)
-    for name, (metric, truth, found) in _measured(rows[answered], labels).items():
-        classes = labels if metric in ("uar", "ece") else None
-        value = bootstrap_interval(metric, truth, found, speakers, labels=classes, seed=0)
-        one = {"metric": name, "value": value.value, "low": value.low, "high": value.high, "n": value.n}
-        one |= {"refused": refused, "change": np.nan, "change_low": np.nan, "change_high": np.nan, "p": np.nan}
-        if name in before:
-            change = paired_difference(metric, truth, found, before[name][2], speakers, labels=classes, seed=0)
-            one |= {"change": change.value, "change_low": change.low, "change_high": change.high, "p": change.p}
-        yield one
-
-
-def _measured(rows: pd.DataFrame, labels: list[str]) -> dict[str, _Scored]:
-    """What there is to score: metric, truth and prediction by name. A mean is a mean absolute error from 0."""
-    measured: dict[str, _Scored] = {}
-    if labels and (rows["truth"] >= 0).any():
-        probabilities = rows[[f"probability_{i}" for i in range(len(labels))]].to_numpy(float)
-        measured["uar"] = ("uar", rows["truth"].to_numpy(), probabilities.argmax(axis=1))
-        measured["ece"] = ("ece", rows["truth"].to_numpy(), probabilities)
-    for name in DIMENSIONS:
-        if rows[name].notna().any() and rows[f"true_{name}"].notna().any():
-            measured[f"ccc_{name}"] = ("ccc", rows[f"true_{name}"].to_numpy(float), rows[name].to_numpy(float))
-    for name in ("confidence", "uncertain"):
-        values = rows[name].to_numpy(float)
-        if len(values) and not np.isnan(values).any():
-            measured[name] = ("mae", np.zeros(len(values)), values)
-    return measured
-
-
 def _outcomes(
-    systems: Mapping[str, _System], utterance: Utterance, conditions: Mapping[str, Condition], given: Rows
+    systems: Mapping[str, System], utterance: Utterance, conditions: Mapping[str, Condition], given: Rows
 ) -> Iterator[dict[str, Any]]:
-    """What the models say of an utterance as it is, and at every level of the conditions that concern it and them."""
-    heard = {name: system.hear(utterance.samples) for name, system in systems.items()}
-    clean = {name: system.answer(heard[name], utterance) for name, system in systems.items()}
-    answering = {name: systems[name] for name, answer in clean.items() if answer is not None}
-    for name in answering:
-        yield {"system": name, "condition": CLEAN, "level": np.nan, **_columns(clean[name])}
-    for condition, about in conditions.items():
-        concerned = {name: one for name, one in answering.items() if one.concerned(about, utterance)}
-        for level in about.levels if concerned else ():
-            changed = about.change(utterance, level, given.chance(condition, utterance.key))
-            for name, system in concerned.items():
-                try:
-                    same = changed.samples is utterance.samples
-                    answer = system.answer(heard[name] if same else system.hear(changed.samples), changed)
-                except AudioError:  # silent or too short now
-                    answer = None
-                yield {"system": name, "condition": condition, "level": level, **_columns(answer)}
+    """What the systems say of an utterance as it is, and at every level of the conditions that concern it and them."""
+    concerned = {
+        name: [c for c in conditions if _concerns(conditions[c], one, utterance)] for name, one in systems.items()
+    }
+    changed = {
+        (name, level): about.change(utterance, level, given.chance(name, utterance.key))
+        for name, about in conditions.items()
+        if any(name in own for own in concerned.values())
+        for level in about.levels
+    }
+    for name, system in systems.items():
+        own = {(CLEAN, np.nan): utterance} | {at: one for at, one in changed.items() if at[0] in concerned[name]}
+        answers = system.answers(list(own.values()))
+        if answers[0] is None:
+            continue  # it can do nothing with what there is, changed or not
+        for (condition, level), answer in zip(own, answers, strict=True):
+            yield {"system": name, "condition": condition, "level": level, **_columns(answer)}
+
+
+def _concerns(condition: Condition, system: System, utterance: Utterance) -> bool:
+    """Whether the system reads what the condition changes, and the utterance has that."""
+    reads = set(condition.reads) <= set(system.reads)
+    return reads and condition.applies(utterance) and ("text" not in condition.reads or system.knows(utterance))
 
 
 def _columns(answer: Answer | None) -> dict[str, Any]:
@@ -271,51 +243,13 @@ def _columns(answer: Answer | None) -> dict[str, Any]:
     return columns
 
 
-class _System:
-    """A bundle that answers for one utterance at a time."""
-
-    def __init__(self, bundle: Bundle, threads: int | None):
-        self.bundle = bundle
-        self.labels = {name: i for i, name in enumerate(bundle.labels)}
-        self._network = Network(bundle, threads)
-        self._embedding = lru_cache(maxsize=4096)(self._network.embedding)
-
-    def concerned(self, condition: Condition, utterance: Utterance) -> bool:
-        """Whether it reads what the condition changes, and the utterance has that."""
-        reads = set(condition.reads) <= set(self.bundle.reads)
-        return reads and condition.applies(utterance) and ("text" not in condition.reads or self._knows(utterance))
-
-    def _knows(self, utterance: Utterance) -> bool:
-        """Whether it reads the utterance's language; an unknown one it is given, too."""
-        return utterance.language is None or utterance.language in self.bundle.text_languages
-
-    def hear(self, samples: np.ndarray | None) -> np.ndarray | None:
-        """Frames; None where there is nothing to hear or the model does not listen.
-
-        Raises:
-            AudioError: what `check_samples` refuses.
-        """
-        if samples is None or "audio" not in self.bundle.reads:
-            return None
-        samples = np.ascontiguousarray(samples, np.float32)
-        check_samples(samples, "stressed samples")
-        return self._network.frames(samples)
-
-    def answer(self, frames: np.ndarray | None, utterance: Utterance) -> Answer | None:
-        """The answer to frames and the utterance's text; None where it can do nothing with what there is."""
-        text = utterance.text if "text" in self.bundle.reads and self._knows(utterance) else None
-        if frames is None and not (text and self.bundle.reads_text_alone):
-            return None
-        return self._network.answer(frames, self._embedding(text) if text else None)
-
-
-def _labelled(table: pd.DataFrame, models: Mapping[str, Bundle], column: str) -> pd.DataFrame:
+def _labelled(table: pd.DataFrame, systems: Mapping[str, System], column: str) -> pd.DataFrame:
     """Rows with a category or dimensions that a model can be scored on."""
     if column not in table:
         raise EmofuseError(f"the table has no column {column!r}. There are {', '.join(map(str, table.columns))}.")
-    names = {name for bundle in models.values() for name in bundle.labels}
+    names = {name for system in systems.values() for name in system.labels}
     useful = table[column].isin(names)
-    if any(bundle.dimensions for bundle in models.values()):
+    if any(len(system.dimensions) for system in systems.values()):
         useful |= table[list(DIMENSIONS)].notna().any(axis=1)
     if not useful.any():
         raise EmofuseError(

@@ -106,13 +106,13 @@ def rows_of_runs(runs: Sequence[Path], data: Path | None = None) -> pd.DataFrame
     Raises:
         EmofuseError: a run was trained on its test rows, or they have different ones.
     """
-    from emofuse.training.prepare import LABEL, labelled_part
+    from emofuse.training.prepare import LABEL, labelled_parts
 
     recipes = [load_recipe(folder / RECIPE_FILE) for folder in runs]
     for folder, recipe in zip(runs, recipes, strict=True):
         if "test" in recipe.training.fitted:
             raise EmofuseError(f"{folder}: was trained on its test rows too. Name a table of other rows: --table.")
-    tables = [labelled_part(recipe, "test", data=data) for recipe in recipes]
+    tables = labelled_parts(recipes, "test", data=data)
     for folder, other in zip(runs, tables, strict=True):
         if other["key"].tolist() != tables[0]["key"].tolist() or not other[LABEL].equals(tables[0][LABEL]):
             raise EmofuseError(

@@ -129,8 +129,9 @@ def commands(study: StudyFolder, by: Sequence[str]) -> list[str]:
     """How to make the study and this report again."""
     file = study.facts.get("file", "STUDY.toml")
     breakdowns = "".join(f" --by {column}" for column in by)
+    stress = " --stress" * (study.folder / "stress" / "stress.json").exists()
     return [
-        f"emofuse study {file}{' --quick' * study.facts['quick']}",
+        f"emofuse study {file}{' --quick' * study.facts['quick']}{stress}",
         f"emofuse report {study.folder}{breakdowns}",
     ]
 

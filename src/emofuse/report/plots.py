@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from emofuse.evaluation import stress_plots
 from emofuse.evaluation.conditioning import ALL
 from emofuse.evaluation.conditioning import place as place_of
+from emofuse.evaluation.intervals import Metric
 from emofuse.report.results import NAMES, Result
 
 if TYPE_CHECKING:
@@ -113,6 +115,27 @@ def truth_against_prediction(result: Result) -> str:
     for ax in axes[len(result.systems) :]:
         ax.set_axis_off()
     return _svg(figure, f"truth-{result.slug}")
+
+
+def stressed(result: Result, scores: pd.DataFrame, metric: Metric) -> str:
+    """A metric under each stress condition, a line a system, with intervals; dashed: as they are; dotted: chance."""
+    count = stress_plots.panels(scores)
+    columns = min(_COLUMNS, count)
+    rows = -(-count // columns)
+    figure, axes = _figure(rows, columns, width=3.2 * columns, height=0.5 + 2.5 * rows)
+    for ax in axes[1:count]:
+        ax.sharey(axes[0])
+    markers = stress_plots.MARKERS
+    styles = {name: (_colour(i), markers[i % len(markers)]) for i, name in enumerate(result.systems)}
+    stress_plots.draw(axes, scores, styles)
+    for ax in axes[:count]:
+        if metric == "uar" and result.chance is not None:
+            ax.axhline(result.chance, color=_INK, linestyle=":", linewidth=1)
+    for ax in axes[:count:columns]:
+        ax.set_ylabel(f"{NAMES[metric]} (95 % interval)")
+    handles, labels = stress_plots.legend(styles)
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8, labelcolor=_INK)
+    return _svg(figure, f"stress-{metric}-{result.slug}")
 
 
 def curves(histories: pd.DataFrame, name: str) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 from emofuse import __version__
 from emofuse.config import dump_toml
 from emofuse.files import read_json, write_text
-from emofuse.report import conditioning, facts, page, plots, summary, tables
+from emofuse.report import conditioning, facts, page, plots, stress, summary, tables
 from emofuse.report.columns import columns_of
 from emofuse.report.data import StudyFolder, read_study
 from emofuse.report.measured import measure_study
@@ -83,6 +83,7 @@ def write_report(
         Section("conditioning", "Conditioning", conditioning.section(study, report.results, report.put)),
         Section("dimensions", "Truth and prediction", _dimensions(report)),
         Section("breakdown", "Breakdown", _breakdown(report, by, columns)),
+        Section("stress", "Stress", stress.section(study, report.results, report.put, resamples=resamples)),
         Section("training", "Training and seeds", _training(report)),
         Section("protocol", "Protocol", _protocol(report)),
         Section("audit", "Audit", _audit(report)),

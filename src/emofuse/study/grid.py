@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 
 from emofuse.config import MODALITIES, Recipe, Section, load_recipe, parse, read_toml
 from emofuse.errors import EmofuseError
+from emofuse.evaluation.stress_conditions import conditions_of
 
 Folds = Literal["all"] | Annotated[list[int], Field(min_length=1)]
 
@@ -48,6 +49,16 @@ class QuickConfig(Section):
     set: list[str] = Field([], description="changes after all others")
 
 
+class StressConfig(Section):
+    """What `--stress` does, once the runs are finished."""
+
+    conditions: Annotated[list[str], Field(min_length=1)] | None = Field(
+        None, description="names of stress conditions, such as wer; all that apply if not given"
+    )
+    rows: int = Field(200, ge=1, description="at most so many test rows of each fold, balanced over labels")
+    seed: int = Field(0, ge=0, description="of the sample and of all noise")
+
+
 class StudyConfig(Section):
     """A study file."""
 
@@ -59,6 +70,7 @@ class StudyConfig(Section):
     folds: Folds = Field("all", description="test folds, from 0; a split without folds has fold 0 only")
     reference: str | None = Field(None, description="system that the others are compared with; the first if not given")
     quick: QuickConfig = QuickConfig()
+    stress: StressConfig = StressConfig()
 
 
 @dataclass(frozen=True)
@@ -127,7 +139,8 @@ def load_study(path: Path | str, *, quick: bool = False) -> Study:
 
     Raises:
         EmofuseError: a file cannot be read, has an unknown key or a value of the wrong type; a system does not fit a
-            task; something stands twice; a task leaves no test part; the reference is no system.
+            task; something stands twice; a task leaves no test part; the reference is no system; a stress condition
+            does not exist.
     """
     config = parse(StudyConfig, read_toml(path), source=str(path))
     if quick:
@@ -137,6 +150,10 @@ def load_study(path: Path | str, *, quick: bool = False) -> Study:
     for what, numbers in (("seeds", config.seeds), ("folds", config.folds)):
         if numbers != "all" and (twice := _twice(numbers)):
             raise EmofuseError(f"{path}: {what}: {twice[0]} stands twice.")
+    try:
+        conditions_of(config.stress.conditions)
+    except EmofuseError as error:
+        raise EmofuseError(f"{path}: stress.conditions: {error}") from None
     last = config.quick.set if quick else []
     systems = _expanded(config, path)
     tasks = {name: _recipe(path, f"tasks.{name}", task, last) for name, task in config.tasks.items()}

@@ -78,7 +78,7 @@ def run_study(
     folds = folds_of(study, data)
     cells = cells_of(study, folds)
     runs = runs_of(cells)
-    with _alone_in(out):
+    with alone_in(out):
         write_json(out / "study.json", described(study, folds))
         write_json(out / "cells.json", [{"cell": cell.hash} | cell.facts for cell in cells])
         place = Place(out / "cells", data, _threads(jobs))
@@ -190,7 +190,7 @@ def _threads(jobs: int) -> int:
 
 
 @contextmanager
-def _alone_in(out: Path) -> Iterator[None]:
+def alone_in(out: Path) -> Iterator[None]:
     """Hold the folder; two processes that run one study would write to the same runs."""
     from filelock import FileLock, Timeout
 

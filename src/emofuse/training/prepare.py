@@ -19,7 +19,7 @@ from emofuse.corpora.labels import DIMENSIONS, weak_dimensions
 from emofuse.corpora.splits import PARTS, Split, shared_speakers
 from emofuse.corpora.table import texts_of
 from emofuse.errors import EmofuseError
-from emofuse.files import cache_dir
+from emofuse.files import cache_dir, hash_of
 from emofuse.training.data import Frames, Utterances
 from emofuse.training.features import clips_of, compute_features
 from emofuse.training.states import POOL, LayerStates, compute_states
@@ -127,7 +127,10 @@ def read_rows(
 
 
 def labelled_part(recipe: Recipe, part: str, *, data: Path | None = None) -> pd.DataFrame:
-    """The rows of one part over all corpora of a recipe, with the column `LABEL`; no features, no composed pairs.
+    """The rows of one part as `prepare` has them, with the column `LABEL`, without features.
+
+    `text` is what the recipe reads; but where that is `human_text`, `text` keeps what a recogniser heard. Of a composed
+    task these are its pairs; pairs that are composed to train beside other rows are not there.
 
     Args:
         recipe: whose rows.
@@ -137,12 +140,27 @@ def labelled_part(recipe: Recipe, part: str, *, data: Path | None = None) -> pd.
     Raises:
         EmofuseError: a corpus is absent or has bad rows.
     """
-    tables = []
-    for corpus in recipe.data.corpora:
-        table, split = read_and_split(corpus, data)
-        labelled = _labelled(table, recipe, [])
-        tables.append(labelled[labelled["key"].isin(getattr(split, part))])
-    return pd.concat(tables, ignore_index=True)
+    [table] = labelled_parts([recipe], part, data=data)
+    return table
+
+
+def labelled_parts(recipes: Sequence[Recipe], part: str, *, data: Path | None = None) -> list[pd.DataFrame]:
+    """As `labelled_part` for each recipe; what several read alike is read once."""
+    read: dict[str, list[tuple[pd.DataFrame, Split]]] = {}
+    found = []
+    for recipe in recipes:
+        source = hash_of([recipe.data.model_dump(mode="json"), recipe.text.model_dump(mode="json")])
+        if source not in read:
+            read[source] = read_rows(recipe, data=data)[0]
+        found.append(pd.concat([_part(*rows, part, recipe) for rows in read[source]], ignore_index=True))
+    return found
+
+
+def _part(table: pd.DataFrame, split: Split, part: str, recipe: Recipe) -> pd.DataFrame:
+    labelled = _labelled(table, recipe, [])
+    if recipe.text.column == "human_text":
+        labelled["text"] = labelled["key"].map(dict(zip(table["key"], texts_of(table["text"]), strict=True)))
+    return labelled[labelled["key"].isin(getattr(split, part))]
 
 
 def _log_mel(table: pd.DataFrame) -> tuple[Frames, list[Frames]]:

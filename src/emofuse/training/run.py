@@ -64,6 +64,11 @@ class LoadedRun:
     metrics: dict[str, Any]
     corpora: list[dict[str, Any]]
 
+    @property
+    def reads(self) -> list[str]:
+        """The modalities that the model takes: "audio", "text" or both."""
+        return {"audio_only": ["audio"], "text_only": ["text"]}.get(self.recipe.model.fusion, ["audio", "text"])
+
 
 def train(recipe: Recipe, out: Path | None = None, data: Path | None = None, *, unimodal: Path | None = None) -> Path:
     """Train a recipe to its end, going on from the last finished epoch if the run folder has one.

@@ -1,0 +1,181 @@
+"""Stress tests of a finished study: every run on the test rows of its fold, all runs of a fold together.
+
+In the study's folder, `stress/TASK-fold-N-HASH.parquet` holds the predictions of a fold, as those of
+`emofuse.evaluation.stress.Stress` with a column `seed`, and `stress/stress.json` tells what was done. The hash is of
+all that made the predictions: what is there is not done again, and another choice of conditions, rows or runs has a
+file of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from emofuse.config import Recipe, load_recipe
+from emofuse.errors import EmofuseError
+from emofuse.evaluation.stress_conditions import Condition, conditions_of
+from emofuse.files import atomic, hash_of, read_json, write_json
+from emofuse.study.grid import StressConfig
+from emofuse.study.runner import alone_in
+
+FOLDER, FACTS_FILE = "stress", "stress.json"
+_VERSION = 1  # of what conditions do to an utterance, part of the hash
+
+Run = tuple[str, int]  # system and seed
+
+
+@dataclass(frozen=True)
+class Fold:
+    """The runs of one fold of a task.
+
+    Attributes:
+        task: name.
+        number: of the fold.
+        runs: run folders by system and seed.
+    """
+
+    task: str
+    number: int
+    runs: dict[Run, Path]
+
+    def hash(self, conditions: Mapping[str, Condition], rows: int, seed: int) -> str:
+        """Of all that makes the predictions; a run that was trained anew is another."""
+        made = {
+            "version": _VERSION,
+            "runs": [
+                [*run, path.name, read_json(path / "environment.json")["created"]] for run, path in self.runs.items()
+            ],
+            "conditions": {name: condition.levels for name, condition in conditions.items()},
+            "rows": rows,
+            "seed": seed,
+        }
+        return hash_of({"task": self.task, "fold": self.number} | made)
+
+    def __str__(self) -> str:
+        return f"{self.task}, fold {self.number}"
+
+
+def stress_study(
+    out: Path, config: StressConfig, data: Path | None = None, *, tell: Callable[[str], None] = lambda line: None
+) -> Path:
+    """Stress all runs of a finished study, fold by fold.
+
+    Args:
+        out: folder of the study.
+        config: what to do.
+        data: folder that relative corpus roots start from.
+        tell: called with a line for people whenever a fold is finished.
+
+    Returns:
+        Path of `stress.json`: conditions, rows, seed, and the file of each fold.
+
+    Raises:
+        EmofuseError: a run is not finished or its encoders are not there any more, the systems of a task share no test
+            row, or another process works on the study.
+    """
+    conditions = conditions_of(config.conditions)
+    folds = folds_of_runs(out)
+    facts: dict[str, Any] = {
+        "conditions": {name: {"axis": one.axis, "levels": list(one.levels)} for name, one in conditions.items()},
+        "rows": config.rows,
+        "seed": config.seed,
+        "folds": [],
+    }
+    with alone_in(out):
+        for done, fold in enumerate(folds, 1):
+            name = re.sub(r"[^a-z0-9_]+", "-", fold.task.lower())
+            path = (
+                out
+                / FOLDER
+                / f"{name}-fold-{fold.number}-{fold.hash(conditions, config.rows, config.seed)[:16]}.parquet"
+            )
+            told = f"[{done}/{len(folds)}] stress: {fold}, {len(fold.runs)} runs"
+            if path.exists():
+                told += ", finished before"
+            else:
+                found = stress_fold(fold, conditions, rows=config.rows, seed=config.seed, data=data)
+                with atomic(path) as temporary:
+                    found.to_parquet(temporary)
+                idle = [name for name in config.conditions or () if not (found["condition"] == name).any()]
+                told += f"; {', '.join(idle)}: no row or no system has what it needs" if idle else ""
+            facts["folds"].append({"task": fold.task, "fold": fold.number, "file": path.name})
+            write_json(out / FOLDER / FACTS_FILE, facts)
+            tell(told)
+    return out / FOLDER / FACTS_FILE
+
+
+def folds_of_runs(out: Path) -> list[Fold]:
+    """The folds of all tasks of a study.
+
+    Raises:
+        EmofuseError: the folder is no study, or a run is not finished.
+    """
+    folds: dict[tuple[str, int], dict[Run, Path]] = {}
+    for cell in read_json(out / "cells.json"):
+        path = out / "cells" / cell["cell"]
+        if not (path / "cell.json").exists():
+            raise EmofuseError(f"{path}: is not finished. Go on with emofuse study first.")
+        folds.setdefault((cell["task"], cell["fold"]), {})[cell["system"], cell["seed"]] = path
+    return [Fold(task, number, runs) for (task, number), runs in sorted(folds.items(), key=lambda item: item[0][1])]
+
+
+def stress_fold(
+    fold: Fold, conditions: Mapping[str, Condition], *, rows: int, seed: int, data: Path | None
+) -> pd.DataFrame:
+    """Predictions of all runs of a fold for the same sample of the test rows that all systems share.
+
+    Raises:
+        EmofuseError: as `stress_study`.
+    """
+    from emofuse.evaluation.stress import answers_of
+    from emofuse.evaluation.stress_rows import balanced_sample
+    from emofuse.evaluation.stress_runs import systems_of
+    from emofuse.training.prepare import LABEL
+
+    first = {system: path for (system, _), path in reversed(fold.runs.items())}
+    recipes = {system: load_recipe(path / "recipe.toml") for system, path in first.items()}
+    tables = dict(zip(recipes, _test_rows(list(recipes.values()), data), strict=True))
+    shared = set.intersection(*(set(table["key"]) for table in tables.values()))
+    if not shared:
+        raise EmofuseError(f"{fold}: the systems share no test row, so there is nothing to stress them on alike.")
+    tables = {name: table[table["key"].isin(shared)] for name, table in tables.items()}
+    keys = set(balanced_sample(next(iter(tables.values())), rows, column=LABEL, seed=seed)["key"])
+    systems = systems_of({path.name: path for path in fold.runs.values()})  # those of equal recipes are one run
+    found = []
+    for column in dict.fromkeys(recipe.text.column for recipe in recipes.values()):  # each with its own words
+        own = [name for name in recipes if recipes[name].text.column == column]
+        asked = {path.name: systems[path.name] for (system, _), path in fold.runs.items() if system in own}
+        found.append(answers_of(asked, tables[own[0]], keys, conditions=conditions, column=LABEL, seed=seed))
+    return _compact(pd.concat(found, ignore_index=True), fold.runs)
+
+
+def _test_rows(recipes: Sequence[Recipe], data: Path | None) -> list[pd.DataFrame]:
+    """The test rows of each recipe, with the words that it reads."""
+    from emofuse.training.prepare import labelled_parts
+
+    tables = labelled_parts(recipes, "test", data=data)
+    return [
+        table if recipe.text.column == "human_text" else table.drop(columns="human_text", errors="ignore")
+        for recipe, table in zip(recipes, tables, strict=True)
+    ]
+
+
+def _compact(predictions: pd.DataFrame, runs: Mapping[Run, Path]) -> pd.DataFrame:
+    """Those of each system and seed; texts as categories, numbers in single precision."""
+    texts = ("condition", "key", "corpus", "speaker", "system")
+    by_run = dict(iter(predictions.groupby("system", sort=False)))
+    named = [
+        by_run[path.name].assign(system=system, seed=seed)
+        for (system, seed), path in runs.items()
+        if path.name in by_run
+    ]
+    whole = pd.concat(named, ignore_index=True)
+    kinds = {
+        name: "category" if name in texts else "float32" for name in whole if name not in ("level", "seed", "truth")
+    }
+    return whole.astype(kinds)
