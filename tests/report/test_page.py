@@ -20,7 +20,7 @@ from emofuse.report.write import write_report
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 TITLES = [
-    "In plain words",
+    "In short",
     "Results",
     "Comparisons",
     "Classes",

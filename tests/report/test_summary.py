@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from emofuse.config import ComposedConfig, load_recipe
-from emofuse.report import summary
+from emofuse.report import answers, summary
 from emofuse.report.data import read_study
 from emofuse.report.facts import audit_findings
 from emofuse.report.results import results_of
@@ -19,19 +19,27 @@ def said(make_study):
     def of(**options):
         study = read_study(make_study(**options))
         results = results_of(study, resamples=400)
-        first = [*summary.of_result(results[0], study.reference), *summary.limits(results[0])]
-        return " ".join(first), " ".join(summary.of_study(study, results, audit_findings(study.tasks)))
+        first = [answers.answer(results[0], study.reference), *summary.of_result(results[0], study.reference)]
+        whole = [
+            answers.compared(results, study.reference),
+            *summary.of_study(study, results, audit_findings(study.tasks)),
+        ]
+        return " ".join(first), " ".join(whole)
 
     return of
 
 
 def test_the_better_system_is_named(said):
     text, whole = said()
-    assert "multistage has the best UAR" in text
+    assert text.startswith("multistage has the best UAR, 0.9")
+    assert "; it is better than every other system. Against the reference (audio_only), multistage is better" in text
     assert "multistage is better than audio_only by 0." in text
     assert "audio_only is better than multistage" not in text
     assert "late has the very values of audio_only." in text
-    assert "Tested: 96 utterances of 12 speakers, 4 systems, 2 test folds, 3 seeds." in text
+    assert whole.startswith(
+        "4 systems on 1 task (joint), 96 test utterances, 12 speakers, 2 test folds, 3 seeds; the reference is "
+        "audio_only."
+    )
     assert "The audit of the splits has 1 warning" in whole and "same sentences" in whole
     assert "prove" not in text + whole
 
@@ -40,25 +48,34 @@ def test_systems_of_equal_strength_are_not_told_apart(said):
     text, _ = said(systems={"audio_only": 0.5, "text_only": 0.5, "multistage": 0.5})
     assert "No difference was found between audio_only and text_only" in text
     assert "could have seen a difference of 0." in text and "no sign that they are equal" in text
-    assert "is better than" not in text
+    assert "is better than" not in text and "is not told apart from any other system." in text
+
+
+def test_of_many_systems_the_number_is_told(said, monkeypatch):
+    monkeypatch.setattr(answers, "MOST_NAMES", 1)
+    text, _ = said(systems={"audio_only": 0.9, "text_only": 0.4, "late": 0.9, "multistage": 0.4})
+    assert "audio_only and late have the best UAR" in text
+    assert "; audio_only is better than 2 of the 3 others, and not told apart from late." in text
 
 
 def test_few_speakers_can_show_nothing(said):
     def one_speaker_a_fold(table, system, fold, seed):
         return table.assign(speaker=f"toy/{fold}")
 
-    text, _ = said(change=one_speaker_a_fold)
-    assert "With 2 speakers and 6 comparisons no difference between systems can be shown here" in text
-    assert "There are only 2 speakers" in text
+    text, whole = said(change=one_speaker_a_fold)
+    assert "but no difference between systems can be shown." in text
+    for limit in ("With 2 speakers and 6 comparisons no difference between systems", "There are only 2 speakers"):
+        assert whole.count(limit) == 1  # on four results
+    assert "joint: With" not in whole
     assert "is better than" not in text and "No difference was found" not in text
 
 
 def test_one_seed_and_the_quick_version_are_limits(said, tmp_path):
-    text, whole = said(seeds=[1], quick=True)
-    assert "There is one seed" in text and "quick version" in whole
+    _, whole = said(seeds=[1], quick=True)
+    assert whole.count("There is one seed") == 1 and "quick version" in whole
     shutil.rmtree(tmp_path / "study")
-    text, whole = said()
-    assert "one seed" not in text and "quick version" not in whole
+    _, whole = said()
+    assert "one seed" not in whole and "quick version" not in whole
 
 
 def test_chance_is_told(said):
@@ -79,9 +96,15 @@ def test_composed_and_weak_data_are_called_so(make_study):
     def weak(table, system, fold, seed):
         return table.assign(weak_dimensions=table.index % 2 == 0)
 
-    results = results_of(read_study(make_study(recipe=recipe, change=weak)), resamples=50)
+    study = read_study(make_study(recipe=recipe, change=weak))
+    results = results_of(study, resamples=50)
     assert "composed" in " ".join(summary.limits(results[0])) and "weak" not in " ".join(summary.limits(results[0]))
-    assert "50 % of the arousal targets are weak" in " ".join(summary.limits(results[1]))
+    assert "50 % of the targets are weak" in " ".join(summary.limits(results[1]))
+    whole = " ".join(summary.of_study(study, results, audit_findings(study.tasks)))
+    assert "joint, arousal; joint, valence; joint, dominance: 50 % of the targets are weak" in whole
+    assert whole.count("are composed") == whole.count("are weak") == 1
+    assert "With 50 resamples and 6 comparisons no difference can be shown." in whole  # not for want of speakers
+    assert "of composed pairs (joint)" in answers.compared(results, study.reference)
 
 
 def test_a_single_system_is_not_compared(said):
@@ -93,5 +116,5 @@ def test_one_speaker_has_no_interval(said):
     def alone(table, system, fold, seed):
         return table.assign(speaker="toy/0")
 
-    text, _ = said(change=alone)
-    assert "nan" not in text and "With 1 speaker and" in text
+    text, whole = said(change=alone)
+    assert "nan" not in text + whole and "With 1 speaker and" in whole

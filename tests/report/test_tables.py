@@ -50,6 +50,23 @@ def test_best_is_bold_and_differences_are_marked(results):
     }
 
 
+def test_of_many_results_the_page_has_the_headlines(results, monkeypatch):
+    whole = tables.paper_table(results, "audio_only")
+    assert [name for _, name in whole.columns[1:4]] == ["UAR", "WA", "macro F1"] and len(whole.columns) == 7
+    monkeypatch.setattr(tables, "MOST_COLUMNS", 5)
+    short = tables.paper_table(results, "audio_only")
+    assert [name for _, name in short.columns[1:]] == ["UAR", "CCC arousal", "CCC valence", "CCC dominance"]
+    pd.testing.assert_frame_equal(short.data, whole.data)
+
+
+def test_long_tables_are_folded_and_notes_stand_in_files(results):
+    row = [Cell("a")]
+    short, long = (Table("x", "Of.", [("", "x")], [row] * n, pd.DataFrame(), "For all.") for n in (20, 21))
+    assert "<details>" not in short.to_html() and "<summary>21 rows</summary>" in long.to_html()
+    assert "For all." not in long.to_html()
+    assert "Of. For all." in long.to_markdown() and r"\caption{Of. For all.}" in long.to_latex()
+
+
 def test_equal_values_are_both_bold(make_study):
     results = results_of(read_study(make_study(systems={"audio_only": 0.5, "late": 0.5})), resamples=50)
     assert [row[1].best for row in tables.paper_table(results, "audio_only").rows] == [True, True]

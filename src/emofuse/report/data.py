@@ -84,7 +84,11 @@ class StudyFolder:
         """All that is missing or was left out."""
         left = self.cells - self.finished
         unfinished = [f"{left} of {self.cells} runs of the study are not finished."] if left else []
-        return unfinished + self.notes + [f"{task.name}: {note}" for task in self.tasks for note in task.notes]
+        by_note: dict[str, list[str]] = {}
+        for task in self.tasks:
+            for note in task.notes:
+                by_note.setdefault(note, []).append(task.name)
+        return unfinished + self.notes + [f"{', '.join(names)}: {note}" for note, names in by_note.items()]
 
 
 def read_study(folder: Path) -> StudyFolder:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,14 +14,15 @@ from emofuse.evaluation import stress_plots
 from emofuse.evaluation.conditioning import ALL
 from emofuse.evaluation.conditioning import place as place_of
 from emofuse.evaluation.intervals import Metric
-from emofuse.report.results import NAMES, Result
+from emofuse.evaluation.metrics import Floats
+from emofuse.report.results import FEW_SYSTEMS, NAMES, Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe & Ito's palette, told apart by colour-blind readers too; lines differ by their dashes as well.
-_PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+# Okabe & Ito's palette, told apart by colour-blind readers too, and grey; lines differ by their dashes as well.
+_PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#808080")
 _DASHES = ("-", "--", ":", "-.")
 _INK = "#010203"  # stands for the page's colour of text
 _COLUMNS = 4
@@ -41,13 +43,16 @@ def intervals(result: Result) -> str:
         ax.text(result.chance, -0.75, " chance", fontsize=8, color=_INK)
     ax.set_yticks(range(len(found)), list(found))
     ax.set_ylim(len(found) - 0.5, -1)
-    ax.set_xlabel(f"{NAMES[result.metric]} (95 % interval); circles: fused, squares: one modality")
+    kinds = "; circles: fused, squares: one modality" if result.task.unimodal else ""
+    ax.set_xlabel(f"{NAMES[result.metric]} (95 % interval){kinds}")
     return _svg(figure, f"intervals-{result.slug}")
 
 
 def recalls(result: Result) -> str:
-    """Recall of each class, a mark a system."""
+    """Recall of each class, a mark a system; of many systems a map."""
     found = result.recalls
+    if len(result.systems) > FEW_SYSTEMS:
+        return _recall_map(result)
     classes = list(dict.fromkeys(found["value"]))
     figure, axes = _figure(1, 1, width=7.5, height=3.6)
     ax = axes[0]
@@ -62,22 +67,40 @@ def recalls(result: Result) -> str:
     return _svg(figure, f"recalls-{result.slug}")
 
 
-def confusions(result: Result) -> str:
-    """Confusion matrices side by side, shares of the true class."""
+def _recall_map(result: Result) -> str:
+    """Recall in percent, systems x classes."""
+    table = result.recalls.pivot_table(index="system", columns="value", values="score", sort=False, dropna=False)
+    table = table.loc[result.systems]
+    figure, axes = _figure(1, 1, width=2.5 + 0.75 * table.shape[1], height=0.9 + 0.26 * len(table))
+    ax = axes[0]
+    _shaded(ax, table.to_numpy(dtype=float), size=8)
+    ax.set_xticks(np.arange(table.shape[1]) + 0.5, table.columns, rotation=20 if table.shape[1] > 5 else 0)
+    ax.set_yticks(np.arange(len(table)) + 0.5, table.index[::-1])
+    ax.tick_params(length=0)
+    ax.set_xlabel("recall, percent")
+    return _svg(figure, f"recalls-{result.slug}")
+
+
+def _shaded(ax: Axes, shares: Floats, *, size: int) -> None:
+    """Shares as percent on a ground that is the darker the more; the first row at the top."""
+    ax.pcolormesh(shares[::-1], cmap="Blues", vmin=0, vmax=1)
+    for (i, j), value in np.ndenumerate(shares):
+        if not np.isnan(value):
+            ink = "white" if value > 0.55 else "#08306b"
+            at = (j + 0.5, len(shares) - i - 0.5)
+            ax.text(*at, f"{100 * value:.0f}", ha="center", va="center", fontsize=size, color=ink)
+
+
+def confusions(result: Result, systems: Sequence[str]) -> str:
+    """Confusion matrices of systems side by side, shares of the true class."""
     table = result.confusions
     labels = list(table.index)
-    columns = min(3 if len(labels) > 5 else _COLUMNS, len(result.systems))
-    rows = -(-len(result.systems) // columns)
+    columns = min(3 if len(labels) > 5 else _COLUMNS, len(systems))
+    rows = -(-len(systems) // columns)
     size = 1.3 + 0.33 * len(labels)
     figure, axes = _figure(rows, columns, width=size * columns, height=(size + 0.1) * rows)
-    for ax, system in zip(axes, result.systems, strict=False):
-        matrix = table[system].to_numpy(dtype=float)
-        ax.pcolormesh(matrix[::-1], cmap="Blues", vmin=0, vmax=1)
-        for (i, j), value in np.ndenumerate(matrix):
-            if not np.isnan(value):
-                ink = "white" if value > 0.55 else "#08306b"
-                at = (j + 0.5, len(labels) - i - 0.5)
-                ax.text(*at, f"{100 * value:.0f}", ha="center", va="center", fontsize=7, color=ink)
+    for ax, system in zip(axes, systems, strict=False):
+        _shaded(ax, table[system].to_numpy(dtype=float), size=7)
         places = np.arange(len(labels)) + 0.5
         ax.set_xticks(places, labels, rotation=90, fontsize=7)
         ax.set_yticks(places, labels[::-1], fontsize=7)
@@ -86,19 +109,19 @@ def confusions(result: Result) -> str:
         ax.tick_params(length=0)
     for ax in axes[::columns]:
         ax.set_ylabel("truth", fontsize=8)
-    for ax in axes[len(result.systems) :]:
+    for ax in axes[len(systems) :]:
         ax.set_axis_off()
     return _svg(figure, f"confusions-{result.slug}")
 
 
-def truth_against_prediction(result: Result) -> str:
+def truth_against_prediction(result: Result, systems: Sequence[str]) -> str:
     """Predictions of a dimension (mean over the seeds) against the truth, a panel a system; darker is more."""
-    columns = min(_COLUMNS, len(result.systems))
-    rows = -(-len(result.systems) // columns)
+    columns = min(_COLUMNS, len(systems))
+    rows = -(-len(systems) // columns)
     figure, axes = _figure(rows, columns, width=2.2 * columns, height=2.5 * rows, share=True)
     known = result.headline.known
     truth = result.headline.truth[known]
-    for ax, system in zip(axes, result.systems, strict=False):
+    for ax, system in zip(axes, systems, strict=False):
         guess = result.headline.predictions[system][:, known].mean(axis=0)
         cells = ax.hexbin(
             truth, guess, gridsize=18, extent=(0, 1, 0, 1), cmap="Blues", mincnt=1, bins="log", linewidths=0
@@ -110,9 +133,9 @@ def truth_against_prediction(result: Result) -> str:
         ax.set_aspect("equal")
     for ax in axes[::columns]:
         ax.set_ylabel("prediction", fontsize=8)
-    for ax in axes[max(0, len(result.systems) - columns) : len(result.systems)]:
+    for ax in axes[max(0, len(systems) - columns) : len(systems)]:
         ax.set_xlabel(f"true {result.dimension}", fontsize=8)
-    for ax in axes[len(result.systems) :]:
+    for ax in axes[len(systems) :]:
         ax.set_axis_off()
     return _svg(figure, f"truth-{result.slug}")
 
@@ -139,7 +162,7 @@ def stressed(result: Result, scores: pd.DataFrame, metric: Metric) -> str:
 
 
 def curves(histories: pd.DataFrame, name: str) -> str:
-    """Development score over the epochs: thin a seed (mean of the folds), thick the mean of the seeds."""
+    """Development score over the epochs: thin a seed (mean of the folds; not of many systems), thick the mean."""
     figure, axes = _figure(1, 2, width=9, height=3.4)
     for ax, column, title in zip(
         axes, ("dev_score", "train_loss"), ("development score", "training loss"), strict=True
@@ -147,7 +170,7 @@ def curves(histories: pd.DataFrame, name: str) -> str:
         for i, (system, own) in enumerate(histories.groupby("system", sort=False)):
             seeds = own.pivot_table(index="epoch", columns="seed", values=column, dropna=False)
             style = {"color": _colour(i), "linestyle": _DASHES[i // len(_PALETTE) % len(_DASHES)]}
-            if seeds.shape[1] > 1:
+            if seeds.shape[1] > 1 and histories["system"].nunique() <= FEW_SYSTEMS:
                 ax.plot(seeds.index + 1, seeds.to_numpy(), linewidth=0.6, alpha=0.6, **style)
             ax.plot(seeds.index + 1, seeds.mean(axis=1), linewidth=1.8, label=str(system), marker=".", **style)
         ax.set(xlabel="epoch", ylabel=title)

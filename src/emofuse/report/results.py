@@ -26,6 +26,8 @@ NAMES = dict(
 )
 RESAMPLES = 10_000
 ALPHA = 0.05
+FEW_SYSTEMS = 8  # so many have a panel or a mark each in crowded pictures
+MOST_PANELS = 6  # of more systems
 SEED = 0
 
 
@@ -117,12 +119,24 @@ class Result:
         return int(self.headline.known.sum())
 
     @property
+    def speakers_are_few(self) -> bool:
+        """Whether no p of the permutation test over so few speakers can be at most ALPHA after Holm's correction."""
+        return self.speakers < 2 or 0.5 ** (self.speakers - 1) * len(self.comparisons) > ALPHA
+
+    @property
     def can_differ(self) -> bool:
         """Whether p of so few speakers (and resamples) can be at most ALPHA after Holm's correction at all."""
-        if self.speakers < 2 or not self.comparisons:
+        if self.speakers_are_few or not self.comparisons:
             return False
-        lowest = max(0.5 ** (self.speakers - 1), 2 / (self.resamples + 1))  # of the permutation test, the bootstrap
-        return lowest * len(self.comparisons) <= ALPHA
+        return 2 / (self.resamples + 1) * len(self.comparisons) <= ALPHA  # the lowest p of the bootstrap
+
+    def foremost(self, reference: str) -> list[str]:
+        """Systems that a picture with a panel each shows: all, or of many the reference and those with best values."""
+        if len(self.systems) <= FEW_SYSTEMS:
+            return self.systems
+        values = {name: np.nan_to_num(found.value, nan=-np.inf) for name, found in self.intervals[self.metric].items()}
+        by_value = sorted(values, key=lambda name: (name != reference, -values[name]))
+        return [name for name in self.systems if name in by_value[:MOST_PANELS]]
 
     @cached_property
     def by_seed(self) -> Floats:

@@ -206,8 +206,7 @@ def _of_result(result: Result, scores: pd.DataFrame, put: Callable[[Table], str]
     for metric in [name for name in result.outcomes if (scores["metric"] == name).any()]:
         caption = f"{result.title}: {NAMES[metric]} under stress; dashed: the same rows as they are."
         parts.append(page.picture(plots.stressed(result, scores[scores["metric"] == metric], metric), caption))
-        table = put(stress_table(result, scores, metric))
-        parts.append(f"<details><summary>{NAMES[metric]} under stress in numbers</summary>{table}</details>")
+        parts.append(put(stress_table(result, scores, metric)))
     return parts
 
 

@@ -1,4 +1,4 @@
-"""What a study found, in plain sentences made from its statistics.
+"""What a study found in detail, and what limits it, in plain sentences made from its statistics.
 
 A difference is only said where its p is at most ALPHA after Holm's correction; else what the study could have seen.
 """
@@ -15,22 +15,27 @@ from emofuse.evaluation.ranking import average_ranks
 from emofuse.evaluation.significance import Comparison
 from emofuse.report.data import StudyFolder
 from emofuse.report.results import ALPHA, NAMES, Result
-from emofuse.report.table import enumerated, number, p_value, share, spread
+from emofuse.report.table import count, enumerated, number, p_value, share, spread
 
 FEW_SPEAKERS = 5
 MOST_PAIRS = 6  # that are told; the table has all
 
 
 def of_result(result: Result, reference: str) -> list[str]:
-    """Sentences on one result: what was tested, values, differences, what fusion changes."""
-    return [_tested(result), *_values(result), *_differences(result, reference), *_changed(result)]
+    """Sentences on one result: what is no better than chance, differences, what fusion changes."""
+    return [*_chance(result), *_differences(result, reference), *_changed(result)]
 
 
 def of_study(study: StudyFolder, results: Sequence[Result], findings: pd.DataFrame) -> list[str]:
-    """Sentences on all of it: ranks where corpora are enough for them, and what limits every result."""
+    """What limits the study: each sentence once, with the results that it holds for unless it holds for all."""
     said = []
     if study.facts["quick"]:
         said.append("This is the quick version of the study: it shows that everything runs, and is no result.")
+    holds: dict[str, list[Result]] = {}
+    for result in results:
+        for limit in limits(result):
+            holds.setdefault(limit, []).append(result)
+    said += [_where(own, results) + limit for limit, own in holds.items()]
     said += study.missing
     for severity, meaning in (
         ("error", "results are no measure of what they claim to be"),
@@ -38,10 +43,8 @@ def of_study(study: StudyFolder, results: Sequence[Result], findings: pd.DataFra
     ):
         checks = dict.fromkeys(findings.loc[findings["severity"] == severity, "check"])
         if checks:
-            said.append(
-                f"The audit of the splits has {_count(len(checks), severity)} ({meaning}): {', '.join(checks)}."
-            )
-    return said + _ranks(results)
+            said.append(f"The audit of the splits has {count(len(checks), severity)} ({meaning}): {', '.join(checks)}.")
+    return said
 
 
 def limits(result: Result) -> list[str]:
@@ -56,8 +59,8 @@ def limits(result: Result) -> list[str]:
         said.append("Part of the training data are composed pairs; the test utterances are real.")
     if result.weak:
         said.append(
-            f"{share(result.weak)} of the {result.dimension} targets are weak: prototypes of the category, no human "
-            "ratings of the utterance."
+            f"{share(result.weak)} of the targets are weak: prototypes of the category, no human ratings of the "
+            "utterance."
         )
     if len(result.task.seeds) == 1:
         said.append(
@@ -66,53 +69,69 @@ def limits(result: Result) -> list[str]:
         )
     if result.speakers <= FEW_SPEAKERS:
         said.append(f"There are only {result.speakers} speakers: intervals over them are too narrow.")
+    if result.comparisons and not result.can_differ:
+        compared = count(len(result.comparisons), "comparison")
+        said.append(
+            f"With {count(result.speakers, 'speaker')} and {compared} no difference between systems can be shown here, "
+            "however large it is; the values only describe these data. More speakers (test folds) or fewer systems "
+            "would be needed."
+            if result.speakers_are_few
+            else f"With {count(result.resamples, 'resample')} and {compared} no difference can be shown."
+        )
     return said
 
 
-def _tested(result: Result) -> str:
-    task = result.task
-    parts = [_count(result.n, "utterance") + " of " + _count(result.speakers, "speaker")]
-    parts += [
-        _count(len(result.systems), "system"),
-        _count(len(task.folds), "test fold"),
-        _count(len(task.seeds), "seed"),
+def ranks(results: Sequence[Result]) -> list[str]:
+    """Average ranks over results on different corpora: one of each set of corpora, for others are no samples of it."""
+    first: dict[tuple[str, ...], Result] = {}
+    for result in results:
+        corpora = (
+            (result.corpus,) if result.corpus else tuple(sorted(c.reader for c in result.task.recipe.data.corpora))
+        )
+        first.setdefault(corpora, result)
+    values = {r.title: {name: i.value for name, i in r.intervals[r.metric].items()} for r in first.values()}
+    lower = [r.title for r in first.values() if r.metric in LOWER_IS_BETTER]
+    found = average_ranks(values, lower_is_better=lower, alpha=ALPHA)
+    if np.isnan(found.p):
+        return []
+    listed = ", ".join(f"{name} {rank:.2f}" for name, rank in found.ranks.items())
+    said = f"Average ranks over {found.tasks} corpora (1 is best): {listed}. "
+    if found.p > ALPHA:
+        return [said + f"Friedman's test does not tell the systems apart (p {p_value(found.p)})."]
+    return [
+        said + f"Friedman's test says that they are not all alike (p {p_value(found.p)}); two differ whose ranks are "
+        f"{found.critical_difference:.2f} apart."
     ]
-    return f"Tested: {', '.join(parts)}."
 
 
-def _values(result: Result) -> list[str]:
-    metric = NAMES[result.metric]
-    best = result.best(result.metric)
-    if not best:
-        return [f"{metric} is undefined for every system."]
+def _where(own: Sequence[Result], results: Sequence[Result]) -> str:
+    """What precedes a sentence that holds for some of the results: tasks, or results where it is not all of a task."""
+    if len(own) == len(results):
+        return ""
+    names: dict[str, None] = {}
+    for result in own:
+        whole = all(other in own for other in results if other.task is result.task)
+        names[result.task.name if whole else result.title] = None
+    return f"{'; '.join(names)}: "
+
+
+def _chance(result: Result) -> list[str]:
     found = result.intervals[result.metric]
-    top = found[best[0]]
-    verb = "has" if len(best) == 1 else "have"
-    said = [
-        f"{enumerated(best)} {verb} the best {metric} of these systems, {_with_interval(top.value, top.low, top.high)}."
-    ]
     floor, name = (0.0, "0") if result.chance is None else (result.chance, f"chance ({number(result.chance)})")
     low = [system for system, own in found.items() if not np.isnan(own.low) and own.low <= floor]
-    if low:
-        said.append(f"Not above {name}, by the 95 % interval: {enumerated(low)}.")
-    return said
+    return [f"Not above {name}, by the 95 % interval: {enumerated(low)}."] if low else []
 
 
 def _differences(result: Result, reference: str) -> list[str]:
-    if not result.comparisons:
-        return ["There is one system, so nothing is compared."]
     if not result.can_differ:
-        return [
-            f"With {_count(result.speakers, 'speaker')} and {_count(len(result.comparisons), 'comparison')} no "
-            "difference between systems can be shown here, however large it is; the values only describe these data."
-        ]
+        return []
     against = result.against(reference)
     said = [_better(found) for found in against.values() if found.better(alpha=ALPHA)]
     said += _not_found(result, reference, {name: c for name, c in against.items() if not c.better(alpha=ALPHA)})
     others = [found for found in result.comparisons if reference not in (found.a, found.b)]
     apart = sorted((c for c in others if c.better(alpha=ALPHA)), key=lambda c: -abs(c.difference))
     if others:
-        compared = f"Of the {_count(len(others), 'pair')} of the other systems" if against else "Of the pairs"
+        compared = f"Of the {count(len(others), 'pair')} of the other systems" if against else "Of the pairs"
         said.append(f"{compared}, {len(apart)} {'differs' if len(apart) == 1 else 'differ'}" + (":" if apart else "."))
         said += [_better(found) for found in apart[:MOST_PAIRS]]
         if len(apart) > MOST_PAIRS:
@@ -171,36 +190,5 @@ def _changed(result: Result) -> list[str]:
     return [
         f"The fused system with the best value, {both}, answers otherwise than the best of one modality, {one}, in "
         f"{share(found.changed.value)} of the cases, and is then right in {share(found.right.value)}"
-        f"{inside}: it puts {_count(right, 'wrong answer')} right and spoils {_count(spoilt, 'right one')}."
+        f"{inside}: it puts {count(right, 'wrong answer')} right and spoils {count(spoilt, 'right one')}."
     ]
-
-
-def _ranks(results: Sequence[Result]) -> list[str]:
-    """Average ranks over results on different corpora: one of each set of corpora, for others are no samples of it."""
-    first: dict[tuple[str, ...], Result] = {}
-    for result in results:
-        corpora = (
-            (result.corpus,) if result.corpus else tuple(sorted(c.reader for c in result.task.recipe.data.corpora))
-        )
-        first.setdefault(corpora, result)
-    values = {r.title: {name: i.value for name, i in r.intervals[r.metric].items()} for r in first.values()}
-    lower = [r.title for r in first.values() if r.metric in LOWER_IS_BETTER]
-    ranks = average_ranks(values, lower_is_better=lower, alpha=ALPHA)
-    if np.isnan(ranks.p):
-        return []
-    listed = ", ".join(f"{name} {rank:.2f}" for name, rank in ranks.ranks.items())
-    said = f"Average ranks over {ranks.tasks} corpora (1 is best): {listed}. "
-    if ranks.p > ALPHA:
-        return [said + f"Friedman's test does not tell the systems apart (p {p_value(ranks.p)})."]
-    return [
-        said + f"Friedman's test says that they are not all alike (p {p_value(ranks.p)}); two differ whose ranks are "
-        f"{ranks.critical_difference:.2f} apart."
-    ]
-
-
-def _with_interval(value: float, low: float, high: float) -> str:
-    return number(value) if np.isnan(low) else f"{number(value)} (95 % {number(low)} .. {number(high)})"
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n:,} {what}{'s' * (n != 1)}"

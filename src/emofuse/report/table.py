@@ -47,6 +47,7 @@ _TEX = {
     "–": "--",
     "−": "$-$",
 }
+_OPEN_ROWS = 20  # a longer table is folded in the page
 _PAGE_LINES = 35  # what a page holds beside a long caption
 _LONG_TEXT = 50  # letters from which a text is broken into lines
 _LINE_LETTERS = 80  # of all such texts of a row together
@@ -72,6 +73,7 @@ class Table:
         columns: group (empty for none) and name of each.
         rows: one cell a column; the first is the head of the row.
         data: the numbers in full, one observation a row.
+        note: what holds for all tables of its kind: follows the caption in files; the page says it once.
     """
 
     name: str
@@ -79,9 +81,10 @@ class Table:
     columns: Sequence[tuple[str, str]]
     rows: Sequence[Sequence[Cell]]
     data: pd.DataFrame
+    note: str = ""
 
     def to_html(self) -> str:
-        """A figure with the table, which scrolls where it is too wide."""
+        """A figure with the table, which scrolls where it is too wide and is folded where it is long."""
         groups = _groups(self.columns)
         head = ""
         if any(group for group, _ in groups):
@@ -92,17 +95,16 @@ class Table:
             "<tr>" + "".join(_html(cell, head=i == 0) for i, cell in enumerate(row)) + "</tr>" for row in self.rows
         )
         caption = f"<figcaption>{html.escape(self.caption)}</figcaption>"
-        return (
-            f'<figure class="table" id="table-{html.escape(self.name)}">{caption}'
-            f'<div class="scroll" tabindex="0"><table><thead>{head}</thead>'
-            f"<tbody>\n{body}\n</tbody></table></div></figure>"
-        )
+        table = f'<div class="scroll" tabindex="0"><table><thead>{head}</thead><tbody>\n{body}\n</tbody></table></div>'
+        if len(self.rows) > _OPEN_ROWS:
+            table = f"<details><summary>{len(self.rows)} rows</summary>{table}</details>"
+        return f'<figure class="table" id="table-{html.escape(self.name)}">{caption}{table}</figure>'
 
     def to_markdown(self) -> str:
         """A table with pipes, the group before the name of a column."""
         heads = [_pipes(f"{group}: {name}" if group else name) for group, name in self.columns]
         lines = [heads, ["---"] * len(heads), *([_markdown(cell) for cell in row] for row in self.rows)]
-        return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n{self.caption}\n"
+        return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n{self._told}\n"
 
     def to_latex(self) -> str:
         """Table floats, as many as pages are needed, no wider than the line; need booktabs and graphicx."""
@@ -119,7 +121,7 @@ class Table:
         head = [rf"\begin{{tabular}}{{{self._kinds()}}}", r"\toprule", *head, r"\midrule"]
         lines = []
         for i, rows in enumerate(self._pages()):
-            named = rf"\caption{{{tex(self.caption)}}}" + "\n" + rf"\label{{tab:{self.name}}}"
+            named = rf"\caption{{{tex(self._told)}}}" + "\n" + rf"\label{{tab:{self.name}}}"
             lines += [
                 r"\begin{table}",
                 r"\centering",
@@ -133,6 +135,10 @@ class Table:
                 "",
             ]
         return "\n".join(lines)
+
+    @property
+    def _told(self) -> str:
+        return f"{self.caption} {self.note}".strip()
 
     @property
     def _long(self) -> list[bool]:
@@ -226,6 +232,15 @@ def enumerated(names: Sequence[str]) -> str:
     ('a', 'a, b and c')
     """
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def count(n: int, what: str) -> str:
+    """A number of things.
+
+    >>> count(1, "seed"), count(4200, "utterance")
+    ('1 seed', '4,200 utterances')
+    """
+    return f"{n:,} {what}{'s' * (n != 1)}"
 
 
 def tex(text: str) -> str:

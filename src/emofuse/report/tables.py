@@ -13,37 +13,52 @@ from emofuse.evaluation.behaviour import CHANGES
 from emofuse.evaluation.intervals import Interval, Metric
 from emofuse.evaluation.ranking import win_tie_loss
 from emofuse.report.results import ALPHA, NAMES, Result, slug
-from emofuse.report.table import Cell, Table, number, p_value, share
+from emofuse.report.table import Cell, Table, count, number, p_value, share
 
 IN_PAPER: tuple[Metric, ...] = ("uar", "wa", "macro_f1", "ccc")
+MOST_COLUMNS = 6
 BETTER, WORSE = "†", "‡"
 MARKS = (
     f"{BETTER} better, {WORSE} worse than {{reference}} by the headline metric (UAR, CCC) after Holm's correction over "
     f"all pairs of systems, p at most {ALPHA}. Bold is the best value, which alone does not say that it is better."
 )
+NO_MARKS = "Bold is the best value, which does not say that it is better: no difference between systems can be shown."
+PAIRS = (
+    "Paired comparisons with 95 % intervals; p Holm is the larger p after Holm's correction over all pairs. Could have "
+    f"seen: the smallest true difference that the first step of the correction (alpha {ALPHA} / pairs) finds with "
+    "power 0.8."
+)
+CHANGED = (
+    "Where a fused system answers otherwise than a unimodal one, and whether it is right to (answers of all seeds; 95 "
+    "% intervals over speakers)."
+)
 
 
 def paper_table(results: Sequence[Result], reference: str) -> Table:
-    """Systems x corpora x metrics: best in bold, what differs from the reference marked."""
+    """Systems x results: best in bold, what differs from the reference marked.
+
+    Where all of IN_PAPER would be more than MOST_COLUMNS, only the headline metrics are shown; the data have all.
+    """
+    headlines = sum(metric in result.outcomes for result in results for metric in IN_PAPER) > MOST_COLUMNS
     systems = list(dict.fromkeys(name for result in results for name in result.systems))
     columns, cells, rows = [], [], []
     for result in results:
         apart = result.against(reference)
         for metric in [name for name in IN_PAPER if name in result.outcomes]:
-            columns.append((_group(result), _measure(result, metric)))
             best = result.best(metric)
             found = result.intervals[metric]
             marks = {name: mark(apart[name].better(), name) for name in apart} if metric == result.metric else {}
-            cells.append([_value(found.get(name), name in best, marks.get(name, "")) for name in systems])
+            if metric == result.metric or not headlines:
+                columns.append((_group(result), _measure(result, metric)))
+                cells.append([_value(found.get(name), name in best, marks.get(name, "")) for name in systems])
             rows += [
                 {"system": name, "result": result.title, "metric": metric, **_numbers(interval), "best": name in best}
                 | {"against_reference": {BETTER: "better", WORSE: "worse"}.get(marks.get(name, ""), "")}
                 for name, interval in found.items()
             ]
     shown = [[Cell(name), *(column[i] for column in cells)] for i, name in enumerate(systems)]
-    caption = "All systems: value over all test utterances (95 % interval over speakers and seeds). " + MARKS.format(
-        reference=reference
-    )
+    caption = "Value over all test utterances (95 % interval over speakers and seeds). "
+    caption += MARKS.format(reference=reference) if any(result.can_differ for result in results) else NO_MARKS
     return Table("results", caption, [("", "system"), *columns], shown, pd.DataFrame(rows))
 
 
@@ -75,11 +90,7 @@ def comparisons_table(result: Result) -> Table:
         least = result.detectable(found) if result.can_differ else np.nan
         ps = [Cell(p_value(p)) for p in (found.p_bootstrap, found.p_permutation, found.p_holm)]
         change = Cell(number(found.difference, sign=True), _interval(found.low, found.high, _signed))
-        told = (
-            Cell(better, best=True)
-            if better
-            else Cell("no difference found" if result.can_differ else "too few speakers to tell")
-        )
+        told = Cell(better, best=True) if better else Cell("no difference found")
         rows.append([Cell(found.a), Cell(found.b), change, *ps, told, Cell(number(least))])
         data.append(
             {"system": found.a, "against": found.b, "metric": found.metric, "difference": found.difference}
@@ -87,26 +98,27 @@ def comparisons_table(result: Result) -> Table:
             | {"p_bootstrap": found.p_bootstrap, "p_permutation": found.p_permutation, "p_holm": found.p_holm}
             | {"better": better or "", "smallest_detectable": least}
         )
-    caption = (
-        f"{result.title}: paired comparisons with 95 % intervals; p after Holm's correction over {len(rows)} pairs. "
-        f"Could have seen: the smallest true difference that is found with power 0.8 (alpha {ALPHA} / {len(rows)})."
-    )
-    return Table(f"comparisons-{result.slug}", caption, _flat(columns), rows, pd.DataFrame(data))
+    caption = f"{result.title}: {count(len(rows), 'pair')} of systems."
+    if not result.can_differ:  # the last two columns would say nothing
+        caption, columns, rows = f"{caption} No difference can be shown.", columns[:-2], [row[:-2] for row in rows]
+    return Table(f"comparisons-{result.slug}", caption, _flat(columns), rows, pd.DataFrame(data), PAIRS)
 
 
 def recall_table(result: Result) -> Table:
-    """Recall of each class by each system."""
+    """Recall of each class (columns) by each system."""
     found = result.recalls
-    columns = ["class", "n", *result.systems]
-    rows = []
+    columns, cells = ["system"], []
     for value, own in found.groupby("value", sort=False):
+        columns.append(f"{value} (n {own['n'].iloc[0]})")
         best = own["score"].max()
         scores = {r["system"]: r for r in own.to_dict("records")}
-        cells = [
-            Cell(number(r["score"]), _interval(r["low"], r["high"]), best=r["score"] == best)
-            for r in (scores[name] for name in result.systems)
-        ]
-        rows.append([Cell(str(value)), Cell(str(own["n"].iloc[0])), *cells])
+        cells.append(
+            [
+                Cell(number(r["score"]), _interval(r["low"], r["high"]), best=r["score"] == best)
+                for r in (scores[name] for name in result.systems)
+            ]
+        )
+    rows = [[Cell(name), *own] for name, *own in zip(result.systems, *cells, strict=True)]
     caption = f"{result.title}: recall of each class (95 % interval)."
     return Table(f"recall-{result.slug}", caption, _flat(columns), rows, found.rename(columns={"value": "class"}))
 
@@ -128,11 +140,8 @@ def changes_table(result: Result) -> Table:
         }
         counts = {kind.replace(" ", "_"): found.counts[kind] for kind in CHANGES}
         data.append({"unimodal": one, "fused": both, **spreads, **counts})
-    caption = (
-        f"{result.title}: where a fused system answers otherwise than a unimodal one, and whether it is right to "
-        "(answers of all seeds; 95 % intervals over speakers)."
-    )
-    return Table(f"changes-{result.slug}", caption, _flat(columns), rows, pd.DataFrame(data))
+    caption = f"{result.title}: answers that fusion changes."
+    return Table(f"changes-{result.slug}", caption, _flat(columns), rows, pd.DataFrame(data), CHANGED)
 
 
 def breakdown_table(result: Result, column: str, found: pd.DataFrame) -> Table:

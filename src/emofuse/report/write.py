@@ -11,12 +11,12 @@ import pandas as pd
 from emofuse import __version__
 from emofuse.config import dump_toml
 from emofuse.files import read_json, write_text
-from emofuse.report import conditioning, facts, page, plots, stress, summary, tables
+from emofuse.report import answers, conditioning, facts, page, plots, stress, summary, tables
 from emofuse.report.columns import columns_of
 from emofuse.report.data import StudyFolder, read_study
 from emofuse.report.measured import measure_study
 from emofuse.report.page import Section
-from emofuse.report.results import NAMES, RESAMPLES, Result, results_of
+from emofuse.report.results import FEW_SYSTEMS, NAMES, RESAMPLES, Result, results_of
 from emofuse.report.table import Table
 from emofuse.study.progress import in_words
 
@@ -34,6 +34,10 @@ class _Report:
         """A table's HTML; the table is saved with the others."""
         self.tables.append(table)
         return table.to_html()
+
+    def put_all(self, tables: Sequence[Table]) -> list[str]:
+        """HTML of tables of one kind: first what holds for all, then each."""
+        return [page.paragraph(tables[0].note), *map(self.put, tables)] if tables else []
 
     @property
     def of_categories(self) -> list[Result]:
@@ -75,7 +79,7 @@ def write_report(
         measure_study(study, conditioning_seeds, data)
     report = _Report(study, results_of(study, resamples=resamples), facts.audit_findings(study.tasks))
     sections = [
-        Section("summary", "In plain words", _summary(report)),
+        Section("summary", "In short", _summary(report)),
         Section("results", "Results", _results(report)),
         Section("comparisons", "Comparisons", _comparisons(report)),
         Section("classes", "Classes", _classes(report)),
@@ -91,51 +95,56 @@ def write_report(
     ]
     name = study.facts["name"]
     title = f"Study {name}{' (quick)' * study.facts['quick']}"
-    write_text(out / "report.html", page.page(title, study.facts["protocol"], sections, __version__))
+    lead = answers.compared(report.results, study.reference)
+    write_text(out / "report.html", page.page(title, lead, sections, __version__))
     for table in report.tables:
         table.save(out / "tables")
     return out / "report.html"
 
 
 def _summary(report: _Report) -> str:
-    limits = {result.title: summary.limits(result) for result in report.results}
-    of_all = [limit for limit in limits[report.results[0].title] if all(limit in own for own in limits.values())]
-    parts = [page.limits([*summary.of_study(report.study, report.results, report.findings), *of_all])]
-    for result in report.results:
-        said = summary.of_result(result, report.study.reference)
-        parts.append(page.heading(f"{result.title}: {NAMES[result.metric]}"))
-        parts += [page.listed(said), page.limits(limit for limit in limits[result.title] if limit not in of_all)]
+    study, results = report.study, report.results
+    parts = [
+        page.definitions({result.title: answers.answer(result, study.reference) for result in results}),
+        page.listed(summary.ranks(results)),
+        report.put(tables.paper_table(results, study.reference)),
+        page.limits(summary.of_study(study, results, report.findings)),
+    ]
     return "\n".join(parts)
 
 
 def _results(report: _Report) -> str:
-    parts = [report.put(tables.paper_table(report.results, report.study.reference))]
+    parts = []
     for result in report.results:
-        parts.append(page.heading(result.title))
-        parts.append(page.picture(plots.intervals(result), f"{result.title}: {NAMES[result.metric]} of each system."))
+        parts += [page.heading(result.title), page.listed(summary.of_result(result, report.study.reference))]
+        parts.append(page.picture(plots.intervals(result), f"{NAMES[result.metric]} of each system."))
         parts.append(report.put(tables.metrics_table(result)))
     return "\n".join(parts)
 
 
 def _comparisons(report: _Report) -> str:
     compared = [result for result in report.results if result.comparisons]
-    parts = [report.put(tables.wins_table(compared))] if compared else []
-    return "\n".join(parts + [report.put(tables.comparisons_table(result)) for result in compared])
+    telling = [result for result in compared if result.can_differ]
+    parts = [report.put(tables.wins_table(telling))] if telling else []
+    return "\n".join(parts + report.put_all([tables.comparisons_table(result) for result in compared]))
 
 
 def _classes(report: _Report) -> str:
     parts = []
     for result in report.of_categories:
-        parts.append(page.picture(plots.recalls(result), f"{result.title}: recall of each class."))
+        parts.append(page.heading(result.title))
+        parts.append(page.picture(plots.recalls(result), "Recall of each class by each system."))
         parts.append(report.put(tables.recall_table(result)))
-        caption = f"{result.title}: what is taken for what; percent of the true class (rows), columns are the answer."
-        parts.append(page.picture(plots.confusions(result), caption))
+        caption = "What is taken for what; percent of the true class (rows), columns are the answer."
+        foremost = result.foremost(report.study.reference)
+        parts.append(page.picture(plots.confusions(result, foremost), caption + _left_out(result, foremost)))
         report.tables.append(tables.confusion_table(result))
     return "\n".join(parts)
 
 
 def _fusion(report: _Report) -> str:
-    return "\n".join(report.put(tables.changes_table(result)) for result in report.of_categories if result.changed)
+    changed = [tables.changes_table(result) for result in report.of_categories if result.changed]
+    return "\n".join(report.put_all(changed))
 
 
 def _dimensions(report: _Report) -> str:
@@ -143,9 +152,17 @@ def _dimensions(report: _Report) -> str:
     for result in report.results:
         if result.dimension is not None:
             weak = " Targets are partly or all weak: prototypes of the category." if result.weak else ""
+            foremost = result.foremost(report.study.reference)
             caption = f"{result.title}: prediction (mean over seeds) against truth; dotted: equal.{weak}"
-            parts.append(page.picture(plots.truth_against_prediction(result), caption))
+            picture = plots.truth_against_prediction(result, foremost)
+            parts.append(page.picture(picture, caption + _left_out(result, foremost)))
     return "\n".join(parts)
+
+
+def _left_out(result: Result, foremost: Sequence[str]) -> str:
+    """What a caption adds where a picture does not show all systems."""
+    left = len(result.systems) - len(foremost)
+    return f" The reference and the best; {left} more systems are left out of the picture." if left else ""
 
 
 def _breakdown(report: _Report, by: Sequence[str], columns: dict[tuple[str, str], pd.Series]) -> str:
@@ -161,7 +178,8 @@ def _training(report: _Report) -> str:
     parts = []
     for task in report.study.tasks:
         if len(histories := facts.histories(task)):
-            caption = f"{task.name}: training, mean of the folds (thin: each seed). Late fusions are not trained."
+            thin = " (thin: each seed)" if len(task.fusions) <= FEW_SYSTEMS else ""
+            caption = f"{task.name}: training, mean of the folds{thin}. Late fusions are not trained."
             parts.append(page.picture(plots.curves(histories, task.name), caption))
     for result in report.results:
         if len(result.task.seeds) > 1:
