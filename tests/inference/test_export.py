@@ -16,6 +16,7 @@ from emofuse.inference.bundle import Bundle
 from emofuse.inference.export import Answers, check_parity, export_bundle
 from emofuse.models.ser import build_model
 from emofuse.onnx_graph import store_as_fp16
+from emofuse.training.run import LoadedRun
 
 
 def test_parity_over_batches_lengths_and_gaps(bundle_folder, small_model, facts):
@@ -91,7 +92,7 @@ def test_a_run_gives_its_facts(monkeypatch, fusion, text, reads, languages):
         {"name": "ravdess", "with_text": 9, "languages": ["pl", "de"], "duration_range": [1.0, 4.0]},
         {"name": "mine", "with_text": 0, "languages": ["fr"], "duration_range": None},
     ]
-    run = SimpleNamespace(
+    run = LoadedRun(
         recipe=recipe_of(model={"fusion": fusion}, text={"encoder": text["name"] if text else "minilm"}),
         model=SimpleNamespace(reads_text_without_audio=False),
         labels=["anger"],
@@ -167,7 +168,7 @@ def test_a_run_with_a_text_encoder_of_its_own(facts, tmp_path, monkeypatch):
     size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     transformers.BertModel(transformers.BertConfig(vocab_size=len(words), **size)).save_pretrained(source)
     identity = load_text_encoder(str(source)).identity
-    run = SimpleNamespace(
+    run = LoadedRun(
         recipe=recipe_of(model={"fusion": "text_only"}, text={"encoder": str(source), "languages": ["en"]}),
         model=build_model(ModelConfig(fusion="text_only"), 4, identity["dim"]).eval(),
         labels=facts.labels,
