@@ -107,6 +107,18 @@ def test_composed_and_weak_data_are_called_so(make_study):
     assert "of composed pairs (joint)" in answers.compared(results, study.reference)
 
 
+def test_valence_of_composed_dimensions_is_rated(make_study):
+    toy = load_recipe(Path(__file__).parents[2] / "recipes" / "toy.toml")
+    pairs = ComposedConfig(task="dimensions", audio=["toy"], text=["toy"], test_pairs=100)
+    recipe = toy.model_copy(update={"data": toy.data.model_copy(update={"composed": pairs})})
+    study = read_study(make_study(recipe=recipe, change=lambda table, *_: table.assign(weak_dimensions=True)))
+    assert {r.dimension: r.weak for r in results_of(study, resamples=50) if r.dimension} == {
+        "arousal": 1.0,
+        "valence": 0.0,
+        "dominance": 1.0,
+    }
+
+
 def test_a_single_system_is_not_compared(said):
     text, _ = said(systems={"audio_only": 0.5})
     assert "nothing is compared" in text and "better than" not in text

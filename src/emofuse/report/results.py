@@ -205,7 +205,8 @@ def _of_tables(task: Task, corpus: str, tables: Mapping[str, list[pd.DataFrame]]
     for name in DIMENSIONS:
         if all(name in table for table in every) and (known := first[f"true_{name}"].notna()).any():
             of_numbers = {metric: outcomes_of(tables, metric, dimension=name) for metric in OF_DIMENSIONS}
-            rated = task.composed and name == "valence"  # that of the sentence, whatever the clip's targets are
+            pairs = task.recipe.data.composed
+            rated = pairs is not None and pairs.task == "dimensions" and name == "valence"  # the sentence's, by people
             weak = 0.0 if rated or "weak_dimensions" not in first else float(first.loc[known, "weak_dimensions"].mean())
             found.append(Result(task, corpus, name, of_numbers, weak, resamples))
     return found
