@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -102,3 +103,12 @@ def cache_dir() -> Path:
         return Path(named)
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "emofuse"
+
+
+def slug(text: str) -> str:
+    """A name for files and anchors.
+
+    >>> slug("joint, arousal")
+    'joint-arousal'
+    """
+    return re.sub(r"[^a-z0-9_]+", "-", text.lower())

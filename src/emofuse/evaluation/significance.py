@@ -205,43 +205,6 @@ def compare_all(outcomes: Outcomes, *, resamples: int = 10_000, level: float = 0
     return [replace(c, p_holm=float(p)) for c, p in zip(found, corrected, strict=True)]
 
 
-def differences_from(
-    outcomes: Outcomes, reference: str, *, resamples: int = 10_000, level: float = 0.95, seed: int
-) -> dict[str, Interval]:
-    """Value of each other system minus that of `reference`, with intervals as in `compare_all`; nothing is tested.
-
-    Args:
-        outcomes: answers of the systems.
-        reference: one of them.
-        resamples: number of bootstrap resamples.
-        level: coverage, between 0 and 1.
-        seed: seed of the draws.
-
-    Raises:
-        ValueError: no such system, fewer than one resample, or a level outside 0..1.
-
-    Example:
-        >>> import numpy as np
-        >>> truth, speakers = np.tile([0, 1], 8), np.repeat(np.arange(8), 2)
-        >>> answers = {"fused": truth[None], "audio_only": np.zeros((1, 16), int)}
-        >>> outcomes = Outcomes("uar", np.arange(16), truth, answers, speakers, labels=["calm", "tense"])
-        >>> found = differences_from(outcomes, "fused", resamples=100, seed=0)["audio_only"]
-        >>> found.value, found.low, found.high
-        (-0.5, -0.5, -0.5)
-    """
-    check_options(resamples, level)
-    base = outcomes.systems.index(reference)
-    sums, n = outcomes.sums()
-    observed, drawn, picks = _resampled(sums, halves(outcomes.metric), resamples, seed)
-    found = {}
-    for i, name in enumerate(outcomes.systems):
-        if i != base:
-            apart = observed[i] - observed[base]
-            low, high = percentiles(_with_seeds(drawn[:, i] - drawn[:, base], apart, picks), apart.mean(), level)
-            found[name] = Interval(float(apart.mean()), low, high, level, n, len(sums))
-    return found
-
-
 def holm(p: ArrayLike) -> Floats:
     """Holm's step-down correction (Holm 1979, "A simple sequentially rejective multiple test procedure").
 

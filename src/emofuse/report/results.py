@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +16,7 @@ from emofuse.evaluation.intervals import Interval, Metric, halves
 from emofuse.evaluation.metrics import LOWER_IS_BETTER, Floats
 from emofuse.evaluation.outcomes import Outcomes, outcomes_of
 from emofuse.evaluation.significance import Comparison, compare_all, smallest_detectable, system_intervals
+from emofuse.files import slug
 from emofuse.report.data import StudyFolder, Task
 
 OF_CATEGORIES: tuple[Metric, ...] = ("uar", "wa", "macro_f1", "weighted_f1", "ece")
@@ -165,15 +165,6 @@ class Result:
     def broken_down(self, column: pd.Series) -> pd.DataFrame:
         """The headline for each value of a column; see `behaviour.breakdown`."""
         return breakdown(self.headline, column, resamples=self.resamples, seed=SEED)
-
-
-def slug(text: str) -> str:
-    """A name of files and anchors.
-
-    >>> slug("joint, arousal")
-    'joint-arousal'
-    """
-    return re.sub(r"[^a-z0-9_]+", "-", text.lower())
 
 
 def results_of(study: StudyFolder, *, resamples: int = RESAMPLES) -> list[Result]:

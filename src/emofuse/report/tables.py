@@ -12,7 +12,8 @@ from emofuse.corpora.labels import DIMENSIONS
 from emofuse.evaluation.behaviour import CHANGES
 from emofuse.evaluation.intervals import Interval, Metric
 from emofuse.evaluation.ranking import win_tie_loss
-from emofuse.report.results import ALPHA, NAMES, Result, slug
+from emofuse.files import slug
+from emofuse.report.results import ALPHA, NAMES, Result
 from emofuse.report.table import Cell, Table, count, number, p_value, share
 
 IN_PAPER: tuple[Metric, ...] = ("uar", "wa", "macro_f1", "ccc")

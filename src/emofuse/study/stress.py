@@ -8,7 +8,6 @@ file of its own.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ import pandas as pd
 from emofuse.config import Recipe, load_recipe
 from emofuse.errors import EmofuseError
 from emofuse.evaluation.stress_conditions import Condition, conditions_of
-from emofuse.files import atomic, hash_of, read_json, write_json
+from emofuse.files import atomic, hash_of, read_json, slug, write_json
 from emofuse.study.grid import StressConfig
 from emofuse.study.runner import alone_in
 
@@ -88,12 +87,8 @@ def stress_study(
     }
     with alone_in(out):
         for done, fold in enumerate(folds, 1):
-            name = re.sub(r"[^a-z0-9_]+", "-", fold.task.lower())
-            path = (
-                out
-                / FOLDER
-                / f"{name}-fold-{fold.number}-{fold.hash(conditions, config.rows, config.seed)[:16]}.parquet"
-            )
+            made = fold.hash(conditions, config.rows, config.seed)
+            path = out / FOLDER / f"{slug(fold.task)}-fold-{fold.number}-{made[:16]}.parquet"
             told = f"[{done}/{len(folds)}] stress: {fold}, {len(fold.runs)} runs"
             if path.exists():
                 told += ", finished before"
