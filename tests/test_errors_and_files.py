@@ -44,6 +44,36 @@ def test_atomic_replaces_a_folder(tmp_path):
     assert names(tmp_path) == ["bundle"]
 
 
+@pytest.mark.parametrize("there", ["nothing", "an empty folder", "a folder with content"])
+def test_of_those_who_write_a_folder_at_once_the_first_is_kept(tmp_path, there):
+    """Else one of two processes that make the same would take its files from the other, which reads them by now."""
+    target = tmp_path / "folder"
+    if there != "nothing":
+        target.mkdir()
+    with atomic(target, keep=True) as temporary:
+        temporary.mkdir()
+        (temporary / "a").write_text("second")
+        if there == "a folder with content":
+            (target / "a").write_text("first")
+    assert (target / "a").read_text() == ("first" if there == "a folder with content" else "second")
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_a_folder_to_keep_that_comes_at_the_last_moment(tmp_path, monkeypatch):
+    target, rmdir = tmp_path / "folder", Path.rmdir
+
+    def other(path):
+        target.mkdir()
+        (target / "a").write_text("first")
+        rmdir(path)
+
+    monkeypatch.setattr(Path, "rmdir", other)
+    with atomic(target, keep=True) as temporary:
+        temporary.mkdir()
+        (temporary / "a").write_text("second")
+    assert (target / "a").read_text() == "first"
+
+
 @pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])
 def test_a_failing_block_leaves_nothing_and_keeps_the_old_file(tmp_path, failure):
     write_text(tmp_path / "out.txt", "old")

@@ -10,7 +10,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,15 @@ def hash_of(value: Any) -> str:
 
 
 @contextmanager
-def atomic(path: Path | str) -> Iterator[Path]:
+def atomic(path: Path | str, *, keep: bool = False) -> Iterator[Path]:
     """Yield a temporary path (file or folder, not yet there) beside `path`; rename it to `path` if the block succeeds.
 
     A folder is replaced by a folder, a file by a file. Nothing is left behind if the block fails.
+
+    Args:
+        path: what is to be there.
+        keep: a folder with content that is there by then stays: processes that make the same at once would else take
+            it from each other while they read it.
 
     Raises:
         EmofuseError: the place cannot be written (read-only, disk full, a folder or device where a file is to be).
@@ -48,7 +53,7 @@ def atomic(path: Path | str) -> Iterator[Path]:
         scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
         temporary = scratch / path.name
         yield temporary
-        _put(temporary, path, scratch / "replaced")
+        _put(temporary, path, scratch / "replaced", keep)
     except OSError as error:
         raise EmofuseError(
             f"{path}: cannot be written ({error.strerror or error}). "
@@ -59,14 +64,19 @@ def atomic(path: Path | str) -> Iterator[Path]:
             shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _put(temporary: Path, path: Path, replaced: Path) -> None:
+def _put(temporary: Path, path: Path, replaced: Path, keep: bool) -> None:
     if temporary.is_file() and path.exists() and not path.is_file():  # all in the folder, or the device, would be lost
         raise FileExistsError(errno.EEXIST, "a folder or device of that name is there")
-    if path.is_dir() and not path.is_symlink():
+    if keep:
+        with suppress(OSError):
+            path.rmdir()  # an empty folder gives way; one with content stays
+    elif path.is_dir() and not path.is_symlink():
         os.replace(path, replaced)  # a folder cannot be renamed over another
     try:
         os.replace(temporary, path)
     except OSError:
+        if keep and path.is_dir() and any(path.iterdir()):
+            return
         if replaced.exists():
             os.replace(replaced, path)
         raise

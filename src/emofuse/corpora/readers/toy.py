@@ -68,7 +68,7 @@ def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
             raise TableError(
                 f"{root}: not empty, and no table.csv of the made-up corpus. Choose a new or empty folder."
             )
-        with atomic(root) as temporary:
+        with atomic(root, keep=True) as temporary:
             _write(temporary)
     rows = [{**row, "file": str(root.absolute() / row["file"])} for _, row in read_rows(table, COLUMNS)]
     return finish(rows, "toy", table, allow_missing=allow_missing)
