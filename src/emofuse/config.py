@@ -12,7 +12,7 @@ from emofuse.errors import EmofuseError
 from emofuse.files import hash_of
 
 Fusion = Literal["audio_only", "text_only", "late", "single_stage", "single_stage_additive", "multistage"]
-Operator = Literal["shift", "scale", "film", "gate", "concat"]
+Operator = Literal["shift", "shift_norm", "shift_narrow", "scale", "film", "gate", "concat"]
 Modality = Literal["audio_only", "text_only"]
 MODALITIES: tuple[Modality, Modality] = ("audio_only", "text_only")  # of the models of a late fusion, in this order
 

@@ -10,7 +10,10 @@ BATCH, CHANNELS, DIM = 3, 6, 5
 
 def formula(name: str, operator: torch.nn.Module, x: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
     """The operator at every place by its plain formula, on x (batch, channels, frames, mels)."""
-    projected = operator.project(text)
+    projected = operator.project(text @ operator.narrow.weight.T if name == "shift_narrow" else text)
+    if name == "shift_norm":
+        spread = projected.var(dim=1, keepdim=True, correction=0).add(1e-5).sqrt()
+        projected = 0.1 * (projected - projected.mean(dim=1, keepdim=True)) / spread
     if name == "film":
         scale, shift = projected[:, :CHANNELS, None, None], projected[:, CHANNELS:, None, None]
         return x * (1 + scale) + shift
@@ -19,7 +22,7 @@ def formula(name: str, operator: torch.nn.Module, x: torch.Tensor, text: torch.T
         both = torch.cat([x, projected.relu()], dim=1)
         return functional.conv2d(both, operator.mix.weight[:, :, None, None], operator.mix.bias)
     return {
-        "shift": lambda: x + projected.relu(),
+        **dict.fromkeys(["shift", "shift_norm", "shift_narrow"], lambda: x + projected.relu()),
         "scale": lambda: x * (1 + projected),
         "gate": lambda: x / (1 + torch.exp(-projected)),
     }[name]()

@@ -51,6 +51,31 @@ class Shift(ConditioningOperator):
         return x + _broadcast(signal, x)
 
 
+class ShiftNorm(Shift):
+    """x + ReLU(N(W t + b)): shifts of all channels brought to a mean and sd that are learned, 0 and 0.1 at first."""
+
+    def __init__(self, text_dim: int, channels: int) -> None:
+        super().__init__(text_dim, channels)
+        self.norm = nn.LayerNorm(channels)
+        nn.init.constant_(self.norm.weight, 0.1)
+
+    def read(self, text: Tensor) -> Tensor:
+        """The shift of each channel, (batch, channels)."""
+        return self.norm(self.project(text)).relu()
+
+
+class ShiftNarrow(Shift):
+    """x + ReLU(W V t + b), where V t has 16 values: little room for words."""
+
+    def __init__(self, text_dim: int, channels: int) -> None:
+        super().__init__(16, channels)
+        self.narrow = nn.Linear(text_dim, 16, bias=False)
+
+    def read(self, text: Tensor) -> Tensor:
+        """The shift of each channel, (batch, channels)."""
+        return super().read(self.narrow(text))
+
+
 class Scale(ConditioningOperator):
     """x * (1 + W t + b); close to the identity at first."""
 
@@ -137,7 +162,15 @@ class Add(ConditioningOperator):
         return x + signal
 
 
-OPERATORS = {"shift": Shift, "scale": Scale, "film": Film, "gate": Gate, "concat": Concat}
+OPERATORS = {
+    "shift": Shift,
+    "shift_norm": ShiftNorm,
+    "shift_narrow": ShiftNarrow,
+    "scale": Scale,
+    "film": Film,
+    "gate": Gate,
+    "concat": Concat,
+}
 
 
 def conditioned_stages(stages: Literal["all", "last"] | Sequence[int], n_stages: int) -> list[int]:
