@@ -171,6 +171,9 @@ def study(
     data: Annotated[Path | None, typer.Option(help="Folder of the corpora; default: EMOFUSE_DATA.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Runs side by side, which share the processors.")] = 1,
     quick: Annotated[bool, typer.Option("--quick", help="The quick version that the study file tells.")] = False,
+    task: Annotated[
+        list[str] | None, typer.Option(metavar="TASK", help="This task only. May be given several times.")
+    ] = None,
     ray: Annotated[
         str | None,
         typer.Option(
@@ -188,7 +191,7 @@ def study(
     from emofuse.study.progress import in_words, progress
     from emofuse.study.runner import cpu_seconds, run_study
 
-    resolved = load_study(file, quick=quick)
+    resolved = load_study(file, quick=quick, only=task or [])
     with progress() as tell:
         folder = run_study(resolved, out, data, jobs=jobs, ray=ray, tell=tell)
     if stress:

@@ -95,6 +95,19 @@ def test_a_family_of_systems(write):
     assert (model.operator, model.stages, model.dropout) == ("gate", [2, 4], 0.5)
 
 
+def test_some_of_the_tasks(write):
+    """Their cells are those of the whole study, so that the others can follow in the same folder."""
+    toy = f'{{ recipe = "{(RECIPES / "toy.toml").as_posix()}", set = ["training.epochs=2"] }}'
+    path = write(f"tasks.short = {toy}\ntasks.third = {toy}\nsystems.a = []")
+    whole, some = load_study(path), load_study(path, only=["third", "toy"])
+    assert list(whole.tasks) == ["toy", "short", "third"] and list(some.tasks) == ["toy", "third"]
+    cells = cells_of(some, {"toy": [0], "third": [0]})
+    assert [cell.task for cell in cells] == ["toy", "third"]
+    assert {cell.hash for cell in cells} <= {cell.hash for cell in cells_of(whole, {name: [0] for name in whole.tasks})}
+    with pytest.raises(EmofuseError, match=r"study.toml: no task is called 'fourth'. There are toy, short, third."):
+        load_study(path, only=["toy", "fourth"])
+
+
 def test_the_quick_version(write):
     path = write(
         'seeds = [1, 2]\nsystems.a = ["training.epochs=9"]\n'

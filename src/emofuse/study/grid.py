@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -130,19 +130,25 @@ class Study:
     reference: str
 
 
-def load_study(path: Path | str, *, quick: bool = False) -> Study:
+def load_study(path: Path | str, *, quick: bool = False, only: Sequence[str] = ()) -> Study:
     """Read a study file and the recipes that it names.
 
     Args:
         path: TOML.
         quick: the version of its section `quick`.
+        only: names of tasks; all others are left out. None: all tasks.
 
     Raises:
-        EmofuseError: a file cannot be read, has an unknown key or a value of the wrong type; a system does not fit a
-            task; something stands twice; a task leaves no test part; the reference is no system; a stress condition
-            does not exist.
+        EmofuseError: a file cannot be read, has an unknown key or a value of the wrong type; there is no such task; a
+            system does not fit a task; something stands twice; a task leaves no test part; the reference is no system; a
+            stress condition does not exist.
     """
     config = parse(StudyConfig, read_toml(path), source=str(path))
+    if unknown := [name for name in only if name not in config.tasks]:
+        raise EmofuseError(f"{path}: no task is called {unknown[0]!r}. There are {', '.join(config.tasks)}.")
+    if only:
+        chosen = {name: task for name, task in config.tasks.items() if name in only}
+        config = config.model_copy(update={"tasks": chosen})
     if quick:
         config = config.model_copy(
             update={"seeds": config.quick.seeds or config.seeds, "folds": config.quick.folds or config.folds}
