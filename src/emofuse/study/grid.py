@@ -140,8 +140,8 @@ def load_study(path: Path | str, *, quick: bool = False, only: Sequence[str] = (
 
     Raises:
         EmofuseError: a file cannot be read, has an unknown key or a value of the wrong type; there is no such task; a
-            system does not fit a task; something stands twice; a task leaves no test part; the reference is no system; a
-            stress condition does not exist.
+            system does not fit a task; something stands twice; a task leaves no test part; the reference is no system;
+            a stress condition does not exist.
     """
     config = parse(StudyConfig, read_toml(path), source=str(path))
     if unknown := [name for name in only if name not in config.tasks]:
