@@ -1,14 +1,18 @@
 """Recipes: read, changed with --set, refused with a message that names the key, written and read again."""
 
+import json
 import tomllib
+from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emofuse.config import dump_toml, load_recipe, parse_recipe
+from emofuse.config import Recipe, Section, dump_toml, load_recipe, parse_recipe
 from emofuse.errors import EmofuseError
 
+DEFAULTS = Path(__file__).with_name("recipe_defaults.json")
 TOY = """
 name = "toy"
 protocol = "hold-out, speaker-disjoint"
@@ -99,6 +103,30 @@ def test_set(toy, override, place, value):
         found = found[int(part)] if part.isdigit() else getattr(found, part)
     assert found == value
     assert recipe.hash != load_recipe(toy).hash
+
+
+def defaults_of(section=Recipe):
+    """Default of each key that has one, in all tables of a recipe."""
+    found = {}
+    for name, field in section.model_fields.items():
+        if not field.is_required() and not isinstance(field.default, Section):
+            found[f"{section.__name__}.{name}"] = json.loads(json.dumps(field.default))
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, Section):
+                found |= defaults_of(kind)
+    return found
+
+
+def test_a_hash_lasts_as_long_as_what_it_stands_for(toy):
+    """Runs are known by the hash of their recipe: a new key must not change it, and no default must change."""
+    known = json.loads(DEFAULTS.read_text())
+    now = defaults_of()
+    assert {key: now.get(key) for key in known} == known, "a default has changed: raise config._DEFAULTS, then write it"
+    assert set(now) == set(known), f"new keys: add them to {DEFAULTS.name} {json.dumps(now)}"
+    recipe = load_recipe(toy)
+    spelled_out = load_recipe(toy, ["training.batch_size=32", "model.encoder=cnn14"])
+    assert spelled_out.hash == recipe.hash != load_recipe(toy, ["training.batch_size=33"]).hash
+    assert recipe.run_id == "aa10e2ad1e895d32", "runs that are finished would be trained again"
 
 
 def test_the_last_set_wins(toy):

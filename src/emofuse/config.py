@@ -14,6 +14,7 @@ from emofuse.files import hash_of
 Fusion = Literal["audio_only", "text_only", "late", "single_stage", "single_stage_additive", "multistage"]
 Operator = Literal["shift", "shift_norm", "shift_narrow", "scale", "film", "gate", "concat"]
 Modality = Literal["audio_only", "text_only"]
+_DEFAULTS = 1  # raised when a default changes its value: recipes that say nothing of it are other runs then
 MODALITIES: tuple[Modality, Modality] = ("audio_only", "text_only")  # of the models of a late fusion, in this order
 
 
@@ -241,6 +242,7 @@ class TrainingConfig(Section):
     optimizer: Literal["sgd", "adamw"] = "adamw"
     learning_rate: float = Field(1e-3, gt=0)
     encoder_learning_rate: float = Field(1e-5, gt=0, description="of the layers that model.fine_tune_layers trains")
+    operator_rate: float = Field(1.0, gt=0, description="factor on the learning rate of the conditioning operators")
     momentum: float = Field(0.9, ge=0, lt=1, description="sgd only")
     weight_decay: float = Field(0.0, ge=0)
     schedule: Literal["one_cycle", "plateau", "none"] = "one_cycle"
@@ -319,8 +321,8 @@ class Recipe(Section):
 
     @property
     def hash(self) -> str:
-        """SHA-256 of the resolved recipe."""
-        return hash_of(self.model_dump(mode="json"))
+        """SHA-256 of what the recipe says otherwise than the defaults: a key that is new in emofuse changes no hash."""
+        return hash_of([_DEFAULTS, self.model_dump(mode="json", exclude_defaults=True)])
 
     @property
     def run_id(self) -> str:

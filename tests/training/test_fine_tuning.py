@@ -121,6 +121,23 @@ def test_learning_rates(home):
     assert group["lr"] == 3e-3 and len(group["params"]) == sum(p.requires_grad for p in module.parameters())
 
 
+def test_learning_rate_of_the_operators(home):
+    """Theirs is a third group, of all members of an ensemble; late and unimodal models have none."""
+    operators = ["model.fusion=multistage", "training.operator_rate=0.1", "training.schedule=none", "model.members=2"]
+    own = recipe(home, *operators)
+    parts = prepare(recipe(home), data=home).parts
+    module = SerModule(build_model(own.model, 4, 5, 16), own, parts["train"], parts["dev"])
+    rest, top, text = module.configure_optimizers().param_groups
+    assert [group["lr"] for group in (rest, top, text)] == pytest.approx([3e-3, 1e-4, 3e-4])
+    members = module.model.members
+    assert {id(p) for p in text["params"]} == {id(p) for member in members for p in member.operators.parameters()}
+    trained = sum(p.requires_grad for p in module.parameters())
+    assert len(text["params"]) == 2 * 3 * 2 and sum(len(g["params"]) for g in (rest, top, text)) == trained
+    own = recipe(home, *operators, "model.fusion=audio_only")
+    module = SerModule(build_model(own.model, 4, 5, 16), own, parts["train"], parts["dev"])
+    assert len(module.configure_optimizers().param_groups) == 2
+
+
 def test_a_broken_run_goes_on_as_an_unbroken_one(home, run, monkeypatch):
     ends = History.on_train_epoch_end
 

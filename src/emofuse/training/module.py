@@ -13,6 +13,7 @@ from torch import nn
 from emofuse.config import Recipe
 from emofuse.corpora.labels import DIMENSIONS
 from emofuse.evaluation import metrics
+from emofuse.models.conditioning import ConditioningOperator
 from emofuse.models.fine_tuned import TopLayers
 from emofuse.models.fusion import Ensemble
 from emofuse.training.batch import Batch
@@ -87,21 +88,26 @@ class SerModule(lightning.LightningModule):
         scores[SCORE] = float(np.nan_to_num(np.mean([scores[name] for name in wanted])))
         self.log_dict(scores, prog_bar=True)
 
-    def _parameter_groups(self) -> list[list[nn.Parameter]]:
-        """What is trained; layers of the speech encoder, where they are trained, in a second group."""
-        own = [p for module in self.model.modules() if isinstance(module, TopLayers) for p in module.parameters()]
-        known = set(own)
-        rest = [p for p in self.parameters() if p.requires_grad and p not in known]
-        return [rest, own] if own else [rest]
+    def _parameter_groups(self) -> list[dict[str, Any]]:
+        """What is trained, each with its learning rate; the first group has what is left of the others."""
+        config = self.config
+        rates: dict[type[nn.Module], float] = {TopLayers: config.encoder_learning_rate}
+        if config.operator_rate != 1:
+            rates[ConditioningOperator] = config.learning_rate * config.operator_rate
+        found = [(_parameters(self.model, kind), rate) for kind, rate in rates.items()]
+        own = {p for parameters, _ in found for p in parameters}
+        rest = [p for p in self.parameters() if p.requires_grad and p not in own]
+        groups = [(rest, config.learning_rate), *found]
+        return [{"params": parameters, "lr": rate} for parameters, rate in groups if parameters]
 
     def configure_optimizers(self) -> Any:
         """SGD or AdamW; one cycle (Smith & Topin 2018), or factor 0.9 after 5 epochs without a better score.
 
-        Layers of the speech encoder that are trained have a learning rate of their own, and the same schedule.
+        Layers of the speech encoder that are trained have a learning rate of their own, and operators may; the schedule
+        is the same.
         """
         config = self.config
-        groups, rates = self._parameter_groups(), [config.learning_rate, config.encoder_learning_rate]
-        parameters = [{"params": group, "lr": rate} for group, rate in zip(groups, rates, strict=False)]
+        parameters = self._parameter_groups()
         optimizer: torch.optim.Optimizer
         if config.optimizer == "sgd":
             optimizer = torch.optim.SGD(parameters, momentum=config.momentum, weight_decay=config.weight_decay)
@@ -115,9 +121,14 @@ class SerModule(lightning.LightningModule):
         # trainer.estimated_stepping_batches would keep the loader of epoch 0 for the first epoch after a resume.
         steps = len(self.train_dataloader()) * config.epochs
         cycle = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, max_lr=rates[: len(groups)], total_steps=steps, cycle_momentum=False
+            optimizer, max_lr=[group["lr"] for group in parameters], total_steps=steps, cycle_momentum=False
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+
+
+def _parameters(model: nn.Module, kind: type[nn.Module]) -> list[nn.Parameter]:
+    """Of all parts of a model that are of a kind."""
+    return [p for module in model.modules() if isinstance(module, kind) for p in module.parameters()]
 
 
 def member_losses(model: nn.Module, loss: JointLoss, batch: Batch) -> torch.Tensor:
