@@ -14,6 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from emofuse.config import load_recipe
 from emofuse.errors import EmofuseError
+from emofuse.training.module import predict_rows, score
+from emofuse.training.prepare import prepare
 from emofuse.training.run import evaluate, load_run, train
 
 TOY = Path(__file__).parents[2] / "recipes" / "toy.toml"
@@ -133,6 +135,13 @@ def test_late_fusion_is_made_of_two_runs(tmp_path, weight):
     model = load_run(run).model
     expected = {"average": [0.5], "dev": [i / 10 for i in range(11)]}[weight]
     assert min(abs(model.weight.item() - w) for w in expected) < 1e-6
+    if weight == "dev":
+        best, rows = model.weight.item(), prepare(recipe, data=tmp_path).parts["dev"]
+        scores = {}
+        for other in expected:
+            model.set_weight(other)
+            scores[other] = sum(score(predict_rows(model, rows), recipe).values())
+        assert scores[round(best, 1)] == pytest.approx(max(scores.values())) and len(set(scores.values())) > 1
     heard = load_run(run / "audio_only").model
     a, b = model.audio.state_dict(), heard.state_dict()
     assert all(torch.equal(a[name], b[name]) for name in b)

@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 
 from emofuse.config import MODALITIES, Recipe, dump_toml, load_recipe
 from emofuse.corpora.audit import render
+from emofuse.corpora.labels import DIMENSIONS
 from emofuse.errors import EmofuseError
 from emofuse.files import atomic, read_json, write_json, write_text
 from emofuse.inference.adapt import SpeakerAdapter
@@ -214,10 +215,16 @@ def _train_late(recipe: Recipe, run: Path, data: Path | None, unimodal: Path | N
 
 def _best_weight(model: LateModel, prepared: Prepared, recipe: Recipe) -> float:
     """Weight of the audio model, of 0, 0.1 .. 1, with the best development score; the nearest to equal among ties."""
+    answers = []
+    for weight in (1.0, 0.0):
+        model.set_weight(weight)
+        answers.append(predict_rows(model, prepared.parts["dev"]))
+    heard, read = answers
+    shared = [name for name in heard if name in DIMENSIONS or name.startswith("probability_")]
 
     def dev_score(weight: float) -> float:
-        model.set_weight(weight)
-        return sum(score(predict_rows(model, prepared.parts["dev"]), recipe).values())
+        mixed = heard.assign(**{name: weight * heard[name] + (1 - weight) * read[name] for name in shared})
+        return sum(score(mixed, recipe).values())
 
     candidates = sorted((i / 10 for i in range(11)), key=lambda w: abs(w - 0.5))
     return max(candidates, key=dev_score)
