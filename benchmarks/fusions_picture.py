@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def read(results: Path, task: str) -> pd.DataFrame:
-    """Value and interval of each system; gates were tried on two of the tasks, in a study of the same seeds and folds."""
+    """Value and interval of each system; gates were tried on two tasks, in a study of the same seeds and folds."""
     found = []
     for study, named in (("composed", {name: name for name in SYSTEMS}), ("variants", {"multistage_gate": GATES})):
         path = results / study / "tables" / f"metrics-{task}.csv"
