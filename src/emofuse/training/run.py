@@ -220,7 +220,7 @@ def _best_weight(model: LateModel, prepared: Prepared, recipe: Recipe) -> float:
         model.set_weight(weight)
         answers.append(predict_rows(model, prepared.parts["dev"]))
     heard, read = answers
-    shared = [name for name in heard if name in DIMENSIONS or name.startswith("probability_")]
+    shared = [name for name in map(str, heard) if name in DIMENSIONS or name.startswith("probability_")]
 
     def dev_score(weight: float) -> float:
         mixed = heard.assign(**{name: weight * heard[name] + (1 - weight) * read[name] for name in shared})
