@@ -14,8 +14,8 @@ from emofuse.files import hash_of
 Fusion = Literal["audio_only", "text_only", "late", "single_stage", "single_stage_additive", "multistage"]
 Operator = Literal["shift", "shift_norm", "shift_narrow", "scale", "film", "gate", "concat"]
 Modality = Literal["audio_only", "text_only"]
-_DEFAULTS = 1  # raised when a default changes its value: recipes that say nothing of it are other runs then
 MODALITIES: tuple[Modality, Modality] = ("audio_only", "text_only")  # of the models of a late fusion, in this order
+_DEFAULTS = 1  # raised when a default changes its value: recipes that say nothing of it are other runs then
 
 
 class Section(BaseModel):

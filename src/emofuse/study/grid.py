@@ -136,7 +136,7 @@ def load_study(path: Path | str, *, quick: bool = False, only: Sequence[str] = (
     Args:
         path: TOML.
         quick: the version of its section `quick`.
-        only: names of tasks; all others are left out. None: all tasks.
+        only: names of the tasks to keep, in the order of the file; all if empty.
 
     Raises:
         EmofuseError: a file cannot be read, has an unknown key or a value of the wrong type; there is no such task; a
