@@ -31,7 +31,7 @@ from emofuse.degradations import coloured
 from emofuse.evaluation.intervals import bootstrap_interval
 from emofuse.evaluation.stress_rows import balanced_sample
 from emofuse.inference.predictor import Prediction, Predictor
-from emofuse.training.prepare import LABEL, labelled_part
+from emofuse.training.rows import LABEL, labelled_part
 
 SECONDS = 3.0
 QUIET = -70.0  # dB of full scale

@@ -129,6 +129,15 @@ def test_a_hash_lasts_as_long_as_what_it_stands_for(toy):
     assert recipe.run_id == "aa10e2ad1e895d32", "runs that are finished would be trained again"
 
 
+def test_where_a_run_is_trained_is_no_part_of_its_hash(toy):
+    """And bf16, once the default, is the same run as saying nothing."""
+    recipe = load_recipe(toy)
+    for same in ("precision=auto", "precision=bf16", "accelerator=cpu", "workers=3"):
+        assert load_recipe(toy, [f"training.{same}"]).hash == recipe.hash
+    for other in ("precision=fp32", "devices=2"):
+        assert load_recipe(toy, [f"training.{other}"]).hash != recipe.hash
+
+
 def test_the_last_set_wins(toy):
     assert load_recipe(toy, ["seed=1", "seed=2"]).seed == 2
 

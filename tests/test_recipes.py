@@ -43,6 +43,7 @@ class Encoder:
 def two_steps(tmp_path, monkeypatch):
     """Train two steps on made-up trees, with an embedding that needs no weights; the run folder."""
     identity = {"name": "made-up", "weights_hash": "0", "pooling": "mean", "dim": 3}
+    monkeypatch.setattr(preparing, "text_identity", lambda config: identity)
     monkeypatch.setattr(
         preparing, "embed", lambda texts, config: (identity, {t: np.full(3, len(t) / 99, np.float32) for t in texts})
     )

@@ -16,6 +16,7 @@ Operator = Literal["shift", "shift_norm", "shift_narrow", "scale", "film", "gate
 Modality = Literal["audio_only", "text_only"]
 MODALITIES: tuple[Modality, Modality] = ("audio_only", "text_only")  # of the models of a late fusion, in this order
 _DEFAULTS = 1  # raised when a default changes its value: recipes that say nothing of it are other runs then
+_WHERE = ("accelerator", "workers")  # keys of training that say where to compute, not what
 
 
 class Section(BaseModel):
@@ -269,9 +270,22 @@ class TrainingConfig(Section):
     )
     monitor: Literal["uar", "ccc", "mean"] = Field("uar", description="development score; mean of UAR and CCC")
     patience: int = Field(0, ge=0, description="epochs without a better score before stopping; 0 = never")
-    precision: Literal["bf16", "fp32"] = "bf16"
-    channels_last: bool = True
+    precision: Literal["auto", "bf16", "fp32"] = Field(
+        "auto",
+        description="auto: bf16 where the processor or the GPU has instructions for it, else fp32; a run that is "
+        "resumed on another machine keeps the precision it began with",
+    )
+    channels_last: bool = Field(True, description="memory layout of a CNN's maps; faster, with the same values")
+    accelerator: Literal["auto", "cpu", "gpu"] = Field(
+        "auto", description="what to train on; auto: a GPU of NVIDIA or AMD where there is one, else the processor"
+    )
     devices: int = Field(1, ge=1, description="processes or GPUs; more than one trains with DDP")
+    workers: int | None = Field(
+        None,
+        ge=0,
+        description="processes that make batches ahead of the training, without a say in the result; default: 4 with "
+        "a GPU (fewer where there are fewer cores), else 0",
+    )
 
     @property
     def fitted(self) -> tuple[str, ...]:
@@ -321,8 +335,15 @@ class Recipe(Section):
 
     @property
     def hash(self) -> str:
-        """SHA-256 of what the recipe says otherwise than the defaults: a key that is new in emofuse changes no hash."""
-        return hash_of([_DEFAULTS, self.model_dump(mode="json", exclude_defaults=True)])
+        """SHA-256 of what the recipe says otherwise than the defaults: a key that is new in emofuse changes no hash.
+
+        What only says where to compute is not part of it, and neither is bf16, the default before there was "auto".
+        """
+        said = self.model_dump(mode="json", exclude_defaults=True)
+        training = {name: value for name, value in said.pop("training", {}).items() if name not in _WHERE}
+        if training.get("precision") == "bf16":
+            del training["precision"]
+        return hash_of([_DEFAULTS, said | ({"training": training} if training else {})])
 
     @property
     def run_id(self) -> str:

@@ -11,7 +11,7 @@ from emofuse.corpora.table import make_table, write_table
 from emofuse.errors import EmofuseError
 from emofuse.evaluation.stress_models import opened, rows_of_runs, rows_of_table, stress_runs
 from emofuse.inference.bundle import Bundle
-from emofuse.training.prepare import LABEL
+from emofuse.training.rows import LABEL
 
 TOY = Path(__file__).parents[2] / "recipes" / "toy.toml"
 

@@ -11,7 +11,7 @@ from emofuse.evaluation.stress import answers_of
 from emofuse.evaluation.stress_conditions import conditions_of
 from emofuse.evaluation.stress_models import rows_of_runs, stress_runs
 from emofuse.evaluation.stress_runs import systems_of
-from emofuse.training.prepare import LABEL
+from emofuse.training.rows import LABEL
 from emofuse.training.run import train
 
 EMOTIONS = ["neutral", "anger", "happiness"]

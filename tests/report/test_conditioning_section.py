@@ -123,6 +123,7 @@ def test_the_page_has_it_if_it_is_there(make_study):
 def trained(tmp_path, monkeypatch):
     """A study of one trained multistage run and made-up answers of an audio-only one; its folder."""
     identity = {"name": "made-up", "weights_hash": "0", "pooling": "mean", "dim": 3}
+    monkeypatch.setattr(preparing, "text_identity", lambda config: identity)
     monkeypatch.setattr(
         preparing, "embed", lambda texts, config: (identity, {t: np.full(3, len(t) / 9, np.float32) for t in texts})
     )

@@ -18,7 +18,7 @@ from emofuse.study.grid import StressConfig, cells_of, load_study, runs_of
 from emofuse.study.stress import folds_of_runs, stress_study
 from emofuse.study.work import Place, train_cell
 from emofuse.training import prepare as preparing
-from emofuse.training.prepare import LABEL
+from emofuse.training.rows import LABEL
 
 TOY = Path(__file__).parents[2] / "recipes" / "toy.toml"
 CONDITIONS = ["gain", "wer", "no_text", "no_audio"]

@@ -7,7 +7,8 @@ from emofuse.corpora.splits import freeze, make_split
 from emofuse.corpora.table import make_table, read_table, write_table
 from emofuse.errors import EmofuseError
 from emofuse.training import prepare as module
-from emofuse.training.prepare import LABEL, labelled_part, prepare
+from emofuse.training.prepare import prepare
+from emofuse.training.rows import LABEL, labelled_part
 
 EMOTIONS = ["neutral", "anger", "happiness"]
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from emofuse.config import load_recipe
 from emofuse.errors import EmofuseError
-from emofuse.training.module import predict_rows, score
+from emofuse.training.module import monitored, predict_rows, score
 from emofuse.training.prepare import prepare
 from emofuse.training.run import evaluate, load_run, train
 
@@ -102,7 +102,7 @@ def test_learns_the_made_up_corpus(tmp_path):
 
 def test_the_folder_of_another_recipe_is_refused(tmp_path):
     run = train(toy(*AUDIO), tmp_path / "run", tmp_path)
-    with pytest.raises(EmofuseError, match="another recipe"):
+    with pytest.raises(EmofuseError, match=r"another recipe \(it differs in seed\).*--fresh"):
         train(toy(*AUDIO, "seed=7"), run, tmp_path)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.doc").write_text("dear")
@@ -140,7 +140,7 @@ def test_late_fusion_is_made_of_two_runs(tmp_path, weight):
         scores = {}
         for other in expected:
             model.set_weight(other)
-            scores[other] = sum(score(predict_rows(model, rows), recipe).values())
+            scores[other] = monitored(score(predict_rows(model, rows), recipe), recipe.training.monitor)
         assert scores[round(best, 1)] == pytest.approx(max(scores.values())) and len(set(scores.values())) > 1
     heard = load_run(run / "audio_only").model
     a, b = model.audio.state_dict(), heard.state_dict()

@@ -59,6 +59,11 @@ class Audit:
         findings = [finding.to_dict() for finding in self.findings]
         return {"rule": self.rule, "rows": self.rows, "failed": self.failed, "findings": findings}
 
+    @classmethod
+    def from_dict(cls, saved: dict[str, Any]) -> Audit:
+        """Back from `to_dict`."""
+        return cls(saved["rule"], saved["rows"], tuple(map(Finding.from_dict, saved["findings"])))
+
 
 def audit(
     df: pd.DataFrame, split: Split, *, audio: bool, progress: bool = False, cache: Path | str | None = None

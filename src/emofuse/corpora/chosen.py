@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
+import pyarrow
+from filelock import FileLock
 
 from emofuse.config import FOLDED, CorpusConfig, Recipe
 from emofuse.corpora import read_corpus
+from emofuse.corpora.audit import Audit, audit
 from emofuse.corpora.select import select
 from emofuse.corpora.splits import PARTS, Split, make_split, n_folds
 from emofuse.errors import EmofuseError
+from emofuse.files import atomic, hash_of, read_json, write_json
 
 
 def data_folder(data: Path | None) -> Path:
@@ -19,10 +25,29 @@ def data_folder(data: Path | None) -> Path:
     return data or (Path(os.environ["EMOFUSE_DATA"]) if "EMOFUSE_DATA" in os.environ else Path.cwd())
 
 
-def read_and_split(config: CorpusConfig, data: Path | None) -> tuple[pd.DataFrame, Split]:
-    """The chosen rows of a corpus, and its split; a given split is of the whole corpus, others are of those rows."""
+def read_and_split(config: CorpusConfig, data: Path | None, tables: Path | None = None) -> tuple[pd.DataFrame, Split]:
+    """The chosen rows of a corpus, and its split; a given split is of the whole corpus, others are of those rows.
+
+    Args:
+        config: of the corpus.
+        data: folder that relative corpus roots start from.
+        tables: folder in which runs that start together share the tables that were read; None: read anew.
+
+    Raises:
+        EmofuseError: the corpus is absent or has bad rows, or its split cannot be made.
+    """
     base = data_folder(data)
-    table = read_corpus(
+    table = _read(config, base) if tables is None else _shared(config, base, tables)
+    rule = config.split
+    if rule.folds is not None and rule.folds.endswith(".json"):
+        rule = rule.model_copy(update={"folds": str(base / rule.folds)})
+    chosen = select(table, config.where)
+    split = make_split(table if rule.rule == "given" else chosen, rule)
+    return chosen, restricted(split, chosen)
+
+
+def _read(config: CorpusConfig, base: Path) -> pd.DataFrame:
+    return read_corpus(
         config.reader,
         base / config.root,
         allow_missing=config.allow_missing,
@@ -30,12 +55,35 @@ def read_and_split(config: CorpusConfig, data: Path | None) -> tuple[pd.DataFram
         emotions=config.emotions,
         scale=config.scale,
     )
-    rule = config.split
-    if rule.folds is not None and rule.folds.endswith(".json"):
-        rule = rule.model_copy(update={"folds": str(base / rule.folds)})
-    chosen = select(table, config.where)
-    split = make_split(table if rule.rule == "given" else chosen, rule)
-    return chosen, restricted(split, chosen)
+
+
+def _shared(config: CorpusConfig, base: Path, tables: Path) -> pd.DataFrame:
+    """As `_read`, by whoever needs the corpus first; the others take the table from the folder."""
+    source = config.model_dump(mode="json", exclude={"split", "where"})
+    path = tables / f"{hash_of([source, str((base / config.root).absolute())])[:24]}.parquet"
+    with FileLock(path.with_suffix(".lock")):
+        if path.exists():
+            return pd.read_parquet(path)
+        table = _read(config, base)
+        with suppress(pyarrow.ArrowException), atomic(path) as temporary:  # else each reads for itself
+            table.to_parquet(temporary)
+            if not pd.read_parquet(temporary).equals(table):
+                raise pyarrow.ArrowInvalid("the table does not come back as it was")
+        return table
+
+
+def audited(table: pd.DataFrame, split: Split, tables: Path | None) -> Audit:
+    """The audit of a split, without the sound of its clips; `tables` as for `read_and_split`."""
+    if tables is None:
+        return audit(table, split, audio=False)
+    rows = hashlib.sha256(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes()).hexdigest()
+    path = tables / f"audit-{hash_of([rows, split.hash])[:24]}.json"
+    with FileLock(path.with_suffix(".lock")):
+        if path.exists():
+            return Audit.from_dict(read_json(path))
+        found = audit(table, split, audio=False)
+        write_json(path, found.to_dict())
+        return found
 
 
 def restricted(split: Split, table: pd.DataFrame) -> Split:
@@ -45,7 +93,7 @@ def restricted(split: Split, table: pd.DataFrame) -> Split:
     return Split(**parts, rule=split.rule)
 
 
-def count_folds(recipe: Recipe, data: Path | None) -> int:
+def count_folds(recipe: Recipe, data: Path | None, tables: Path | None = None) -> int:
     """Number of folds of a recipe's split; 0 where no corpus has a rule with folds.
 
     Raises:
@@ -54,7 +102,7 @@ def count_folds(recipe: Recipe, data: Path | None) -> int:
     counts = {}
     for corpus in recipe.data.corpora:
         if corpus.split.rule in FOLDED:
-            counts[corpus.reader] = n_folds(read_and_split(corpus, data)[0], corpus.split)
+            counts[corpus.reader] = n_folds(read_and_split(corpus, data, tables)[0], corpus.split)
     if len(set(counts.values())) > 1:
         found = ", ".join(f"{name} {count}" for name, count in counts.items())
         raise EmofuseError(f"recipe {recipe.name}: folds differ in number ({found}). Expected equally many of each.")

@@ -78,7 +78,7 @@ def stress_runs(
         EmofuseError: a folder is no run, was trained on its test rows, or the runs of a fold have different ones; and
             what `stress` raises.
     """
-    from emofuse.training.prepare import LABEL
+    from emofuse.training.rows import LABEL
 
     systems = {name: _runs_of(folder) for name, folder in zip(_names(models), models, strict=True)}
     if len({len(runs) for runs in systems.values()}) > 1:
@@ -106,7 +106,7 @@ def rows_of_runs(runs: Sequence[Path], data: Path | None = None) -> pd.DataFrame
     Raises:
         EmofuseError: a run was trained on its test rows, or they have different ones.
     """
-    from emofuse.training.prepare import LABEL, labelled_parts
+    from emofuse.training.rows import LABEL, labelled_parts
 
     recipes = [load_recipe(folder / RECIPE_FILE) for folder in runs]
     for folder, recipe in zip(runs, recipes, strict=True):

@@ -62,7 +62,7 @@ def _column(table: pd.DataFrame, column: str) -> pd.Series | None:
 
 
 def _rows(task: Task, data: Path | None) -> pd.DataFrame:
-    from emofuse.training.prepare import read_rows
+    from emofuse.training.rows import read_rows
 
     folds = task.folds if task.composed else task.folds[:1]  # pairs are composed anew for each fold
     tables = [table for fold in folds for table, _ in read_rows(task.recipe.with_fold(fold), data=data)[0]]

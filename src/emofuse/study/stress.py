@@ -130,7 +130,7 @@ def stress_fold(
     from emofuse.evaluation.stress import answers_of
     from emofuse.evaluation.stress_rows import balanced_sample
     from emofuse.evaluation.stress_runs import systems_of
-    from emofuse.training.prepare import LABEL
+    from emofuse.training.rows import LABEL
 
     first = {system: path for (system, _), path in reversed(fold.runs.items())}
     recipes = {system: load_recipe(path / "recipe.toml") for system, path in first.items()}
@@ -151,7 +151,7 @@ def stress_fold(
 
 def _test_rows(recipes: Sequence[Recipe], data: Path | None) -> list[pd.DataFrame]:
     """The test rows of each recipe, with the words that it reads."""
-    from emofuse.training.prepare import labelled_parts
+    from emofuse.training.rows import labelled_parts
 
     tables = labelled_parts(recipes, "test", data=data)
     return [

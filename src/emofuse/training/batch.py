@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -33,3 +35,11 @@ class Batch:
     def inputs(self) -> tuple[Tensor, ...]:
         """The arguments of `SerModel.forward`."""
         return self.frames, self.n_frames, self.text, self.has_audio, self.has_text
+
+    def to(self, device: torch.device | str, **options: Any) -> Batch:
+        """The batch on another device; `options` as for `Tensor.to`. Lightning calls it, too."""
+        return Batch(**{field.name: getattr(self, field.name).to(device, **options) for field in fields(self)})
+
+    def pin_memory(self) -> Batch:
+        """The batch in memory that a GPU reads without a copy; called by the loader."""
+        return Batch(**{field.name: getattr(self, field.name).pin_memory() for field in fields(self)})

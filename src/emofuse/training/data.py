@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import pandas as pd
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from emofuse.config import TrainingConfig
 from emofuse.corpora.agreement import votes_of
 from emofuse.corpora.labels import DIMENSIONS
+from emofuse.hardware import cores
 from emofuse.training.augment import drop_modality, mixup, spec_augment
 from emofuse.training.batch import Batch
 from emofuse.training.features import Clip, clips_of
@@ -179,38 +182,74 @@ def train_loader(
     rank: int = 0,
     world: int = 1,
     offsets: Offsets | None = None,
+    device: torch.device | None = None,
 ) -> DataLoader:
-    """Batches of one epoch, shuffled and augmented; the same seed, epoch and rank give the same batches."""
-    crop = round(config.crop_seconds * data.features.rate)
+    """Batches of one epoch, shuffled and augmented; the same seed, epoch and rank give the same batches.
+
+    Args:
+        data: rows to train on.
+        config: batch size, crops, augmentation, and workers.
+        seed: of the run.
+        epoch: from 0.
+        rank: of this process, where several train.
+        world: number of processes.
+        offsets: what moves the frames of a clip.
+        device: that the batches are for; the CPU if None.
+    """
     order = torch.Generator().manual_seed(seed_of(seed, epoch))
     # Clips cut to one length differ only in whether they are there; whole clips are padded less among their like.
-    lengths = data.has_audio if crop else data.n_frames
+    lengths = data.has_audio if config.crop_seconds else data.n_frames
     batches = list(bucketed_batches(lengths, config.batch_size, generator=order))
     batches = batches[: config.epoch_steps * world or None]
     batches = batches[: len(batches) // world * world or None][rank::world]  # each process has as many
-    chance = torch.Generator().manual_seed(seed_of(seed, epoch, rank + 1))
+    on_gpu = device is not None and device.type == "cuda"
+    forks = "fork" in multiprocessing.get_all_start_methods()  # else the workers would copy all features
+    workers = config.workers
+    if workers is None:
+        workers = min(4, cores() - 1) if on_gpu and forks else 0
+    return DataLoader(
+        _TrainingBatches(data, config, batches, offsets, (seed, epoch, rank + 1)),
+        batch_size=None,
+        num_workers=workers,
+        multiprocessing_context="fork" if workers and forks else None,
+        pin_memory=on_gpu,
+    )
 
-    def collate(rows: list[int]) -> Batch:
-        batch = data.batch(rows, crop=crop, generator=chance, offsets=offsets)
-        if config.modality_dropout:
-            drop_modality(batch, config.modality_dropout, chance)
-        if config.spec_augment:
+
+@dataclass
+class _TrainingBatches(Dataset):
+    """The augmented batches of one epoch, each made when it is asked for, from a seed of its own."""
+
+    data: Utterances
+    config: TrainingConfig
+    batches: list[list[int]]
+    offsets: Offsets | None
+    seeds: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, number: int) -> Batch:
+        chance = torch.Generator().manual_seed(seed_of(*self.seeds, number))
+        crop = round(self.config.crop_seconds * self.data.features.rate)
+        batch = self.data.batch(self.batches[number], crop=crop, generator=chance, offsets=self.offsets)
+        if self.config.modality_dropout:
+            drop_modality(batch, self.config.modality_dropout, chance)
+        if self.config.spec_augment:
             spec_augment(batch.frames, batch.n_frames, chance)
-        if config.mixup:
-            mixup(batch, config.mixup, chance)
+        if self.config.mixup:
+            mixup(batch, self.config.mixup, chance)
         return batch
-
-    return DataLoader(range(len(data)), batch_sampler=batches, collate_fn=collate)  # type: ignore[arg-type]
 
 
 def eval_loader(data: Utterances, batch_size: int, *, shift: np.ndarray | None = None) -> DataLoader:
     """Whole utterances, shortest first; every row once; `shift` as in `Utterances.batch`."""
     batches = list(bucketed_batches(data.n_frames, batch_size))
 
-    def collate(rows: list[int]) -> Batch:
-        return data.batch(rows, shift=shift)
+    def collate(rows: list[list[int]]) -> Batch:
+        return data.batch(rows[0], shift=shift)
 
-    return DataLoader(range(len(data)), batch_sampler=batches, collate_fn=collate)  # type: ignore[arg-type]
+    return DataLoader(batches, batch_size=1, collate_fn=collate)  # type: ignore[arg-type]
 
 
 def bucketed_batches(

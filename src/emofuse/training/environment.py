@@ -13,22 +13,30 @@ import torch
 
 from emofuse.audio import FrontEnd
 from emofuse.config import Recipe
+from emofuse.hardware import hardware_facts
 from emofuse.training.prepare import Prepared
 
 PACKAGES = ("emofuse", "torch", "lightning", "numpy", "transformers", "soxr", "soundfile")
 
 
-def environment(recipe: Recipe, prepared: Prepared) -> dict[str, Any]:
-    """Facts that a reader needs to repeat a run, ready for JSON."""
+def describe_environment(
+    recipe: Recipe, prepared: Prepared, identity: dict[str, Any], device: torch.device, precision: str
+) -> dict[str, Any]:
+    """Facts that a reader needs to repeat a run, ready for JSON.
+
+    Args:
+        recipe: of the run.
+        prepared: its data.
+        identity: as `identify` gives it.
+        device: that it trains on.
+        precision: that it trains in, "bf16" or "fp32".
+    """
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "commit": _commit(),
-        "hardware": {
-            "machine": platform.machine(),
-            "threads": torch.get_num_threads(),
-            "cuda": torch.cuda.is_available(),
-        },
+        "hardware": hardware_facts(device),
+        "precision": precision,
         "seed": recipe.seed,
         "recipe": recipe.hash,
         "split": prepared.split.hash,
@@ -36,6 +44,7 @@ def environment(recipe: Recipe, prepared: Prepared) -> dict[str, Any]:
         "speech_encoder": prepared.audio,
         "text_encoder": prepared.text,
         "corpora": prepared.corpora,
+        "identity": identity,
     }
 
 

@@ -49,7 +49,7 @@ class SerModule(lightning.LightningModule):
         self.offsets = None
         if any(chances.values()):
             self.offsets = Offsets(train.means(), train.table["speaker"].tolist(), **chances)
-        self._collected: list[tuple[Batch, dict[str, torch.Tensor]]] = []
+        self._collected: list[Outputs] = []
 
     def train_dataloader(self) -> Any:
         """Batches of the current epoch; made anew each epoch so that a resumed run sees what an unbroken one does."""
@@ -61,6 +61,7 @@ class SerModule(lightning.LightningModule):
             rank=self.global_rank,
             world=self.trainer.world_size,
             offsets=self.offsets,
+            device=self.device,
         )
 
     def val_dataloader(self) -> Any:
@@ -77,15 +78,15 @@ class SerModule(lightning.LightningModule):
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Collect the outputs of one batch."""
-        self._collected.append((batch, self.model(*batch.inputs())))
+        self._collected.append(outputs_of(batch, self.model(*batch.inputs())))
 
     def on_validation_epoch_end(self) -> None:
         """Score the whole development part at once: UAR and CCC are no means over batches."""
         table = collect(self.dev_rows, self._collected)
         self._collected.clear()
-        scores = {f"dev_{name}": value for name, value in score(table, self.recipe).items()}
-        wanted = {"uar": ["dev_uar"], "ccc": ["dev_ccc"], "mean": ["dev_uar", "dev_ccc"]}[self.config.monitor]
-        scores[SCORE] = float(np.nan_to_num(np.mean([scores[name] for name in wanted])))
+        found = score(table, self.recipe)
+        scores = {f"dev_{name}": value for name, value in found.items()}
+        scores[SCORE] = monitored(found, self.config.monitor)
         self.log_dict(scores, prog_bar=True)
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
@@ -150,32 +151,51 @@ def predict_rows(
         shift: what is subtracted from each frame of each row, (rows, width).
     """
     model.eval()
-    return collect(data, [(batch, model(*batch.inputs())) for batch in eval_loader(data, batch_size, shift=shift)])
+    device = next(model.parameters()).device
+    loader = eval_loader(data, batch_size, shift=shift)
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        return collect(data, [outputs_of(batch, model(*batch.to(device).inputs())) for batch in loader])
 
 
-def collect(data: Utterances, results: list[tuple[Batch, dict[str, torch.Tensor]]]) -> pd.DataFrame:
+Outputs = dict[str, torch.Tensor]
+"""A model's outputs for a batch and whose they are, on the CPU: rows, has_audio, has_text, logits, dimensions."""
+
+
+def outputs_of(batch: Batch, out: dict[str, torch.Tensor]) -> Outputs:
+    """The outputs for a batch and what tells whose they are, on the CPU; the frames are let go."""
+    kept = {"rows": batch.rows, "has_audio": batch.has_audio, "has_text": batch.has_text}
+    return {name: value.cpu() for name, value in kept.items()} | {name: v.float().cpu() for name, v in out.items()}
+
+
+def collect(data: Utterances, results: list[Outputs]) -> pd.DataFrame:
     """Outputs beside the truth, one row an utterance.
 
     Columns: key, corpus, speaker, has_audio, has_text, weak_dimensions (where the corpora have weak targets), truth
     (category number, -1 without label) and probability_0.., true_arousal.. (NaN without label) and arousal.. . Rows a
     sanity check did not reach are left out.
     """
-    rows = torch.cat([batch.rows for batch, _ in results]).numpy()
+    outputs = {name: torch.cat([out[name] for out in results]) for name in results[0]}
+    rows = outputs["rows"].numpy()
     columns: dict[str, Any] = {name: data.table[name].to_numpy()[rows] for name in ("key", "corpus", "speaker")}
-    columns["has_audio"] = torch.cat([batch.has_audio for batch, _ in results]).numpy()
-    columns["has_text"] = torch.cat([batch.has_text for batch, _ in results]).numpy()
+    columns |= {name: outputs[name].numpy() for name in ("has_audio", "has_text")}
     if "weak_dimensions" in data.table:
         columns["weak_dimensions"] = data.table["weak_dimensions"].to_numpy()[rows] == True  # noqa: E712 - NaN is False
     columns["truth"] = data.label[rows]
-    if "logits" in results[0][1]:
-        probabilities = torch.cat([out["logits"].float().softmax(dim=1) for _, out in results]).numpy()
+    if "logits" in outputs:
+        probabilities = outputs["logits"].softmax(dim=1).numpy()
         columns |= {f"probability_{k}": probabilities[:, k] for k in range(probabilities.shape[1])}
-    if "dimensions" in results[0][1]:
-        values = torch.cat([out["dimensions"].float() for _, out in results]).numpy()
+    if "dimensions" in outputs:
+        values = outputs["dimensions"].numpy()
         for i, name in enumerate(DIMENSIONS):
             columns[f"true_{name}"] = data.dimensions[rows, i].numpy()
             columns[name] = values[:, i]
     return pd.DataFrame(columns, index=rows).sort_index().reset_index(drop=True)
+
+
+def monitored(scores: dict[str, float], monitor: str) -> float:
+    """The one score that training looks at, from those of `score`: "uar", "ccc" or their "mean"; 0 if undefined."""
+    wanted = ["uar", "ccc"] if monitor == "mean" else [monitor]
+    return float(np.nan_to_num(np.mean([scores[name] for name in wanted])))
 
 
 def score(table: pd.DataFrame, recipe: Recipe) -> dict[str, float]:

@@ -21,18 +21,31 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from safetensors.torch import load_file, save_file
 
-from emofuse.config import MODALITIES, Recipe, dump_toml, load_recipe
+from emofuse.config import MODALITIES, Recipe, load_recipe
 from emofuse.corpora.audit import render
 from emofuse.corpora.labels import DIMENSIONS
 from emofuse.errors import EmofuseError
 from emofuse.files import atomic, read_json, write_json, write_text
+from emofuse.hardware import Precision, choose_device, choose_precision, describe_device
 from emofuse.inference.adapt import SpeakerAdapter
 from emofuse.models.fusion import LateModel
 from emofuse.models.ser import build_model
 from emofuse.training.adapted import adapter_of, load_run_adapter, predict_adapted, save_run_adapter
-from emofuse.training.environment import environment
-from emofuse.training.module import SCORE, SerModule, predict_rows, score
-from emofuse.training.prepare import Prepared, prepare
+from emofuse.training.environment import describe_environment
+from emofuse.training.module import SCORE, SerModule, monitored, predict_rows, score
+from emofuse.training.prepare import Prepared, identify, prepare
+from emofuse.training.rows import select_rows
+from emofuse.training.run_folder import (
+    ENVIRONMENT_FILE,
+    LAST_CHECKPOINT,
+    METRICS_FILE,
+    RunFolder,
+    begin,
+    check_identity,
+    check_recipe,
+    open_run_folder,
+    remove,
+)
 from emofuse.training.scores import part_metrics
 
 for _name in ("lightning.pytorch", "lightning.fabric"):
@@ -71,8 +84,19 @@ class LoadedRun:
         return {"audio_only": ["audio"], "text_only": ["text"]}.get(self.recipe.model.fusion, ["audio", "text"])
 
 
-def train(recipe: Recipe, out: Path | None = None, data: Path | None = None, *, unimodal: Path | None = None) -> Path:
+def train(
+    recipe: Recipe,
+    out: Path | None = None,
+    data: Path | None = None,
+    *,
+    unimodal: Path | None = None,
+    tables: Path | None = None,
+    fresh: bool = False,
+) -> Path:
     """Train a recipe to its end, going on from the last finished epoch if the run folder has one.
+
+    A finished run of the same recipe, data and encoders is handed back as it is. One of the same recipe with fewer
+    epochs is trained for the epochs that it lacks, unless its schedule is one_cycle.
 
     Args:
         recipe: what to train.
@@ -80,25 +104,69 @@ def train(recipe: Recipe, out: Path | None = None, data: Path | None = None, *, 
         data: folder that relative corpus roots start from.
         unimodal: folder where the unimodal runs of a late fusion lie, each named by `Recipe.run_id`; what is finished
             there is not trained again. In the run folder, as audio_only and text_only, if None.
+        tables: see `select_rows`.
+        fresh: remove what the run folder holds of a run first.
 
     Returns:
         The run folder, with test read once.
 
     Raises:
-        EmofuseError: the folder holds a run of another recipe, or the recipe or its data are at fault.
+        EmofuseError: the folder holds a run of another recipe or of other data, or the recipe or its data are at fault.
     """
     run = out or Path("runs") / recipe.name
-    _claim(run, recipe)
-    if (run / "metrics.json").exists():
+    if fresh and _is_first_process():
+        remove(run)
+    folder = open_run_folder(run)
+    more = check_recipe(folder, recipe)
+    rows = select_rows(recipe, data=data, tables=tables)
+    identity = identify(recipe, rows)
+    check_identity(folder, identity)
+    if folder.finished and not more:
+        if "identity" not in folder.environment:
+            print(f"{run}: made by a version that kept no hashes of the data, which may have changed since.")
         return run
-    prepared = prepare(recipe, data=data)
-    _tell(prepared)
-    write_json(run / "audit.json", {corpus: found.to_dict() for corpus, found in prepared.audits.items()})
-    late = recipe.model.fusion == "late"
-    model = _train_late(recipe, run, data, unimodal, prepared) if late else _fit(recipe, run, prepared)
-    if not getattr(rank_zero_only, "rank", 0):
-        _finish(recipe, run, prepared, model)
+    device = choose_device(recipe.training.accelerator)
+    precision = chosen_precision(recipe, folder, device)
+    prepared = prepare(recipe, rows=rows)
+    if _is_first_process():
+        _tell(prepared)
+        print(f"Training on {describe_device(device)}, in {precision}.")
+        environment = describe_environment(recipe, prepared, identity, device, precision)
+        environment |= _finished_before(folder, more)
+        if more:
+            (run / METRICS_FILE).unlink(missing_ok=True)
+        begin(folder, recipe, environment)
+        write_json(run / "audit.json", {corpus: found.to_dict() for corpus, found in prepared.audits.items()})
+    model: torch.nn.Module
+    if recipe.model.fusion == "late":
+        model = _train_late(recipe, run, prepared, device, data=data, unimodal=unimodal, tables=tables)
+    else:
+        model = _fit(recipe, run, prepared, device, precision)
+    if _is_first_process():
+        _finish(recipe, run, prepared, model.to(device))
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()  # the other processes may read the run only when it is written
     return run
+
+
+def chosen_precision(recipe: Recipe, folder: RunFolder, device: torch.device) -> Precision:
+    """That of the recipe; for "auto" the one that the run began with, or the one that suits the device."""
+    if recipe.training.precision != "auto":
+        return recipe.training.precision
+    return folder.precision or choose_precision(device)
+
+
+def _is_first_process() -> bool:
+    """Whether this is the only process of the training, or the one of several that writes."""
+    return not getattr(rank_zero_only, "rank", 0)
+
+
+def _finished_before(folder: RunFolder, more: int) -> dict[str, list[int]]:
+    """After how many epochs the run was finished before it was trained for more."""
+    epochs = folder.environment.get("finished_before", [])
+    if more and folder.finished and folder.recipe is not None:
+        epochs = [*epochs, folder.recipe.training.epochs]
+    return {"finished_before": epochs} if epochs else {}
 
 
 def _tell(prepared: Prepared) -> None:
@@ -149,19 +217,7 @@ def load_run(run: Path) -> LoadedRun:
     return LoadedRun(recipe, model.eval(), names, audio, text, adapter, calibration, metrics, facts["corpora"])
 
 
-def _claim(run: Path, recipe: Recipe) -> None:
-    """Make the run folder, or see that it belongs to the same recipe."""
-    there = run / "recipe.toml"
-    if there.exists():
-        if load_recipe(there).hash != recipe.hash:
-            raise EmofuseError(f"{run}: holds a run of another recipe. Choose another folder with --out, or remove it.")
-    elif run.exists() and not all(path.name.startswith(".recipe.toml.") for path in run.iterdir()):  # by a killed run
-        raise EmofuseError(f"{run}: is not empty and no run folder. Choose another folder with --out.")
-    else:
-        write_text(there, dump_toml(recipe))
-
-
-def _fit(recipe: Recipe, run: Path, prepared: Prepared) -> torch.nn.Module:
+def _fit(recipe: Recipe, run: Path, prepared: Prepared, device: torch.device, precision: Precision) -> torch.nn.Module:
     config = recipe.training
     lightning.seed_everything(recipe.seed, verbose=False)
     text_dim = prepared.text["dim"] if prepared.text else 1
@@ -179,10 +235,10 @@ def _fit(recipe: Recipe, run: Path, prepared: Prepared) -> torch.nn.Module:
         callbacks.append(EarlyStopping(SCORE, patience=config.patience, mode="max"))
     trainer = lightning.Trainer(
         max_epochs=config.epochs,
-        accelerator="auto",
+        accelerator=device.type,
         devices=config.devices,
         strategy="ddp_find_unused_parameters_true" if config.devices > 1 else "auto",
-        precision="bf16-mixed" if config.precision == "bf16" else "32-true",
+        precision="bf16-mixed" if precision == "bf16" else "32-true",
         callbacks=callbacks,
         logger=TensorBoardLogger(run, name="", version="tensorboard"),
         reload_dataloaders_every_n_epochs=1,
@@ -192,39 +248,50 @@ def _fit(recipe: Recipe, run: Path, prepared: Prepared) -> torch.nn.Module:
         enable_progress_bar=shown,
         log_every_n_steps=1,
     )
-    last = run / "checkpoints" / "last.ckpt"
+    last = run / LAST_CHECKPOINT
     trainer.fit(module, ckpt_path=str(last) if last.exists() else None, weights_only=True)
     kept = last if "dev" in config.fitted else best.best_model_path
     weights = torch.load(kept, map_location="cpu", weights_only=True)["state_dict"]
     model.load_state_dict({k.removeprefix("model."): v for k, v in weights.items() if k.startswith("model.")})
-    return model.cpu()
+    return model
 
 
-def _train_late(recipe: Recipe, run: Path, data: Path | None, unimodal: Path | None, prepared: Prepared) -> LateModel:
+def _train_late(
+    recipe: Recipe,
+    run: Path,
+    prepared: Prepared,
+    device: torch.device,
+    *,
+    data: Path | None,
+    unimodal: Path | None,
+    tables: Path | None,
+) -> LateModel:
     """Train both unimodal models as runs of their own, then weigh them (equally, or best on the development part)."""
     models: list[torch.nn.Module] = []
     for modality in MODALITIES:
         alone = recipe.alone(modality)
-        models.append(load_run(train(alone, unimodal / alone.run_id if unimodal else run / modality, data)).model)
-    heard, read = models
-    model = LateModel(heard, read, weight=0.5)
+        folder = unimodal / alone.run_id if unimodal else run / modality
+        models.append(load_run(train(alone, folder, data, tables=tables)).model)
+    audio, text = models
+    model = LateModel(audio, text, weight=0.5)
+    model.to(device)
     if recipe.model.late_weight == "dev":
         model.set_weight(_best_weight(model, prepared, recipe))
     return model
 
 
 def _best_weight(model: LateModel, prepared: Prepared, recipe: Recipe) -> float:
-    """Weight of the audio model, of 0, 0.1 .. 1, with the best development score; the nearest to equal among ties."""
-    answers = []
+    """Weight of the audio model, of 0, 0.1 .. 1, with the best monitored score; the nearest to equal among ties."""
+    predictions = []
     for weight in (1.0, 0.0):
         model.set_weight(weight)
-        answers.append(predict_rows(model, prepared.parts["dev"]))
-    heard, read = answers
-    shared = [name for name in map(str, heard) if name in DIMENSIONS or name.startswith("probability_")]
+        predictions.append(predict_rows(model, prepared.parts["dev"]))
+    audio, text = predictions
+    shared = [name for name in map(str, audio) if name in DIMENSIONS or name.startswith("probability_")]
 
     def dev_score(weight: float) -> float:
-        mixed = heard.assign(**{name: weight * heard[name] + (1 - weight) * read[name] for name in shared})
-        return sum(score(mixed, recipe).values())
+        mixed = audio.assign(**{name: weight * audio[name] + (1 - weight) * text[name] for name in shared})
+        return monitored(score(mixed, recipe), recipe.training.monitor)
 
     candidates = sorted((i / 10 for i in range(11)), key=lambda w: abs(w - 0.5))
     return max(candidates, key=dev_score)
@@ -232,11 +299,10 @@ def _best_weight(model: LateModel, prepared: Prepared, recipe: Recipe) -> float:
 
 def _finish(recipe: Recipe, run: Path, prepared: Prepared, model: torch.nn.Module) -> None:
     """Write weights, predictions and metrics; metrics.json last, so that it marks a finished run."""
-    weights = {name: value.contiguous() for name, value in model.state_dict().items()}
+    weights = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
     with atomic(run / "checkpoints" / "model.safetensors") as temporary:
         save_file(weights, temporary)
     prepared.split.save(run / "split.json")
-    write_json(run / "environment.json", environment(recipe, prepared))
     for part in ("dev", "test"):
         rows = prepared.parts[part]
         if len(rows) and part not in recipe.training.fitted:
@@ -248,7 +314,9 @@ def _finish(recipe: Recipe, run: Path, prepared: Prepared, model: torch.nn.Modul
             with atomic(run / "predictions-test-adapted.parquet") as temporary:
                 predict_adapted(model, prepared.parts["test"], adapter).to_parquet(temporary)
     scores = evaluate(run) if recipe.training.fit != "all" else {}
-    write_json(run / "metrics.json", scores | {"notes": prepared.notes})
+    earlier = read_json(run / ENVIRONMENT_FILE).get("finished_before", [])
+    notes = [f"Trained on after its test part had been read at {epochs} epochs." for epochs in earlier]
+    write_json(run / METRICS_FILE, scores | {"notes": prepared.notes + notes})
 
 
 class History(Callback):
@@ -261,12 +329,16 @@ class History(Callback):
     def __init__(self, path: Path):
         self.path = path
         self.rows: list[dict[str, float]] = []
+        self.rate = float("nan")
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Note the learning rate that the epoch begins with."""
+        self.rate = trainer.optimizers[0].param_groups[0]["lr"]
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Add the epoch's figures and write the file anew."""
-        rate = trainer.optimizers[0].param_groups[0]["lr"]
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        self.rows.append({"epoch": trainer.current_epoch, "learning_rate": rate, **figures})
+        self.rows.append({"epoch": trainer.current_epoch, "learning_rate": self.rate, **figures})
         if trainer.is_global_zero:
             write_text(self.path, pd.DataFrame(self.rows).to_csv(index=False))
 

@@ -43,6 +43,12 @@ class Finding:
         """All fields and the share, JSON-able."""
         return {**asdict(self), "share": self.share, "examples": list(self.examples)}
 
+    @classmethod
+    def from_dict(cls, saved: dict[str, Any]) -> Finding:
+        """Back from `to_dict`."""
+        fields = {name: value for name, value in saved.items() if name != "share"}
+        return cls(**fields | {"examples": tuple(saved["examples"])})
+
 
 def affected(check: str, names: Iterable[str], of: int, what: str, advice: str, severity: Severity) -> Finding:
     """A finding that stands or falls with the number of `names`: ok, and without advice, where there are none."""

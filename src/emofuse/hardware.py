@@ -1,0 +1,131 @@
+"""The processor and the GPU of this machine, and the precision that suits them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from emofuse.errors import EmofuseError
+
+if TYPE_CHECKING:
+    import torch
+
+Precision = Literal["bf16", "fp32"]
+
+_BF16 = ("avx512_bf16", "amx_bf16", "svebf16")
+_NOTED = (*_BF16, "avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "sve")
+_CPUINFO = Path("/proc/cpuinfo")
+
+
+@dataclass(frozen=True)
+class Processor:
+    """A processor.
+
+    Attributes:
+        name: as its maker calls it, such as "Intel(R) Xeon(R) Processor".
+        instruction_sets: those that matter for speed, by the names of Linux, such as "avx2"; empty where unknown.
+    """
+
+    name: str
+    instruction_sets: tuple[str, ...]
+
+    @property
+    def has_bf16(self) -> bool:
+        """Whether it computes in bfloat16: without such instructions, bf16 is many times slower than fp32."""
+        return any(name in self.instruction_sets for name in _BF16)
+
+    def __str__(self) -> str:
+        return f"{self.name} ({', '.join(self.instruction_sets) or 'instruction sets unknown'})"
+
+
+@cache
+def processor() -> Processor:
+    """The processor of this machine."""
+    try:
+        lines = _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return Processor(_name_without_cpuinfo(), ())
+    facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    flags = facts.get("flags", facts.get("Features", "")).split()  # on x86 and on ARM
+    return Processor(facts.get("model name") or platform.machine(), tuple(sorted(set(flags) & set(_NOTED))))
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def choose_device(accelerator: str) -> torch.device:
+    """The device that a recipe's `training.accelerator` means on this machine.
+
+    Args:
+        accelerator: "cpu"; "gpu", NVIDIA's, AMD's or Apple's; or "auto", a GPU of NVIDIA or AMD where there is one.
+
+    Raises:
+        EmofuseError: a GPU is wanted, and PyTorch finds none.
+    """
+    import torch
+
+    if accelerator == "cpu":
+        return torch.device("cpu")
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if accelerator == "auto":
+        return torch.device("cpu")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    raise EmofuseError(
+        'training.accelerator = "gpu", but PyTorch finds no GPU on this machine. Install a build of PyTorch that '
+        "supports the GPU, or train on the processor: --set training.accelerator=cpu."
+    )
+
+
+def choose_precision(device: torch.device) -> Precision:
+    """bf16 where the device has instructions for it, else fp32."""
+    import torch
+
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    return "bf16" if device.type == "cpu" and processor().has_bf16 else "fp32"
+
+
+def describe_device(device: torch.device) -> str:
+    """What the device is called, for people."""
+    import torch
+
+    if device.type == "cuda":
+        return f"the GPU ({torch.cuda.get_device_name(device)})"
+    return f"the GPU ({device.type})" if device.type != "cpu" else f"the processor, {processor()}"
+
+
+def hardware_facts(device: torch.device) -> dict[str, Any]:
+    """Processor, threads, and GPU if that is the device, ready for JSON."""
+    import torch
+
+    facts: dict[str, Any] = {
+        "machine": platform.machine(),
+        "processor": processor().name,
+        "instruction_sets": list(processor().instruction_sets),
+        "threads": torch.get_num_threads(),
+        "device": device.type,
+    }
+    if device.type == "cuda":
+        facts["gpu"] = torch.cuda.get_device_name(device)
+        facts["gpu_memory_gib"] = round(torch.cuda.get_device_properties(device).total_memory / 2**30, 1)
+    return facts
+
+
+def _name_without_cpuinfo() -> str:
+    if platform.system() == "Darwin":
+        command = ["sysctl", "-n", "machdep.cpu.brand_string"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode == 0 and done.stdout.strip():
+            return done.stdout.strip()
+    return platform.processor() or platform.machine() or "unknown processor"

@@ -1,0 +1,194 @@
+"""The run in a folder: it goes on, or is handed back, only with the recipe and the data that it began with."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from emofuse.config import Recipe, dump_toml, load_recipe
+from emofuse.errors import EmofuseError
+from emofuse.files import read_json, write_json, write_text
+from emofuse.hardware import Precision
+
+RECIPE_FILE = "recipe.toml"
+ENVIRONMENT_FILE = "environment.json"
+METRICS_FILE = "metrics.json"  # written last: it marks a finished run
+LAST_CHECKPOINT = "checkpoints/last.ckpt"
+
+_IN_WORDS = {
+    "rows": "the number of rows",
+    "split": "the rows of each part",
+    "labels": "the labels",
+    "speakers": "the speakers",
+    "texts": "the transcripts",
+    "audio": "the audio",
+    "speech_encoder": "the speech encoder",
+    "text_encoder": "the text encoder",
+}
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run folder and what is known of the run in it.
+
+    Attributes:
+        path: the folder.
+        recipe: its recipe; None if no training has begun there.
+        environment: contents of environment.json; empty if no training has begun there.
+    """
+
+    path: Path
+    recipe: Recipe | None
+    environment: dict[str, Any]
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run is finished."""
+        return self.recipe is not None and (self.path / METRICS_FILE).exists()
+
+    @property
+    def precision(self) -> Precision | None:
+        """The precision that the run began with; None if no training has begun."""
+        if self.recipe is None:
+            return None
+        if "precision" in self.environment:
+            return self.environment["precision"]
+        chosen = self.recipe.training.precision
+        return "bf16" if chosen == "auto" else chosen  # runs of before it was written down
+
+
+def open_run_folder(path: Path) -> RunFolder:
+    """Look into a folder that a run is to be in, or is in already.
+
+    A folder in which no training has begun, because of an error before it, is as good as new.
+
+    Raises:
+        EmofuseError: the folder holds other things than a run.
+    """
+    if not _has_begun(path):
+        strange = [p.name for p in path.iterdir() if not _of_a_start(p.name)] if path.is_dir() else []
+        if path.exists() and (strange or not path.is_dir()):
+            raise EmofuseError(f"{path}: is not empty and no run folder. Choose another folder with --out.")
+        return RunFolder(path, None, {})
+    environment = path / ENVIRONMENT_FILE
+    recipe = load_recipe(path / RECIPE_FILE)
+    return RunFolder(path, recipe, read_json(environment) if environment.exists() else {})
+
+
+def check_recipe(folder: RunFolder, recipe: Recipe) -> int:
+    """See that a folder's run is one of this recipe.
+
+    Returns:
+        The number of epochs by which the recipe is longer than that of the run: 0, unless nothing else differs.
+
+    Raises:
+        EmofuseError: it is a run of another recipe, or one that cannot be trained for more epochs.
+    """
+    before = folder.recipe
+    if before is None:
+        return 0
+    wanted = recipe.training.precision
+    if before.hash == recipe.hash and wanted in ("auto", folder.precision):
+        return 0
+    more = recipe.training.epochs - before.training.epochs
+    if more > 0 and _with_epochs(before, recipe.training.epochs).hash == recipe.hash:
+        _check_longer(folder, recipe)
+        return more
+    differences = ", ".join(_differences(before.model_dump(mode="json"), recipe.model_dump(mode="json")))
+    raise EmofuseError(
+        f"{folder.path}: holds a run of another recipe (it differs in {differences or 'precision'}). Choose another "
+        "folder with --out, or train anew with --fresh, which removes that run."
+    )
+
+
+def check_identity(folder: RunFolder, identity: Mapping[str, Any]) -> None:
+    """See that a folder's run began with the same data and encoders.
+
+    Raises:
+        EmofuseError: it did not; the message says what has changed.
+    """
+    if changed := changes(folder.environment.get("identity", {}), identity):
+        raise EmofuseError(
+            f"{folder.path}: {changed} changed since this run was trained. Train anew with --fresh, which removes the "
+            "run; or choose another folder with --out."
+        )
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What differs between two results of `identify`, in words; empty if nothing does.
+
+    Compared is what both of them have: runs of earlier versions know less of themselves.
+
+    >>> changes({"labels": "12ab", "audio": "34cd"}, {"labels": "56ef", "audio": "78ab"})
+    'the labels and the audio'
+    """
+    differing = [name for name in _IN_WORDS if name in before and not _equal(before[name], now[name])]
+    if "rows" in differing:
+        pairs = [(part, n, now["rows"][part]) for part, n in before["rows"].items()]
+        counts = "; ".join(f"{part}: {n}, now {m}" for part, n, m in pairs if n != m)
+        found = [f"{_IN_WORDS['rows']} ({counts})"]
+    else:
+        found = [_IN_WORDS["split"]] if "split" in differing else []
+    of_rows = ("rows", "split", "labels", "speakers", "texts", "audio")  # other rows have other values: no news
+    found += [_IN_WORDS[name] for name in differing if not (found and name in of_rows)]
+    return " and ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found)
+
+
+def begin(folder: RunFolder, recipe: Recipe, environment: dict[str, Any]) -> None:
+    """Write down what is about to be trained."""
+    write_text(folder.path / RECIPE_FILE, dump_toml(recipe))
+    write_json(folder.path / ENVIRONMENT_FILE, environment)
+
+
+def remove(path: Path) -> None:
+    """Remove a run, as `--fresh` does; a folder that is no run folder is left alone."""
+    if _has_begun(path):
+        shutil.rmtree(path)
+
+
+def _has_begun(path: Path) -> bool:
+    return (path / RECIPE_FILE).exists() and (
+        (path / METRICS_FILE).exists() or any(path.glob("checkpoints/*")) or any(path.glob(f"*/{RECIPE_FILE}"))
+    )
+
+
+def _of_a_start(name: str) -> bool:
+    """Whether a run that stopped before its training leaves a file of this name."""
+    return name in (RECIPE_FILE, ENVIRONMENT_FILE, "audit.json", "tensorboard") or name.startswith(f".{RECIPE_FILE}.")
+
+
+def _with_epochs(recipe: Recipe, epochs: int) -> Recipe:
+    return recipe.model_copy(update={"training": recipe.training.model_copy(update={"epochs": epochs})})
+
+
+def _check_longer(folder: RunFolder, recipe: Recipe) -> None:
+    if recipe.training.schedule == "one_cycle":
+        raise EmofuseError(
+            f"{folder.path}: holds this run with fewer epochs, and a one_cycle schedule ends with its last epoch. "
+            'Train anew with --fresh, or choose schedule = "plateau" or "none" for runs that are to go on.'
+        )
+    if recipe.model.fusion != "late" and not (folder.path / LAST_CHECKPOINT).exists():
+        raise EmofuseError(
+            f"{folder.path}: holds this run with fewer epochs, without its last checkpoint ({LAST_CHECKPOINT}), so it "
+            "cannot go on. Train anew with --fresh."
+        )
+
+
+def _differences(before: Any, now: Any, place: str = "") -> list[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        names = [name for name in {**before, **now} if name not in ("accelerator", "workers", "precision")]
+        return [
+            found
+            for name in names
+            for found in _differences(before.get(name), now.get(name), f"{place}.{name}" if place else name)
+        ]
+    return [] if before == now else [place]
+
+
+def _equal(before: Any, now: Any) -> bool:
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        return all(before[name] == now[name] for name in before.keys() & now.keys())
+    return bool(before == now)
