@@ -153,15 +153,23 @@ def train(
         bool,
         typer.Option("--folds", help="Train every fold, calibrate on them, and train a model for use on all."),
     ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Remove what the run folder holds of a run, and train anew.")
+    ] = False,
 ) -> None:
     """Train and evaluate a model after a recipe; writes a run folder. An unfinished run is resumed."""
     from emofuse.config import load_recipe
 
     resolved = load_recipe(recipe, set_)  # an error in it is told before PyTorch is loaded
+    from emofuse.files import read_json
+    from emofuse.inference import formats
     from emofuse.training.folds import train_folds
     from emofuse.training.run import train as train_once
 
-    typer.echo((train_folds if folds else train_once)(resolved, out, data))
+    run = (train_folds if folds else train_once)(resolved, out, data, fresh=fresh)
+    if figures := {part: found for part, found in read_json(run / "metrics.json").items() if part != "notes"}:
+        typer.echo(formats.metrics_table(figures), nl=False)
+    typer.echo(run)
 
 
 @app.command()
@@ -185,6 +193,10 @@ def study(
     stress: Annotated[
         bool, typer.Option("--stress", help="Then stress all runs on their test rows; what is finished is kept.")
     ] = False,
+    fresh: Annotated[
+        bool,
+        typer.Option("--fresh", help="Train those runs anew whose corpora or encoders have changed since."),
+    ] = False,
 ) -> None:
     """Train all systems, folds, seeds and tasks of a study. Finished runs are kept, broken ones go on."""
     from emofuse.study.grid import load_study
@@ -193,7 +205,7 @@ def study(
 
     resolved = load_study(file, quick=quick, only=task or [])
     with progress() as tell:
-        folder = run_study(resolved, out, data, jobs=jobs, ray=ray, tell=tell)
+        folder = run_study(resolved, out, data, jobs=jobs, ray=ray, fresh=fresh, tell=tell)
     if stress:
         from emofuse.study.stress import stress_study
 

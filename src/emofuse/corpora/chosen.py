@@ -63,13 +63,20 @@ def _shared(config: CorpusConfig, base: Path, tables: Path) -> pd.DataFrame:
     path = tables / f"{hash_of([source, str((base / config.root).absolute())])[:24]}.parquet"
     with FileLock(path.with_suffix(".lock")):
         if path.exists():
-            return pd.read_parquet(path)
+            return _read_back(path)
         table = _read(config, base)
         with suppress(pyarrow.ArrowException), atomic(path) as temporary:  # else each reads for itself
             table.to_parquet(temporary)
-            if not pd.read_parquet(temporary).equals(table):
+            if not _read_back(temporary).equals(table):
                 raise pyarrow.ArrowInvalid("the table does not come back as it was")
         return table
+
+
+def _read_back(path: Path) -> pd.DataFrame:
+    """A table of `read_corpus` from Parquet, its texts as Python strings and None again."""
+    table = pd.read_parquet(path)
+    texts: pd.DataFrame = table.select_dtypes("str").astype(object)
+    return table.assign(**texts.where(texts.notna(), None))
 
 
 def audited(table: pd.DataFrame, split: Split, tables: Path | None) -> Audit:

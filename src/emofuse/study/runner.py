@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 from emofuse.errors import EmofuseError
 from emofuse.files import read_json, write_json
 from emofuse.study.grid import Cell, Study, cells_of, described, folds_of, runs_of
+from emofuse.study.stale import find_stale, refuse_or_remove
 from emofuse.study.work import Place, Pool, Processes, RayCluster
 
 
@@ -46,6 +48,7 @@ def run_study(
     *,
     jobs: int = 1,
     ray: str | None = None,
+    fresh: bool = False,
     tell: Tell = lambda state: None,
 ) -> Path:
     """Train all cells of a study that are not yet finished.
@@ -53,7 +56,8 @@ def run_study(
     The folder gets `study.json` (resolved), `cells.json` (hash, task, system, fold and seed of each cell),
     `cells/<hash>/` (a run folder with `cell.json`) and `cells/<hash>.log`, and `time.json` (sums over all runs). Cells
     whose recipes are equal are one run, and a late fusion uses the runs of its unimodal models. A study file that was
-    changed may go on in the same folder: a run is known by its recipe.
+    changed may go on in the same folder: a run is known by its recipe. The corpora are read and audited once; a run
+    that was trained on other data than they have now is not handed back.
 
     Args:
         study: as loaded.
@@ -62,6 +66,7 @@ def run_study(
         jobs: cells side by side on this machine, which share its processors; with Ray, each cell takes as many
             processors as it would here, and the cluster decides how many run at a time.
         ray: address of a Ray cluster, all machines of which see `out` and `data` at the same paths.
+        fresh: train those runs anew that were trained on other data, or with other encoders, than there are now.
         tell: called at the beginning and whenever a cell has ended.
 
     Returns:
@@ -69,20 +74,21 @@ def run_study(
 
     Raises:
         EmofuseError: cells failed (the others are finished nevertheless), another process runs this study, the corpora
-            do not have the folds, or there is no such cluster.
+            do not have the folds or are not those of finished runs, or there is no such cluster.
     """
     from emofuse.corpora.chosen import data_folder
 
     out = (out or Path("runs") / (study.config.name + "-quick" * study.quick)).absolute()
     data = data_folder(data).absolute()
-    folds = folds_of(study, data)
-    cells = cells_of(study, folds)
-    runs = runs_of(cells)
-    with alone_in(out):
+    with alone_in(out), _shared_tables(out) as tables:
+        folds = folds_of(study, data, tables)
+        cells = cells_of(study, folds)
+        runs = runs_of(cells)
         write_json(out / "study.json", described(study, folds))
         write_json(out / "cells.json", [{"cell": cell.hash} | cell.facts for cell in cells])
-        place = Place(out / "cells", data, _threads(jobs))
+        place = Place(out / "cells", data, tables, _threads(jobs))
         place.cells.mkdir(exist_ok=True)
+        refuse_or_remove(find_stale(runs, place.cells, data, tables), runs, place.cells, fresh=fresh)
         done = {run.hash: read_json(path) for run in runs if (path := _mark(place, run)).exists()}
         failures: dict[str, str] = {}
         if len(done) < len(runs):
@@ -205,6 +211,18 @@ def alone_in(out: Path) -> Iterator[None]:
         raise EmofuseError(f"{out}: cannot be written ({error.strerror or error}). Choose another folder.") from error
     with lock:
         yield
+
+
+@contextmanager
+def _shared_tables(out: Path) -> Iterator[Path]:
+    """A folder for the tables of the study's corpora; read anew each time, they cannot be those of other data."""
+    tables = out / "tables"
+    shutil.rmtree(tables, ignore_errors=True)
+    tables.mkdir()
+    try:
+        yield tables
+    finally:
+        shutil.rmtree(tables, ignore_errors=True)
 
 
 def _told(failures: Mapping[str, str], runs: Sequence[Cell], place: Place) -> str:

@@ -7,6 +7,7 @@ use is trained like them, on all rows, and not measured itself; temperature, int
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
@@ -20,13 +21,14 @@ from emofuse.files import atomic, read_json, write_json, write_text
 from emofuse.training.run import evaluate, train
 
 
-def train_folds(recipe: Recipe, out: Path | None = None, data: Path | None = None) -> Path:
+def train_folds(recipe: Recipe, out: Path | None = None, data: Path | None = None, *, fresh: bool = False) -> Path:
     """Train every fold (`fold-0`, ...) and the model for use (`final`), going on where an earlier call stopped.
 
     Args:
         recipe: corpora whose split has folds must have equally many; others keep their one split.
         out: folder of the runs; runs/<name> if None.
         data: folder that relative corpus roots start from.
+        fresh: remove runs that are there, and train all anew.
 
     Returns:
         The folder, with `recipe.toml`, `predictions-test.parquet` of all folds, `metrics.json`, `calibration.json` and
@@ -36,23 +38,31 @@ def train_folds(recipe: Recipe, out: Path | None = None, data: Path | None = Non
         EmofuseError: no corpus has folds, or they differ in number; and what `train` raises.
     """
     folder = out or Path("runs") / recipe.name
-    count = count_folds(recipe, data)
-    if not count:
-        raise EmofuseError(f"recipe {recipe.name}: no corpus has a split with folds ({', '.join(FOLDED)}).")
-    for fold in range(count):
-        train(recipe.with_fold(fold), folder / f"fold-{fold}", data)
+    with TemporaryDirectory() as temporary:  # the corpora are read and audited once for all folds
+        tables = Path(temporary)
+        count = count_folds(recipe, data, tables)
+        if not count:
+            raise EmofuseError(f"recipe {recipe.name}: no corpus has a split with folds ({', '.join(FOLDED)}).")
+        for fold in range(count):
+            train(recipe.with_fold(fold), folder / f"fold-{fold}", data, tables=tables, fresh=fresh)
+        metrics, calibration = _pooled(recipe, folder, count)
+        fitting = recipe.training.model_copy(update={"fit": "all"})
+        whole = recipe.model_copy(update={"training": fitting}).with_fold(0)
+        final = train(whole, folder / "final", data, tables=tables, fresh=fresh)
+    write_json(final / "metrics.json", metrics)
+    write_json(final / "calibration.json", calibration)
+    return folder
+
+
+def _pooled(recipe: Recipe, folder: Path, count: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Metrics and calibration on the test parts of all folds together; written into the folder, too."""
     for name in ("predictions-test", "predictions-test-adapted"):
         _pool(folder, count, f"{name}.parquet")
     write_text(folder / "recipe.toml", dump_toml(recipe))
     notes = sorted({note for k in range(count) for note in read_json(folder / f"fold-{k}" / "metrics.json")["notes"]})
     metrics = evaluate(folder, recipe) | {"notes": notes}
     write_json(folder / "metrics.json", metrics)
-    calibration = _calibrate(recipe, folder)
-    fitting = recipe.training.model_copy(update={"fit": "all"})
-    final = train(recipe.model_copy(update={"training": fitting}).with_fold(0), folder / "final", data)
-    write_json(final / "metrics.json", metrics)
-    write_json(final / "calibration.json", calibration)
-    return folder
+    return metrics, _calibrate(recipe, folder)
 
 
 def _pool(folder: Path, count: int, name: str) -> None:

@@ -1,0 +1,100 @@
+"""A study hands back no run of other data, and reads its corpora once."""
+
+import pandas as pd
+import pytest
+
+from emofuse.corpora import chosen
+from emofuse.errors import EmofuseError
+from emofuse.files import read_json, write_json
+from emofuse.study.grid import cells_of, folds_of, load_study, runs_of
+from emofuse.study.stale import find_stale, refuse_or_remove
+from emofuse.training.prepare import identify
+from emofuse.training.rows import select_rows
+
+AUDIO = ["model.fusion=audio_only"]
+SYSTEMS = {
+    "a": AUDIO,
+    "b": [*AUDIO, "model.dropout=0"],
+    "c": [*AUDIO, 'model.heads=["categories"]', "training.monitor=uar"],
+}
+
+
+@pytest.fixture
+def trained(tmp_path, study_file, monkeypatch):
+    """The runs of a study and their folder, as if each had begun; nothing is trained."""
+    monkeypatch.setenv("EMOFUSE_CACHE", str(tmp_path / "cache"))
+    study = load_study(study_file(SYSTEMS, "seeds = [1, 2]"))
+    runs = runs_of(cells_of(study, folds_of(study, tmp_path)))
+    for run in runs:
+        identity = identify(run.recipe, select_rows(run.recipe, data=tmp_path))
+        write_json(tmp_path / "cells" / run.hash / "environment.json", {"identity": identity})
+    return runs, tmp_path / "cells"
+
+
+def stale(trained, tmp_path):
+    runs, cells = trained
+    tables = tmp_path / "tables"
+    tables.mkdir(exist_ok=True)
+    for file in tables.iterdir():
+        file.unlink()
+    return find_stale(runs, cells, tmp_path, tables)
+
+
+def test_runs_of_other_data_are_named_and_removed_only_if_told(trained, tmp_path):
+    runs, cells = trained
+    assert stale(trained, tmp_path) == {}
+    path = tmp_path / "toy-corpus" / "table.csv"
+    table = pd.read_csv(path, keep_default_na=False)
+    table.assign(arousal=1 - table["arousal"].astype(float)).to_csv(path, index=False)
+    found = stale(trained, tmp_path)
+    assert set(found) == {run.hash for run in runs} and set(found.values()) == {"the labels"}
+    with pytest.raises(
+        EmofuseError, match=r"6 runs of this study.*\n.*labels changed since 6 runs were trained \(such as a, "
+    ):
+        refuse_or_remove(found, runs, cells, fresh=False)
+    assert len(list(cells.iterdir())) == 6
+    one = {runs[0].hash: "the labels"}
+    refuse_or_remove(one, runs, cells, fresh=True)
+    assert {path.name for path in cells.iterdir()} == {run.hash for run in runs[1:]}
+
+
+def test_runs_of_before_hashes_are_left_as_they_are(trained, tmp_path):
+    runs, cells = trained
+    write_json(cells / runs[0].hash / "environment.json", {})
+    (cells / runs[1].hash / "environment.json").unlink()
+    assert stale(trained, tmp_path) == {}
+
+
+def test_a_corpus_is_read_and_audited_once_for_all_runs(trained, tmp_path, monkeypatch):
+    reads, audits = [], []
+    read, audit = chosen.read_corpus, chosen.audit
+    monkeypatch.setattr(chosen, "read_corpus", lambda *a, **k: reads.append(a) or read(*a, **k))
+    monkeypatch.setattr(chosen, "audit", lambda *a, **k: audits.append(a) or audit(*a, **k))
+    tables = tmp_path / "shared"
+    tables.mkdir()
+    recipe = trained[0][0].recipe
+    alone = select_rows(recipe, data=tmp_path)
+    first, second = (select_rows(recipe, data=tmp_path, tables=tables) for _ in range(2))
+    assert len(reads) == len(audits) == 2  # alone, and once for both
+    for rows in (first, second):
+        assert identify(recipe, rows) == identify(recipe, alone)
+        pd.testing.assert_frame_equal(rows.whole, alone.whole)
+        assert rows.audits == alone.audits and rows.notes == alone.notes
+
+
+@pytest.mark.slow
+def test_a_study_does_not_hand_back_runs_of_other_data(command_line, study_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("EMOFUSE_CACHE", str(tmp_path / "cache"))
+    study = study_file({"a": AUDIO})
+    command = ("study", study, "--data", tmp_path, "--out", tmp_path / "out")
+    assert command_line(*command).code == 0
+    assert not (tmp_path / "out" / "tables").exists()
+    [cell] = (tmp_path / "out" / "cells").glob("*/cell.json")
+    before = read_json(cell)
+    assert command_line(*command).code == 0 and read_json(cell) == before
+    path = tmp_path / "toy-corpus" / "table.csv"
+    table = pd.read_csv(path, keep_default_na=False)
+    table.assign(emotion="anger").to_csv(path, index=False)
+    refused = command_line(*command)
+    assert refused.code == 1 and "the labels changed since 1 runs" in refused.err and read_json(cell) == before
+    assert command_line(*command, "--fresh").code == 0 and read_json(cell) != before
