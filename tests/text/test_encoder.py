@@ -218,5 +218,5 @@ def test_damaged_cache_is_made_anew(tmp_path):
 
 def test_cache_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(EmofuseError, match="cannot be written"):
+    with pytest.raises(EmofuseError, match="cannot be used"):
         CachedTextEncoder(Counting(), tmp_path / "file").encode(["a"])

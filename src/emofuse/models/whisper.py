@@ -18,7 +18,8 @@ from emofuse import silence
 from emofuse.audio import SAMPLE_RATE, WHISPER, WHISPER_SECONDS, whisper_log_mel
 from emofuse.errors import EmofuseError
 from emofuse.files import hash_of
-from emofuse.text.weights import WEIGHTS, file_hash, find_weights
+from emofuse.hashes import file_hash
+from emofuse.text.weights import WEIGHTS, find_weights
 
 _TYPES = (np.float32, np.int8, np.int16, np.int32, np.float16)  # of CTranslate2, by number
 

@@ -10,7 +10,6 @@ import inspect
 import sqlite3
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,11 +17,14 @@ import numpy as np
 
 from emofuse.errors import EmofuseError
 from emofuse.files import hash_of, read_json
+from emofuse.hashes import file_hash
+from emofuse.stores import open_store
 from emofuse.text.onnx import MAX_TOKENS, check_pooling, check_texts
-from emofuse.text.weights import file_hash, find_weights
+from emofuse.text.weights import find_weights
 
 FINETUNING_FILE = "finetuning.json"
 _BATCH = 32
+_SCHEMA = "CREATE TABLE IF NOT EXISTS embeddings (text TEXT PRIMARY KEY, vector BLOB, crc INTEGER)"
 
 
 class Encoder(Protocol):
@@ -170,8 +172,8 @@ def pool(hidden: Any, mask: Any, pooling: str) -> Any:
 class CachedTextEncoder:
     """An encoder that keeps its embeddings in a file (SQLite), so that each text is embedded once.
 
-    Embeddings are keyed by the encoder's file, its pooling and the text; what is there survives a kill, and a damaged
-    cache is made anew.
+    Embeddings are keyed by the encoder's file, its identity and the text; what is there survives a kill, and a damaged
+    cache is set aside and made anew.
 
     Args:
         encoder: any text encoder.
@@ -196,20 +198,14 @@ class CachedTextEncoder:
         """Embed texts, from the cache where they are there: float32 (n, dim).
 
         Raises:
-            EmofuseError: a text is empty, or the cache cannot be written.
+            EmofuseError: a text is empty, or the cache cannot be used.
         """
         check_texts(texts)
-        try:
-            vectors = self._encode(list(dict.fromkeys(texts)))
-        except sqlite3.OperationalError as error:
-            raise EmofuseError(f"{self.path}: the cache cannot be used ({error}).") from error
-        except sqlite3.DatabaseError:
-            self.path.unlink()
-            vectors = self._encode(list(dict.fromkeys(texts)))
+        vectors = self._encode(list(dict.fromkeys(texts)))
         return np.stack([vectors[text] for text in texts]) if len(texts) else np.empty((0, self.dim), np.float32)
 
     def _encode(self, texts: list[str]) -> dict[str, np.ndarray]:
-        with self._open() as database:
+        with open_store(self.path, _SCHEMA) as database:
             vectors = dict(self._read(database, texts))
             missing = [text for text in texts if text not in vectors]
             for start in range(0, len(missing), 512):  # committed one by one: an interrupted run goes on from there
@@ -228,16 +224,6 @@ class CachedTextEncoder:
             for text, blob, check in database.execute(f"SELECT * FROM embeddings WHERE text IN ({marks})", chunk):
                 if zlib.crc32(blob) == check:
                     yield text, np.frombuffer(blob, dtype=np.float32)
-
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise EmofuseError(f"{self.path.parent}: cannot be written ({error.strerror}).") from error
-        with closing(sqlite3.connect(self.path, timeout=60)) as database:
-            database.execute("CREATE TABLE IF NOT EXISTS embeddings (text TEXT PRIMARY KEY, vector BLOB, crc INTEGER)")
-            yield database
 
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")

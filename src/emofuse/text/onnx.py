@@ -10,8 +10,8 @@ import numpy as np
 
 from emofuse.errors import EmofuseError
 from emofuse.files import read_json
+from emofuse.hashes import file_hash
 from emofuse.sessions import open_session
-from emofuse.text.weights import file_hash
 
 MAX_TOKENS = 256
 """Longer texts are cut to this many tokens, special tokens included (MiniLM's own limit; the rule for all encoders)."""
