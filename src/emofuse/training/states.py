@@ -84,7 +84,7 @@ def compute_states(
     some = "" if kept == every else "-layers" + "_".join(map(str, kept))
     copy = f"-varied{varied}" if varied else ""
     folder = cache / f"states-{encoder.name.replace('/', '-')}-{pool}-{encoder.hash[:16]}{some}{copy}"
-    name = f"hidden states, copy {varied}" if varied else "hidden states"
+    name = f"hidden states of {encoder.name}" + (f", copy {varied}" if varied else "")
     return stored(table, folder, make, width=len(kept) * encoder.dim, name=name)
 
 
