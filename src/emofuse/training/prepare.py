@@ -192,13 +192,7 @@ def _states(table: pd.DataFrame, recipe: Recipe) -> tuple[dict[str, Any], Frames
     for varied in range(recipe.training.varied_copies + 1):
         stored = compute_states(table, cache_dir() / "features", encoder, layers=kept, pool=pool, varied=varied)
         frames.append(LayerStates(stored, places, of=len(kept), rate=encoder.rate / pool))
-    identity = {
-        "name": encoder.name,
-        "weights_hash": encoder.weights_hash,
-        "layers": frozen,
-        "pool": pool,
-        "dim": encoder.dim,
-    }
+    identity = {**encoder.identity, "layers": frozen, "pool": pool}
     return identity, frames[0], frames[1:]
 
 
