@@ -1,6 +1,8 @@
 import errno
 import os
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
@@ -176,6 +178,28 @@ def test_read_only_store_is_read_and_not_extended(table, tmp_path, monkeypatch):
         np.testing.assert_array_equal(found, expected)
     with pytest.raises(EmofuseError, match=r"features cannot be written.*Permission denied"):
         compute_features(table, tmp_path / "cache")
+
+
+@pytest.mark.slow
+def test_two_processes_fill_one_store(table, tmp_path):
+    expected = frames_of(compute_features(table, tmp_path / "alone"), table)
+    table.to_pickle(tmp_path / "table.pkl")
+    code = """
+import sys, pandas as pd
+from pathlib import Path
+from emofuse.training import features
+features._COMMIT_EVERY = 1
+table = pd.read_pickle(sys.argv[1])
+for n in range(1, len(table) + 1):
+    features.compute_features(table.iloc[:: int(sys.argv[3])].iloc[:n], Path(sys.argv[2]))
+"""
+    arguments = [sys.executable, "-c", code, str(tmp_path / "table.pkl"), str(tmp_path / "cache")]
+    processes = [subprocess.Popen([*arguments, order]) for order in ("1", "-1")]
+    assert [process.wait() for process in processes] == [0, 0]
+    whole = compute_features(table, tmp_path / "cache")
+    for found, one in zip(frames_of(whole, table), expected, strict=True):
+        np.testing.assert_array_equal(found, one)
+    assert len(whole.frames) == sum(len(one) for one in expected)  # no clip was computed twice
 
 
 def test_a_value_beyond_half_precision_is_an_error(table, tmp_path):
