@@ -157,7 +157,11 @@ class DataConfig(Section):
 class TextConfig(Section):
     """The summary embedding."""
 
-    encoder: str = Field("minilm", description="minilm, or the hub name or folder of any BERT-family model")
+    encoder: str = Field(
+        "minilm",
+        description="minilm, or the hub name (NAME@REVISION for a commit, branch or tag) or folder of any BERT-family "
+        "model with safetensors",
+    )
     pooling: Literal["mean", "cls"] = "mean"
     column: str = Field("text", description="transcripts: text, or human_text where ASR wrote text")
     min_confidence: float = Field(0.0, ge=0, le=1, description="ASR transcripts below it count as absent")
@@ -175,8 +179,8 @@ class ModelConfig(Section):
     width: float = Field(1.0, gt=0, le=2, description="cnn: factor on the number of channels")
     speech_encoder: str = Field(
         "whisper-base",
-        description="ladder, layer_mix: whisper-base, whisper-tiny.en, or the hub name or folder of a Whisper, "
-        "wav2vec2, HuBERT or WavLM checkpoint",
+        description="ladder, layer_mix: whisper-base, whisper-tiny.en, or the hub name (NAME@REVISION for a commit, "
+        "branch or tag) or folder of a Whisper, wav2vec2, HuBERT or WavLM checkpoint with safetensors",
     )
     layers: list[int] = Field([2, 3, 4, 5], min_length=1, description="ladder, layer_mix: hidden states; 0: the input")
     fine_tune_layers: int = Field(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -103,6 +105,15 @@ def describe_device(device: torch.device) -> str:
     if device.type == "cuda":
         return f"the GPU ({torch.cuda.get_device_name(device)})"
     return f"the GPU ({device.type})" if device.type != "cpu" else f"the processor, {processor()}"
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Let a GPU convolve in fp32 with all its digits: NVIDIA's default, TF32, has ten bits of them."""
+    import torch
+
+    with torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False):
+        yield
 
 
 def hardware_facts(device: torch.device) -> dict[str, Any]:

@@ -6,8 +6,9 @@ import torch
 
 from emofuse.audio import whisper_log_mel
 from emofuse.errors import EmofuseError
+from emofuse.files import hash_of, sha256
 from emofuse.models import whisper
-from emofuse.models.whisper import layer_states, load_speech_encoder, read_ctranslate2
+from emofuse.models.whisper import layer_states, load_speech_encoder, read_ctranslate2, require_speech_encoder
 from emofuse.text.weights import find_weights
 
 
@@ -50,12 +51,20 @@ def test_checkpoints_of_transformers(samples: np.ndarray, tmp_path, kind: str) -
     model = getattr(transformers, f"{kind}Model")(getattr(transformers, f"{kind}Config")(**small)).eval()
     model.save_pretrained(tmp_path)
     encoder = load_speech_encoder(str(tmp_path))
+    assert encoder.weights_hash == sha256(tmp_path / "model.safetensors")
+    assert encoder.identity == {"name": str(tmp_path), "weights_hash": encoder.weights_hash, "dim": 16}
     states = encoder.hidden_states(samples)
     assert states.shape[0] == encoder.layers == 3 and states.shape[2] == encoder.dim == 16
     assert abs(states.shape[1] - 1.5 * encoder.rate) <= 1 and states.isfinite().all()
     other = getattr(transformers, f"{kind}Model")(model.config)
     other.save_pretrained(tmp_path / "other")
-    assert load_speech_encoder(str(tmp_path / "other")).hash != encoder.hash
+    other = load_speech_encoder(str(tmp_path / "other"))
+    assert other.hash != encoder.hash
+    sums = {key: float(value.double().abs().sum()) for key, value in encoder.model.state_dict().items()}
+    for known in (encoder.weights_hash, hash_of(sums)):  # the second is that of earlier versions
+        require_speech_encoder(encoder, {"name": "x", "weights_hash": known}, "a run")
+        with pytest.raises(EmofuseError, match=r"a run: trained with the speech encoder 'x' .* has other weights"):
+            require_speech_encoder(other, {"name": "x", "weights_hash": known}, "a run")
 
 
 def test_a_whisper_of_other_bands_is_refused(tmp_path) -> None:
@@ -86,5 +95,5 @@ def test_damaged_or_other_files_are_refused(tmp_path) -> None:
     (tmp_path / "model.bin").write_bytes(b"\x06\0\0\0\x03\0ab\0\0\0\0\0\x09\0\0\0")
     with pytest.raises(EmofuseError, match="damaged"):
         read_ctranslate2(tmp_path / "model.bin")
-    with pytest.raises(EmofuseError, match=r"speech encoder .*absent.*Give the folder of a checkpoint"):
+    with pytest.raises(EmofuseError, match=r"speech encoder .*absent': there is no such folder"):
         load_speech_encoder(str(tmp_path / "absent"))

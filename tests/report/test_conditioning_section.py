@@ -163,6 +163,18 @@ def test_other_answers_than_the_run_s_are_refused(trained, command_line, tmp_pat
     assert not (trained / "conditioning").exists() and not (trained / "report").exists()
 
 
+def test_a_run_that_did_not_note_the_tokenizer_is_measured(trained, tmp_path, monkeypatch):
+    embed = preparing.embed
+
+    def noting_more(texts, config):
+        identity, vectors = embed(texts, config)
+        return identity | {"tokenizer_hash": "2", "max_tokens": 256}, vectors
+
+    monkeypatch.setattr(preparing, "embed", noting_more)
+    write_report(trained, conditioning_seeds=1, data=tmp_path)
+    assert (trained / "report" / "tables" / "conditioning-joint.csv").exists()
+
+
 def test_another_text_encoder_is_refused(trained, tmp_path, monkeypatch):
     identity = {"name": "other", "weights_hash": "1", "pooling": "mean", "dim": 3}
     monkeypatch.setattr(preparing, "embed", lambda texts, config: (identity, {}))

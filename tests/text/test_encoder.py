@@ -1,4 +1,5 @@
 import sqlite3
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -64,7 +65,7 @@ def test_export_parity(tiny_encoders, tmp_path, family, pooling):
     encoder = load_text_encoder(str(tiny_encoders[family]), pooling)
     export_text_encoder(encoder, tmp_path / "onnx")
     exported = OnnxTextEncoder(tmp_path / "onnx")
-    assert exported.identity == encoder.identity
+    assert exported.identity == encoder.identity and {"tokenizer_hash", "max_tokens"} <= exported.identity.keys()
     first, second = encoder.encode(TEXTS), exported.encode(TEXTS)
     assert cosine(first, second).min() >= 0.999
     assert cosine(first[:-1], first[1:]).max() < 0.995  # else the line above could not fail
@@ -91,6 +92,11 @@ def test_changed_export_is_refused(tiny_encoders, tmp_path):
     with open(tmp_path / "onnx" / "model.onnx", "ab") as file:
         file.write(b"x")
     with pytest.raises(EmofuseError, match="wrong hash"):
+        OnnxTextEncoder(tmp_path / "onnx")
+    export_text_encoder(load_text_encoder(str(tiny_encoders["bert"])), tmp_path / "onnx")
+    tokenizer = tmp_path / "onnx" / "tokenizer.json"
+    tokenizer.write_text(tokenizer.read_text().replace('"happy"', '"Happy"'))
+    with pytest.raises(EmofuseError, match=r"tokenizer\.json: wrong hash"):
         OnnxTextEncoder(tmp_path / "onnx")
     (tmp_path / "onnx" / "tokenizer.json").unlink()
     with pytest.raises(EmofuseError, match=r"no tokenizer\.json"):
@@ -207,6 +213,30 @@ def test_cache_is_keyed_by_file_and_pooling(tmp_path):
     assert len(paths) == 3
 
 
+def test_cache_is_keyed_by_tokenizer_and_length_limit(tiny_encoders, tmp_path):
+    encoder = load_text_encoder(str(tiny_encoders["bert"]))
+    paths = [CachedTextEncoder(encoder, tmp_path).path]
+    encoder.max_tokens = 7
+    paths.append(CachedTextEncoder(encoder, tmp_path).path)
+    encoder = load_text_encoder(str(tiny_encoders["bert"]))
+    encoder.encode(TEXTS)  # sets the truncation of the tokenizer
+    paths.append(CachedTextEncoder(encoder, tmp_path).path)
+    encoder = load_text_encoder(str(tiny_encoders["bert"]))
+    encoder.tokenizer.backend_tokenizer.normalizer = None
+    paths.append(CachedTextEncoder(encoder, tmp_path).path)
+    assert paths[0] == paths[2] and len(set(paths)) == 3
+
+
+def test_tokenizer_in_python_is_known_by_its_vocabulary(tiny_encoders):
+    encoder = load_text_encoder(str(tiny_encoders["bert"]))
+    hashes = []
+    for vocabulary in ({"a": 0}, {"b": 0}, {"a": 0}):
+        encoder.tokenizer = SimpleNamespace(get_vocab=lambda vocabulary=vocabulary: vocabulary)
+        encoder.__dict__.pop("tokenizer_hash", None)
+        hashes.append(encoder.tokenizer_hash)
+    assert hashes[0] == hashes[2] != hashes[1]
+
+
 def test_damaged_cache_is_made_anew(tmp_path):
     cache = CachedTextEncoder(Counting(), tmp_path)
     cache.path.write_bytes(b"no database" * 500)
@@ -218,5 +248,5 @@ def test_damaged_cache_is_made_anew(tmp_path):
 
 def test_cache_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(EmofuseError, match="cannot be written"):
+    with pytest.raises(EmofuseError, match="cannot be used"):
         CachedTextEncoder(Counting(), tmp_path / "file").encode(["a"])

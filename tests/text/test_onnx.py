@@ -1,16 +1,18 @@
 import csv
+import json
 import os
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from emofuse.errors import EmofuseError
 from emofuse.files import read_json, sha256
-from emofuse.text.onnx import OnnxTextEncoder, require_encoder
+from emofuse.text.onnx import OnnxTextEncoder, require_encoder, tokenizer_hash
 from emofuse.text.weights import MINILM_SHA256
 
 SENTENCES = [
@@ -51,11 +53,49 @@ def test_each_alone_equals_batch_exactly(encoder):
 
 def test_identity_is_that_of_the_original_weights(encoder, text_encoder):
     about = read_json(text_encoder / "encoder.json")
-    assert encoder.identity == {key: about[key] for key in ("name", "weights_hash", "pooling", "dim")}
+    assert encoder.identity == {key: about[key] for key in ("name", "weights_hash", "pooling", "dim", "max_tokens")}
     assert encoder.file_hash == sha256(text_encoder / "model.onnx") != encoder.weights_hash
     require_encoder(encoder, encoder.identity, "model")
     with pytest.raises(EmofuseError, match="model: trained with the text encoder bert-base"):
         require_encoder(encoder, {**encoder.identity, "name": "bert-base", "weights_hash": "0" * 64}, "model")
+
+
+def test_tokenizer_and_length_limit_count_where_both_say_them(encoder):
+    identity = encoder.identity
+    encoders = [SimpleNamespace(identity=identity | {"tokenizer_hash": "a" * 64, "max_tokens": n}) for n in (256, 512)]
+    for old in (identity, {key: identity[key] for key in ("name", "weights_hash", "pooling", "dim")}):
+        require_encoder(encoders[0], old, "an old bundle")
+        require_encoder(SimpleNamespace(identity=old), encoders[0].identity, "a new bundle")
+    require_encoder(encoders[0], encoders[0].identity | {"name": "other", "revision": "abc"}, "model")
+    with pytest.raises(EmofuseError, match=r"model: trained .* 512 tokens\), found .* 256 tokens"):
+        require_encoder(encoders[0], encoders[1].identity, "model")
+    with pytest.raises(EmofuseError, match=r"tokenizer bbbbbbbbbbbb, 256 tokens\), found .* tokenizer aaaaaaaaaaaa,"):
+        require_encoder(encoders[0], encoders[0].identity | {"tokenizer_hash": "b" * 64}, "model")
+
+
+def test_tokenizer_hash_is_of_what_it_does(text_encoder, tmp_path):
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(text_encoder / "tokenizer.json"))
+    expected = tokenizer_hash(tokenizer)
+    assert expected.startswith("78f7d59009521acc")  # of tokenizers 0.20.3 too
+    tokenizer.enable_truncation(7)
+    tokenizer.enable_padding()
+    tokenizer.save(str(tmp_path / "indented.json"), pretty=True)
+    assert tokenizer_hash(tokenizer) == expected == tokenizer_hash(Tokenizer.from_file(str(tmp_path / "indented.json")))
+    tokenizer.normalizer = None
+    assert tokenizer_hash(tokenizer) != expected
+
+
+def test_merges_written_by_older_versions_have_the_same_hash():
+    from tokenizers import Tokenizer, models
+
+    tokenizer = Tokenizer(models.BPE(vocab={"a": 0, "b": 1, "ab": 2}, merges=[("a", "b")]))
+    facts = json.loads(tokenizer.to_str())
+    assert facts["model"]["merges"] == [["a", "b"]]
+    facts["model"]["merges"] = ["a b"]
+    del facts["model"]["ignore_merges"]
+    assert tokenizer_hash(SimpleNamespace(to_str=lambda: json.dumps(facts))) == tokenizer_hash(tokenizer)
 
 
 def test_weights_are_decoded_when_the_graph_is_loaded(text_encoder, tmp_path):
@@ -123,7 +163,8 @@ def lowest_cosine(original, encoder, texts):
 def test_minilm_beside_fp32_on_sentences(exported, original):
     encoder = OnnxTextEncoder(exported, threads=1)
     assert read_json(exported / "encoder.json")["weights"] == "int8"
-    assert encoder.identity == {"name": "minilm", "weights_hash": MINILM_SHA256, "pooling": "mean", "dim": 384}
+    facts = {"name": "minilm", "weights_hash": MINILM_SHA256, "pooling": "mean", "dim": 384, "max_tokens": 256}
+    assert encoder.identity == {**facts, "tokenizer_hash": original.tokenizer_hash}
     require_encoder(encoder, original.identity, "a model trained with fp32")
     assert lowest_cosine(original, encoder, SENTENCES) >= 0.9995
     assert lowest_cosine(original, encoder, ["Thank you!", "Ok.", "No!", "I don't know.", "You got it?"]) >= 0.999

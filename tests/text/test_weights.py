@@ -6,8 +6,7 @@ import pytest
 
 from emofuse.errors import EmofuseError
 from emofuse.files import cache_dir, sha256
-from emofuse.text import weights
-from emofuse.text.weights import WEIGHTS, Carrier, WeightFile, file_hash, find_weights
+from emofuse.text.weights import WEIGHTS, Carrier, WeightFile, find_weights
 
 
 @pytest.fixture
@@ -65,32 +64,6 @@ def test_absent_weights_say_what_to_install(monkeypatch):
         find_weights("made-up")
     with pytest.raises(EmofuseError, match="unknown weights 'nothing'"):
         find_weights("nothing")
-
-
-def test_hash_is_remembered_until_the_file_changes(tmp_path, monkeypatch):
-    monkeypatch.setenv("EMOFUSE_CACHE", str(tmp_path / "cache"))
-    path = tmp_path / "file"
-    path.write_bytes(b"one")
-    counted = []
-    monkeypatch.setattr(weights, "sha256", lambda p: counted.append(p) or sha256(p))
-    assert file_hash(path) == file_hash(path) == hashlib.sha256(b"one").hexdigest()
-    assert len(counted) == 1
-    path.write_bytes(b"three")
-    assert file_hash(path) == hashlib.sha256(b"three").hexdigest()
-
-
-@pytest.mark.parametrize("content", ["no json", "[]", '{"x": 1}'])
-def test_useless_memory_of_hashes(tmp_path, monkeypatch, content):
-    monkeypatch.setenv("EMOFUSE_CACHE", str(tmp_path))
-    (tmp_path / "hashes.json").write_text(content)
-    (tmp_path / "weights").write_bytes(b"one")
-    assert file_hash(tmp_path / "weights") == hashlib.sha256(b"one").hexdigest()
-
-
-def test_cache_that_cannot_be_written_costs_time_only(tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("EMOFUSE_CACHE", str(tmp_path / "file"))
-    assert file_hash(tmp_path / "file") == hashlib.sha256(b"").hexdigest()
 
 
 def test_place_of_the_cache(tmp_path, monkeypatch):

@@ -1,3 +1,9 @@
+import errno
+import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 from itertools import chain
 from pathlib import Path
 
@@ -11,9 +17,11 @@ from filelock import FileLock
 from emofuse.audio import AudioError, log_mel, read_audio
 from emofuse.config import TrainingConfig
 from emofuse.corpora.table import make_table
+from emofuse.errors import EmofuseError
+from emofuse.training import features as features_module
 from emofuse.training.augment import drop_modality, mixup, spec_augment
 from emofuse.training.data import Utterances, bucketed_batches, eval_loader, train_loader
-from emofuse.training.features import clips_of, compute_features
+from emofuse.training.features import clips_of, compute_features, stored
 
 LABELS = ["neutral", "anger"]
 
@@ -91,7 +99,117 @@ def test_feature_cache_goes_on_after_a_kill(table, tmp_path):
     features = compute_features(table, cache)
     for file in table["file"].dropna().unique():
         np.testing.assert_allclose(features[(file, None, None)], log_mel(read_audio(file)), atol=0.05)
-    assert frames.stat().st_size == sum(features.length(clip) for clip in set(clips_of(table)) if clip) * 64 * 2
+
+
+def frames_of(features, table):
+    return [np.array(features[clip]) for clip in clips_of(table) if clip]
+
+
+def assert_mended(table, cache, before):
+    """All frames are as before; the clips are then there, so that nothing is computed a second time."""
+    for found, expected in zip(frames_of(compute_features(table, cache), table), before, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    (lock,) = cache.glob("*/lock")
+    with FileLock(lock):
+        compute_features(table, cache)
+
+
+@pytest.mark.parametrize("left", [0.0, 0.4, 0.999])
+def test_clips_cut_off_by_a_power_cut_are_computed_again(table, tmp_path, left):
+    before = frames_of(compute_features(table, tmp_path / "cache"), table)
+    (path,) = (tmp_path / "cache").glob("*/frames.f16")
+    os.truncate(path, int(path.stat().st_size * left))
+    assert_mended(table, tmp_path / "cache", before)
+
+
+@pytest.mark.parametrize("place", [0.0, 0.5, 0.95])
+def test_a_hole_of_zeros_is_noticed(table, tmp_path, place):
+    before = frames_of(compute_features(table, tmp_path / "cache"), table)
+    (path,) = (tmp_path / "cache").glob("*/frames.f16")
+    with path.open("r+b") as file:
+        file.seek(int(path.stat().st_size * place))
+        file.write(bytes(512))
+    assert_mended(table, tmp_path / "cache", before)
+
+
+def test_lost_file_of_frames_is_made_again(table, tmp_path):
+    before = frames_of(compute_features(table, tmp_path / "cache"), table)
+    (path,) = (tmp_path / "cache").glob("*/frames.f16")
+    path.unlink()
+    assert_mended(table, tmp_path / "cache", before)
+
+
+def test_mending_leaves_what_others_have_mapped(table, tmp_path):
+    mapped = compute_features(table, tmp_path / "cache").frames
+    (path,) = (tmp_path / "cache").glob("*/frames.f16")
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size - 256)  # in the last clip
+        file.write(bytes(256))
+    before = np.array(mapped)
+    assert len(compute_features(table, tmp_path / "cache").frames) > len(mapped)
+    np.testing.assert_array_equal(mapped, before)
+
+
+def test_frames_are_on_disk_before_the_index_names_them(table, tmp_path, monkeypatch):
+    synchronised, named = [], []
+
+    def fsync(number):
+        (index,) = (tmp_path / "cache").glob("*/index.sqlite")
+        with closing(sqlite3.connect(index)) as store:
+            named.append(store.execute("SELECT COUNT(*) FROM clips").fetchone()[0])
+        synchronised.append(os.fstat(number).st_size)
+
+    monkeypatch.setattr(features_module, "_COMMIT_EVERY", 2)
+    monkeypatch.setattr(features_module.os, "fsync", fsync)
+    whole = compute_features(table, tmp_path / "cache")
+    assert named == [0, 2, 4] and synchronised == sorted(synchronised)
+    assert synchronised[-1] == len(whole.frames) * 64 * 2
+
+
+def test_read_only_store_is_read_and_not_extended(table, tmp_path, monkeypatch):
+    some = table[table["key"] != "k1"]
+    before = frames_of(compute_features(some, tmp_path / "cache"), some)
+
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(features_module, "FileLock", refuse)
+    for found, expected in zip(frames_of(compute_features(some, tmp_path / "cache"), some), before, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    with pytest.raises(EmofuseError, match=r"features cannot be written.*Permission denied"):
+        compute_features(table, tmp_path / "cache")
+
+
+@pytest.mark.slow
+def test_two_processes_fill_one_store(table, tmp_path):
+    expected = frames_of(compute_features(table, tmp_path / "alone"), table)
+    table.to_pickle(tmp_path / "table.pkl")
+    code = """
+import sys, pandas as pd
+from pathlib import Path
+from emofuse.training import features
+features._COMMIT_EVERY = 1
+table = pd.read_pickle(sys.argv[1])
+for n in range(1, len(table) + 1):
+    features.compute_features(table.iloc[:: int(sys.argv[3])].iloc[:n], Path(sys.argv[2]))
+"""
+    arguments = [sys.executable, "-c", code, str(tmp_path / "table.pkl"), str(tmp_path / "cache")]
+    processes = [subprocess.Popen([*arguments, order]) for order in ("1", "-1")]
+    assert [process.wait() for process in processes] == [0, 0]
+    whole = compute_features(table, tmp_path / "cache")
+    for found, one in zip(frames_of(whole, table), expected, strict=True):
+        np.testing.assert_array_equal(found, one)
+    assert len(whole.frames) == sum(len(one) for one in expected)  # no clip was computed twice
+
+
+def test_a_value_beyond_half_precision_is_an_error(table, tmp_path):
+    def make(samples):
+        return np.full((3, 2), 7e4 if len(samples) == 8000 * 2 else 6e4, np.float32)
+
+    with pytest.raises(EmofuseError, match=r"utterance k1: states of X have the .* value 70000; expected .* 65504"):
+        stored(table, tmp_path / "store", make, width=2, name="states of X")
+    with pytest.raises(EmofuseError, match="utterance k0: states of X have the absolute value nan"):
+        stored(table, tmp_path / "nan", lambda _: np.full((3, 2), np.nan), width=2, name="states of X")
 
 
 def test_bad_audio_names_the_utterance(table, tmp_path):

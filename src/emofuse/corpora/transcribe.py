@@ -6,7 +6,7 @@ import logging
 import sqlite3
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -15,12 +15,18 @@ import pandas as pd
 
 from emofuse.audio import AudioError, read_audio
 from emofuse.corpora.table import TableError
-from emofuse.errors import EmofuseError
 from emofuse.evaluation.intervals import bootstrap_interval
-from emofuse.files import hash_of, sha256
+from emofuse.files import hash_of
+from emofuse.hashes import file_hashes
+from emofuse.stores import open_store
 from emofuse.text.asr import Transcript
 
 _log = logging.getLogger(__name__)
+
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS transcripts (key TEXT PRIMARY KEY, text TEXT, language TEXT, "
+    "language_probability REAL, confidence REAL) WITHOUT ROWID"
+)
 
 
 class Recogniser(Protocol):
@@ -80,30 +86,21 @@ def transcribe_table(
     identity = transcriber.identity
     df = _with_human_text(df)
     clips = _clips(df, language)
-    hashes: dict[str, str | None] = {}
-    keys: dict[int, str] = {}
-    unusable: dict[str, str] = {}  # file -> why
-    try:
-        with closing(_open(cache)) as store, _bar(len(clips), transcriber.name, progress) as bar:
-            waiting: dict[str, _Clip] = {}
-            for row, clip in clips.items():
-                if clip.file not in hashes:
-                    hashes = {clip.file: _hash(clip.file, unusable)}  # rows come file by file
-                if digest := hashes[clip.file]:
-                    key = keys[row] = _key(digest, clip, identity)
-                    if key not in waiting and not _known(store, key):
-                        waiting[key] = clip
-                bar(1)
-                if len(waiting) == batch:
-                    _transcribe(waiting, transcriber, store, unusable)
-                    waiting.clear()
-            _transcribe(waiting, transcriber, store, unusable)
-            found = {row: transcript for row, key in keys.items() if (transcript := _known(store, key))}
-    except sqlite3.Error as error:
-        raise EmofuseError(
-            f"{cache}: cannot be used as a cache of transcripts ({error}). Remove the file, or name another folder in "
-            "EMOFUSE_CACHE."
-        ) from error
+    unreadable: dict[str, OSError] = {}
+    hashes = file_hashes((clip.file for clip in clips.values()), unreadable=unreadable)
+    unusable = {file: f"{file}: cannot be read ({error.strerror})" for file, error in unreadable.items()}
+    keys = {row: _key(hashes[clip.file], clip, identity) for row, clip in clips.items() if clip.file in hashes}
+    with open_store(cache, _SCHEMA) as store, _bar(len(keys), transcriber.name, progress) as bar:
+        waiting: dict[str, _Clip] = {}
+        for row, key in keys.items():
+            if key not in waiting and not _known(store, key):
+                waiting[key] = clips[row]
+            bar(1)
+            if len(waiting) == batch:
+                _transcribe(waiting, transcriber, store, unusable)
+                waiting.clear()
+        _transcribe(waiting, transcriber, store, unusable)
+        found = {row: transcript for row, key in keys.items() if (transcript := _known(store, key))}
     if unusable:
         first = min(unusable)
         _log.warning(
@@ -227,14 +224,6 @@ def _key(digest: str, clip: _Clip, identity: str) -> str:
     return hash_of([digest, start, end, clip.language, identity])
 
 
-def _hash(file: str, unusable: dict[str, str]) -> str | None:
-    try:
-        return sha256(file)
-    except OSError as error:
-        unusable[file] = f"{file}: cannot be read ({error.strerror})"
-        return None
-
-
 def _transcribe(
     waiting: dict[str, _Clip], transcriber: Recogniser, store: sqlite3.Connection, unusable: dict[str, str]
 ) -> None:
@@ -256,22 +245,6 @@ def _transcribe(
                     for k, t in zip(clips, found, strict=True)
                 ],
             )
-
-
-def _open(cache: Path) -> sqlite3.Connection:
-    try:
-        cache.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EmofuseError(
-            f"{cache}: cannot be written ({error.strerror}). Name another folder in EMOFUSE_CACHE."
-        ) from error
-    store = sqlite3.connect(cache, timeout=60)
-    with store:
-        store.execute(
-            "CREATE TABLE IF NOT EXISTS transcripts (key TEXT PRIMARY KEY, text TEXT, language TEXT, "
-            "language_probability REAL, confidence REAL) WITHOUT ROWID"
-        )
-    return store
 
 
 def _known(store: sqlite3.Connection, key: str) -> Transcript | None:

@@ -11,7 +11,6 @@ import torch
 
 from emofuse.audio import AudioError, FrontEnd, log_mel
 from emofuse.corpora.labels import DIMENSIONS
-from emofuse.errors import EmofuseError
 from emofuse.evaluation.stress_conditions import Utterance
 from emofuse.evaluation.stress_systems import checked
 from emofuse.files import cache_dir, hash_of
@@ -166,11 +165,7 @@ class Hearing:
 
         if facts["weights_hash"] not in self._encoders:
             encoder = whisper.load_speech_encoder(facts["name"])
-            if encoder.weights_hash != facts["weights_hash"]:
-                raise EmofuseError(
-                    f"speech encoder {facts['name']!r}: has weights {encoder.weights_hash[:12]}..., the runs were "
-                    f"trained on {facts['weights_hash'][:12]}.... Give the same checkpoint."
-                )
+            whisper.require_speech_encoder(encoder, facts, "the runs")
             self._encoders[facts["weights_hash"]] = encoder
         return self._encoders[facts["weights_hash"]]
 

@@ -224,14 +224,10 @@ def _to_onnx(answers: Answers, facts: Bundle) -> onnx.ModelProto:
 
 def _export_speech_encoder(identity: dict[str, Any], path: Path, weights: Weights) -> dict[str, Any]:
     from emofuse.models.speech_export import export_speech_encoder
-    from emofuse.models.whisper import load_speech_encoder
+    from emofuse.models.whisper import load_speech_encoder, require_speech_encoder
 
     encoder = load_speech_encoder(identity["name"])
-    if encoder.weights_hash != identity["weights_hash"]:
-        raise EmofuseError(
-            f"speech encoder {identity['name']!r}: has weights {encoder.weights_hash[:12]}..., the model was trained "
-            f"on {identity['weights_hash'][:12]}.... Give the same checkpoint."
-        )
+    require_speech_encoder(encoder, identity, "the run")
     return export_speech_encoder(encoder, path, layers=identity["layers"], pool=identity["pool"], weights=weights)
 
 

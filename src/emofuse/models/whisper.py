@@ -7,6 +7,7 @@ clip, which takes a tenth of the time on short clips.
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,7 +19,10 @@ from emofuse import silence
 from emofuse.audio import SAMPLE_RATE, WHISPER, WHISPER_SECONDS, whisper_log_mel
 from emofuse.errors import EmofuseError
 from emofuse.files import hash_of
-from emofuse.text.weights import WEIGHTS, file_hash, find_weights
+from emofuse.hardware import full_precision
+from emofuse.hashes import file_hash
+from emofuse.hub import find_checkpoint
+from emofuse.text.weights import WEIGHTS, find_weights
 
 _TYPES = (np.float32, np.int8, np.int16, np.int32, np.float16)  # of CTranslate2, by number
 
@@ -32,17 +36,25 @@ class SpeechEncoder:
         dim: size of a hidden state.
         layers: number of hidden states: the input of the first layer, then the output of each.
         rate: hidden states a second.
+        revision: the commit of a model of the hub; None where it is not known.
     """
 
     rate = 50.0
 
-    def __init__(self, model: nn.Module, *, name: str, weights_hash: str):
+    def __init__(self, model: nn.Module, *, name: str, weights_hash: str, revision: str | None = None):
         self.model = model.eval().requires_grad_(False)
         self.name = name
         self.weights_hash = weights_hash
+        self.revision = revision
         config: Any = model.config
         self.dim: int = config.hidden_size
         self.layers: int = config.num_hidden_layers + 1
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a trained model keeps of its encoder: name, weights_hash, dim, and revision where it is known."""
+        identity = {"name": self.name, "weights_hash": self.weights_hash, "dim": self.dim}
+        return identity | ({"revision": self.revision} if self.revision else {})
 
     @property
     def hash(self) -> str:
@@ -66,27 +78,33 @@ class SpeechEncoder:
         """
         samples = silence.without_silence(samples)[: int(WHISPER_SECONDS * SAMPLE_RATE)]
         clip = whisper_log_mel(samples) if self.reads_log_mel else samples
-        return torch.stack(layer_states(self.model, torch.from_numpy(clip)))
+        device = next(self.model.parameters()).device
+        with full_precision():
+            return torch.stack(layer_states(self.model, torch.from_numpy(clip).to(device))).cpu()
 
 
 def load_speech_encoder(name: str) -> SpeechEncoder:
     """Find and load an encoder.
 
     Args:
-        name: `whisper-base`, `whisper-tiny.en` (from registry packages), or the hub name or folder of a Whisper,
-            wav2vec2, HuBERT or WavLM checkpoint for transformers.
+        name: `whisper-base`, `whisper-tiny.en` (from registry packages), or the folder or hub name, also with a
+            revision (`facebook/wav2vec2-base@COMMIT`), of a Whisper, wav2vec2, HuBERT or WavLM checkpoint for
+            transformers; see `emofuse.hub`.
 
     Raises:
-        EmofuseError: the model is absent, cannot be downloaded, or is of another kind.
+        EmofuseError: the model is absent, cannot be downloaded, has no safetensors, or is of another kind.
     """
     if name in WEIGHTS and name.startswith("whisper-"):
         path = find_weights(name) / "model.bin"
         return SpeechEncoder(_from_ctranslate2(path), name=name, weights_hash=file_hash(path))
     from transformers import AutoModel
 
+    checkpoint = find_checkpoint(name, "speech encoder")
     try:
-        model = AutoModel.from_pretrained(name)
-    except (OSError, ValueError) as error:
+        model = AutoModel.from_pretrained(
+            checkpoint.folder, local_files_only=True, use_safetensors=True, dtype="float32"
+        )
+    except (OSError, ValueError, KeyError) as error:
         raise EmofuseError(
             f"speech encoder {name!r}: {str(error).splitlines()[0]} Give the folder of a checkpoint, or whisper-base."
         ) from error
@@ -99,8 +117,30 @@ def load_speech_encoder(name: str) -> SpeechEncoder:
         model = model.encoder
     elif kind not in ("wav2vec2", "hubert", "wavlm"):
         raise EmofuseError(f"speech encoder {name!r} is a {kind}; expected whisper, wav2vec2, hubert or wavlm.")
-    state = {key: float(value.double().abs().sum()) for key, value in model.state_dict().items()}
-    return SpeechEncoder(model, name=name, weights_hash=hash_of(state))
+    return SpeechEncoder(model, name=name, weights_hash=checkpoint.weights_hash, revision=checkpoint.revision)
+
+
+def require_speech_encoder(encoder: SpeechEncoder, identity: Mapping[str, Any], source: str) -> None:
+    """Refuse a speech encoder other than the one a model was trained with.
+
+    Args:
+        encoder: from `load_speech_encoder`.
+        identity: what the model kept of its encoder. Earlier versions noted a hash of sums of the parameters for models
+            of the hub; it is accepted.
+        source: names the trained model in the error.
+
+    Raises:
+        EmofuseError: the weights are others.
+    """
+    expected = identity["weights_hash"]
+    if encoder.weights_hash == expected:
+        return
+    sums = {key: float(value.double().abs().sum()) for key, value in encoder.model.state_dict().items()}
+    if hash_of(sums) != expected:
+        raise EmofuseError(
+            f"{source}: trained with the speech encoder {identity.get('name')!r} ({expected[:12]}...), but "
+            f"{encoder.name!r} has other weights ({encoder.weights_hash[:12]}...). Give the same checkpoint."
+        )
 
 
 def layer_states(model: Any, clip: torch.Tensor) -> list[torch.Tensor]:

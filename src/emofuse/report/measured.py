@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -112,7 +113,7 @@ def _measure(study: StudyFolder, needed: Recipe, runs: Sequence[Path], data: Pat
             ("speech", loaded.speech_encoder, prepared.audio),
             ("text", loaded.text_encoder, prepared.text),
         ):
-            if had != have:
+            if not _same(had, have):
                 raise EmofuseError(
                     f"{run}: was trained with the {what} encoder {had}, and now there is {have}. Install the same."
                 )
@@ -120,6 +121,13 @@ def _measure(study: StudyFolder, needed: Recipe, runs: Sequence[Path], data: Pat
         _check(table, run)
         with atomic(_kept(study, run)) as temporary:
             table.to_parquet(temporary)
+
+
+def _same(had: dict[str, Any] | None, have: dict[str, Any] | None) -> bool:
+    """Whether two identities of an encoder agree in all that both say: earlier versions said less."""
+    if not had or not have:
+        return not had and not have
+    return all(had[key] == have[key] for key in (had.keys() & have.keys()) - {"revision"})
 
 
 def _check(table: pd.DataFrame, run: Path) -> None:

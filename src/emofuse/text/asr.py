@@ -21,7 +21,8 @@ import numpy as np
 
 from emofuse.audio import SAMPLE_RATE
 from emofuse.errors import EmofuseError
-from emofuse.files import hash_of, sha256
+from emofuse.files import hash_of
+from emofuse.hashes import file_hash
 from emofuse.text.weights import WEIGHTS, find_weights
 
 # Whisper caught in a loop: one phrase over and over (its own limit), and more of it than anyone can say in the time.
@@ -96,7 +97,7 @@ class Transcriber:
     @cached_property
     def identity(self) -> str:
         """SHA-256 of the weights and of every option that a transcript depends on."""
-        files = {path.name: sha256(path) for path in self._folder.iterdir() if path.is_file()}
+        files = {path.name: file_hash(path) for path in self._folder.iterdir() if path.is_file()}
         options = {"version": _VERSION, "language": self.language, "beam_size": self._beam_size}
         return hash_of({"files": files, **options})
 

@@ -10,7 +10,7 @@ import inspect
 import sqlite3
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,11 +18,14 @@ import numpy as np
 
 from emofuse.errors import EmofuseError
 from emofuse.files import hash_of, read_json
-from emofuse.text.onnx import MAX_TOKENS, check_pooling, check_texts
-from emofuse.text.weights import file_hash, find_weights
+from emofuse.hub import find_checkpoint
+from emofuse.stores import open_store
+from emofuse.text.onnx import MAX_TOKENS, check_pooling, check_texts, tokenizer_hash
+from emofuse.text.weights import find_weights
 
 FINETUNING_FILE = "finetuning.json"
 _BATCH = 32
+_SCHEMA = "CREATE TABLE IF NOT EXISTS embeddings (text TEXT PRIMARY KEY, vector BLOB, crc INTEGER)"
 
 
 class Encoder(Protocol):
@@ -36,7 +39,7 @@ class Encoder(Protocol):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What a trained model keeps of its encoder: name, weights_hash, pooling, dim."""
+        """What a trained model keeps of its encoder, see `TextEncoder.identity`."""
         ...
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
@@ -48,34 +51,32 @@ def load_text_encoder(name: str, pooling: str = "mean", device: str = "cpu") -> 
     """Load a frozen text encoder.
 
     Args:
-        name: `minilm` (all-MiniLM-L6-v2, from its package), a folder, or a hub name such as `bert-base-uncased`
-            (local hub cache first, then the network). Weights must be safetensors.
+        name: `minilm` (all-MiniLM-L6-v2, from its package), a folder, or a hub name such as `bert-base-uncased`, also
+            with a revision (`bert-base-uncased@COMMIT`); see `emofuse.hub`.
         pooling: `mean` or `cls`.
         device: a torch device.
 
     Raises:
-        EmofuseError: the model is not there, cannot be downloaded, or has no safetensors.
+        EmofuseError: the model is absent, cannot be downloaded, has no safetensors, or is not a text encoder.
     """
     check_pooling(pooling)
     from transformers import AutoModel, AutoTokenizer
 
-    folder = find_weights("minilm") if name == "minilm" else _find_folder(name)
-    weights = sorted(folder.glob("model*.safetensors"))
-    if not weights:
-        raise EmofuseError(f"{folder}: no model*.safetensors; pickled weights are not read. Convert them.")
-    hashes = [file_hash(path) for path in weights]
+    checkpoint = find_checkpoint(str(find_weights("minilm")) if name == "minilm" else name, "text encoder")
+    folder = checkpoint.folder
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True, dtype="float32")
     except (OSError, ValueError, KeyError) as error:
-        raise EmofuseError(f"{folder}: no text encoder that transformers can load ({error}).") from error
+        raise EmofuseError(f"{folder}: is not a text encoder that transformers can load ({error}).") from error
     return TextEncoder(
         model,
         tokenizer,
         name=folder.resolve().name if name != "minilm" and Path(name).is_dir() else name,
-        weights_hash=hashes[0] if len(hashes) == 1 else hash_of(hashes),
+        weights_hash=checkpoint.weights_hash,
         pooling=pooling,
         finetuning=read_json(folder / FINETUNING_FILE) if (folder / FINETUNING_FILE).is_file() else None,
+        revision=checkpoint.revision,
         device=device,
     )
 
@@ -91,6 +92,7 @@ class TextEncoder:
         dim: size of an embedding.
         finetuning: what `emofuse.text.finetune` said of the weights ("start" is the identity of those it started from,
             with their own "start" if they were fine-tuned too); empty for others.
+        revision: the commit of a model of the hub; None where it is not known.
         max_tokens: 256, or what the model's positions allow if that is less.
     """
 
@@ -103,6 +105,7 @@ class TextEncoder:
         weights_hash: str,
         pooling: str,
         finetuning: dict[str, Any] | None = None,
+        revision: str | None = None,
         device: str = "cpu",
     ):
         self.name = name
@@ -110,6 +113,7 @@ class TextEncoder:
         self.file_hash = weights_hash
         self.pooling = pooling
         self.finetuning = finetuning or {}
+        self.revision = revision
         self.dim: int = model.config.hidden_size
         positions = getattr(model.config, "max_position_embeddings", MAX_TOKENS + 2)
         self.max_tokens = min(MAX_TOKENS, tokenizer.model_max_length, positions - 2)  # RoBERTa's positions start at 2
@@ -120,8 +124,27 @@ class TextEncoder:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What a trained model keeps of its encoder: name, weights_hash, pooling, dim."""
-        return {"name": self.name, "weights_hash": self.weights_hash, "pooling": self.pooling, "dim": self.dim}
+        """What a trained model keeps of its encoder.
+
+        name, weights_hash, pooling, dim, tokenizer_hash, max_tokens, and revision where it is known.
+        """
+        identity = {
+            "name": self.name,
+            "weights_hash": self.weights_hash,
+            "pooling": self.pooling,
+            "dim": self.dim,
+            "tokenizer_hash": self.tokenizer_hash,
+            "max_tokens": self.max_tokens,
+        }
+        return identity | ({"revision": self.revision} if self.revision else {})
+
+    @cached_property
+    def tokenizer_hash(self) -> str:
+        """SHA-256 of what the tokenizer does, see `emofuse.text.onnx.tokenizer_hash`."""
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        if backend is None:  # written in Python: its class and its vocabulary make it
+            return hash_of([type(self.tokenizer).__name__, self.tokenizer.get_vocab()])
+        return tokenizer_hash(backend)
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Embed texts in batches of similar length; a result does not depend on its batch (within 1e-5).
@@ -170,12 +193,12 @@ def pool(hidden: Any, mask: Any, pooling: str) -> Any:
 class CachedTextEncoder:
     """An encoder that keeps its embeddings in a file (SQLite), so that each text is embedded once.
 
-    Embeddings are keyed by the encoder's file, its pooling and the text; what is there survives a kill, and a damaged
-    cache is made anew.
+    Embeddings are keyed by the encoder's file, pooling, tokenizer and length limit, and by the text. What is there
+    survives a kill, and a damaged cache is set aside and made anew.
 
     Args:
         encoder: any text encoder.
-        folder: of the cache; one file an encoder and pooling.
+        folder: of the cache; it has a file for each encoder.
     """
 
     def __init__(self, encoder: Encoder, folder: Path | str):
@@ -185,7 +208,8 @@ class CachedTextEncoder:
         self.file_hash = encoder.file_hash
         self.pooling = encoder.pooling
         self.dim = encoder.dim
-        self.path = Path(folder) / f"text-{hash_of([encoder.file_hash, encoder.pooling])[:16]}.sqlite"
+        made_by = [encoder.file_hash, encoder.pooling, *map(encoder.identity.get, ("tokenizer_hash", "max_tokens"))]
+        self.path = Path(folder) / f"text-{hash_of(made_by)[:16]}.sqlite"
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -196,20 +220,14 @@ class CachedTextEncoder:
         """Embed texts, from the cache where they are there: float32 (n, dim).
 
         Raises:
-            EmofuseError: a text is empty, or the cache cannot be written.
+            EmofuseError: a text is empty, or the cache cannot be used.
         """
         check_texts(texts)
-        try:
-            vectors = self._encode(list(dict.fromkeys(texts)))
-        except sqlite3.OperationalError as error:
-            raise EmofuseError(f"{self.path}: the cache cannot be used ({error}).") from error
-        except sqlite3.DatabaseError:
-            self.path.unlink()
-            vectors = self._encode(list(dict.fromkeys(texts)))
+        vectors = self._encode(list(dict.fromkeys(texts)))
         return np.stack([vectors[text] for text in texts]) if len(texts) else np.empty((0, self.dim), np.float32)
 
     def _encode(self, texts: list[str]) -> dict[str, np.ndarray]:
-        with self._open() as database:
+        with open_store(self.path, _SCHEMA) as database:
             vectors = dict(self._read(database, texts))
             missing = [text for text in texts if text not in vectors]
             for start in range(0, len(missing), 512):  # committed one by one: an interrupted run goes on from there
@@ -229,39 +247,5 @@ class CachedTextEncoder:
                 if zlib.crc32(blob) == check:
                     yield text, np.frombuffer(blob, dtype=np.float32)
 
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise EmofuseError(f"{self.path.parent}: cannot be written ({error.strerror}).") from error
-        with closing(sqlite3.connect(self.path, timeout=60)) as database:
-            database.execute("CREATE TABLE IF NOT EXISTS embeddings (text TEXT PRIMARY KEY, vector BLOB, crc INTEGER)")
-            yield database
-
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-
-
-def _find_folder(name: str) -> Path:
-    """A folder as it is, a hub name through the local hub cache, then the network."""
-    if Path(name).is_dir():
-        return Path(name)
-    from huggingface_hub import snapshot_download
-
-    wanted = ["*.json", "*.txt", "*.model", "*.safetensors"]
-    for local in (True, False):
-        try:
-            folder = Path(
-                snapshot_download(name, allow_patterns=wanted, ignore_patterns=["*/*"], local_files_only=local)
-            )
-        except Exception as error:  # no common base among network, hub and name errors
-            if not local:
-                raise EmofuseError(
-                    f"text encoder {name!r}: no such folder, not in the local hub cache, and the download failed "
-                    f"({str(error).splitlines()[0]}). Check the name, or give a folder that holds it."
-                ) from error
-            continue
-        if not local or any(folder.glob("model*.safetensors")):
-            break
-    return folder

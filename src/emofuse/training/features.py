@@ -1,15 +1,25 @@
-"""Features of clips (log-Mel, hidden states), computed once, kept on disk and memory-mapped.
+"""Features of clips (log-Mel, hidden states), computed once and memory-mapped from disk.
 
-The store grows clip by clip: a run that was killed goes on where it was, a table with one row more computes one clip
+A store grows clip by clip: a run that was killed goes on where it was, a table with one row more computes one clip
 more, and no more than one clip is ever in memory.
+
+It consists of a file of frames and an index. Frames are synchronised to disk before the index names them, so that the
+index never promises what a power cut could take, and they are only ever appended, because other processes have the
+file mapped. Each clip has a checksum. The checksums are verified on opening, unless the file of frames still has the
+size and time of change that the index noted when all was known to be sound. Thus a file that was cut, copied in part
+or overwritten is noticed wherever the fault lies, at the cost of reading it, and a store in order costs nothing.
 """
 
 from __future__ import annotations
 
+import logging
+import os
 import sqlite3
+import zlib
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -18,11 +28,23 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from emofuse.audio import AudioError, FrontEnd, read_audio
-from emofuse.files import sha256
+from emofuse.errors import EmofuseError
+from emofuse.hashes import file_hashes
 from emofuse.models.front_end import LogMel
+from emofuse.stores import open_store
+
+_log = logging.getLogger(__name__)
 
 Clip = tuple[str, float | None, float | None]
+Place = tuple[int, int]  # first frame and number of frames
+
 _COMMIT_EVERY = 100  # clips: what a killed run computes again
+_LARGEST = float(np.finfo(np.float16).max)
+_VERSION = 2  # of the files: a store of another version lies in another folder
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS clips (clip TEXT PRIMARY KEY, start INTEGER, frames INTEGER, crc INTEGER);
+CREATE TABLE IF NOT EXISTS sound (id INTEGER PRIMARY KEY, size INTEGER, modified INTEGER);
+"""
 
 
 class Features:
@@ -31,7 +53,8 @@ class Features:
     Composed pairs share the clip, and so the frames, of the utterance that they were made from.
 
     Args:
-        folder: written by `stored`.
+        path: the file of frames, float16; absent if there are none.
+        places: where the frames of each clip lie, by `clip_id`.
         content: SHA-256 of each file.
         width: values of a frame.
 
@@ -42,25 +65,22 @@ class Features:
 
     rate = 100.0
 
-    def __init__(self, folder: Path, content: dict[str, str], width: int):
+    def __init__(self, path: Path, places: dict[str, Place], content: dict[str, str], width: int):
         self.width = width
-        with closing(_open(folder)) as index:
-            clips = {clip: (start, n) for clip, start, n in index.execute("SELECT clip, start, frames FROM clips")}
-        self._index: dict[str, tuple[int, int]] = clips
+        self._places = places
         self._content = content
-        path = folder / "frames.f16"
-        n_frames = path.stat().st_size // (2 * width) if path.exists() else 0  # a table without audio adds none
+        n_frames = _state(path)[0] // (2 * width)  # a table without audio adds none
         empty = np.zeros((0, width), np.float16)
         # "c", copied on writing: torch takes such an array as it is, and is faster from half precision to single.
         self.frames = np.memmap(path, np.float16, "c", shape=(n_frames, width)) if n_frames else empty
 
     def length(self, clip: Clip) -> int:
         """Number of frames of a clip."""
-        return self._index[clip_id(clip, self._content)][1]
+        return self._places[clip_id(clip, self._content)][1]
 
     def __getitem__(self, clip: Clip) -> np.ndarray:
         """Frames of a clip, (frames, width) float16."""
-        start, n = self._index[clip_id(clip, self._content)]
+        start, n = self._places[clip_id(clip, self._content)]
         return self.frames[start : start + n]
 
 
@@ -86,7 +106,8 @@ def compute_features(table: pd.DataFrame, cache: Path, *, front_end: FrontEnd | 
         with torch.inference_mode():
             return log_mel(torch.from_numpy(samples)[None])[0].numpy()
 
-    return stored(table, cache / f"log-mel-{front_end.hash[:24]}", make, width=front_end.n_mels, name="log-Mel")
+    folder = cache / f"log-mel-{front_end.hash[:24]}"
+    return stored(table, folder, make, width=front_end.n_mels, name="log-Mel features")
 
 
 def stored(
@@ -96,66 +117,128 @@ def stored(
 
     Args:
         table: utterance table.
-        folder: the store: one for each way of making frames. In it a clip is known by the hash of its file's bytes,
-            start and end.
-        make: from samples (n,) at 16 kHz to frames (frames, width); they are kept in half precision.
+        folder: the store, to whose name a version is added: one for each way of making frames. In it a clip is known
+            by the hash of its file's bytes, start and end.
+        make: from samples (n,) at 16 kHz to frames (frames, width); the store holds them in half precision.
         width: values of a frame.
-        name: what the progress bar says.
+        name: says in the progress bar and in errors what the frames are, and whose.
 
     Raises:
-        AudioError: a file is no usable audio; the message names the utterance's key and the file.
+        AudioError: a file is not usable audio; the message names the utterance's key and the file.
+        EmofuseError: a value is beyond half precision, an audio file cannot be read, or the store cannot be used.
     """
     key_of = {clip: key for key, clip in zip(table["key"], clips_of(table), strict=True) if clip}
-    content = {file: sha256(file) for file in sorted({clip[0] for clip in key_of})}
+    content = file_hashes(file for file, _, _ in key_of)
     clips = {clip_id(clip, content): clip for clip in sorted(key_of, key=str)}
-    folder.mkdir(parents=True, exist_ok=True)
-    with closing(_open(folder)) as index:
-        if _missing(clips, index):  # who finds all there need not wait for who adds
-            with FileLock(folder / "lock"), _appending(folder / "frames.f16", index, width) as add:
-                missing = _missing(clips, index)  # but for what another has added meanwhile
-                for identity, clip in tqdm(missing.items(), desc=name, leave=False, disable=None):
-                    add(identity, make(_read(clip, key_of[clip])).astype(np.float16))
-    return Features(folder, content, width)
+    folder = folder.with_name(f"{folder.name}-v{_VERSION}")
+    path = folder / "frames.f16"
+    with open_store(folder / "index.sqlite", _SCHEMA) as index:
+        places = _sound_clips(index, path, width)
+        if clips.keys() - places.keys():  # a process that finds all clips need not wait for one that adds some
+            with _locked(folder):
+                places = _sound_clips(index, path, width)  # another process may have added some meanwhile
+                _forget_others(index, places)
+                with _appending(path, index, width, places) as add:
+                    missing = {identity: clip for identity, clip in clips.items() if identity not in places}
+                    for identity, clip in tqdm(missing.items(), desc=name, leave=False, disable=None):
+                        key = key_of[clip]
+                        add(identity, _half(make(_read(clip, key)), key, name))
+    return Features(path, places, content, width)
 
 
-def _open(folder: Path) -> sqlite3.Connection:
-    index = sqlite3.connect(folder / "index.sqlite")
-    index.execute("CREATE TABLE IF NOT EXISTS clips (clip TEXT PRIMARY KEY, start INTEGER, frames INTEGER)")
-    return index
+def _state(path: Path) -> tuple[int, int]:
+    """Size (bytes) and time of change (ns) of a file; zeros if it is absent."""
+    if not path.exists():
+        return 0, 0
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
 
 
-def _missing(clips: dict[str, Clip], index: sqlite3.Connection) -> dict[str, Clip]:
+def _sound_clips(index: sqlite3.Connection, path: Path, width: int) -> dict[str, Place]:
+    """The clips of the index whose frames lie in the file whole and as they were written."""
+    state = _state(path)
+    trusted = index.execute("SELECT size, modified FROM sound").fetchone() == state
+    rows = index.execute("SELECT clip, start, frames, crc FROM clips ORDER BY start").fetchall()
+    rows = [row for row in rows if (row[1] + row[2]) * width * 2 <= state[0]]
+    if not trusted and rows:
+        with path.open("rb") as file:
+            rows = [row for row in rows if _crc(file, row[1], row[2], width) == row[3]]
+    return {clip: (start, n) for clip, start, n, _ in rows}
+
+
+def _crc(file: BinaryIO, start: int, n: int, width: int) -> int:
+    file.seek(start * width * 2)
+    return zlib.crc32(file.read(n * width * 2))
+
+
+def _forget_others(index: sqlite3.Connection, places: dict[str, Place]) -> None:
     known = {clip for (clip,) in index.execute("SELECT clip FROM clips")}
-    return {identity: clip for identity, clip in clips.items() if identity not in known}
+    if damaged := known - places.keys():
+        _log.warning("%d clips of a feature store are damaged and computed again", len(damaged))
+        with index:
+            index.executemany("DELETE FROM clips WHERE clip = ?", [(clip,) for clip in damaged])
 
 
 @contextmanager
-def _appending(path: Path, index: sqlite3.Connection, width: int) -> Iterator[Callable[[str, np.ndarray], None]]:
-    """A function that adds the frames of a clip to the file and to the index.
+def _locked(folder: Path) -> Iterator[None]:
+    try:
+        with FileLock(folder / "lock"):
+            yield
+    except OSError as error:
+        raise EmofuseError(
+            f"{folder}: features cannot be written ({error.strerror or error}). Make the folder writable and free some "
+            "space, or name another folder in EMOFUSE_CACHE."
+        ) from error
 
-    What a killed run wrote past the end that the index knows is cut off. What was added stays, also if the block fails.
+
+@contextmanager
+def _appending(
+    path: Path, index: sqlite3.Connection, width: int, places: dict[str, Place]
+) -> Iterator[Callable[[str, np.ndarray], None]]:
+    """A function that appends the frames of a clip to the file, and adds it to the index and to `places`.
+
+    What a killed run wrote past the clips of the index stays where it is, unused. What was added is kept, also if the
+    block fails.
     """
-    (end,) = index.execute("SELECT COALESCE(MAX(start + frames), 0) FROM clips").fetchone()
-    added = 0
-    path.touch()
-    with path.open("r+b") as file:
-        file.truncate(end * width * 2)
-        file.seek(0, 2)
+    rows: list[tuple[str, int, int, int]] = []
+    with path.open("ab") as file:
+        end = -(-file.tell() // (2 * width))  # a frame that was written in part is filled up
+        file.write(bytes(end * 2 * width - file.tell()))
+
+        def commit() -> None:
+            file.flush()
+            os.fsync(file.fileno())
+            with index:
+                index.executemany("INSERT OR REPLACE INTO clips VALUES (?, ?, ?, ?)", rows)
+            places.update({clip: (start, n) for clip, start, n, _ in rows})
+            rows.clear()
 
         def add(identity: str, frames: np.ndarray) -> None:
-            nonlocal end, added
-            file.write(frames.tobytes())
-            index.execute("INSERT INTO clips VALUES (?, ?, ?)", (identity, end, len(frames)))
-            end, added = end + len(frames), added + 1
-            if added % _COMMIT_EVERY == 0:
-                file.flush()
-                index.commit()
+            nonlocal end
+            data = frames.tobytes()
+            file.write(data)
+            rows.append((identity, end, len(frames), zlib.crc32(data)))
+            end += len(frames)
+            if len(rows) == _COMMIT_EVERY:
+                commit()
 
         try:
             yield add
         finally:
-            file.flush()
-            index.commit()
+            commit()
+            with index:
+                index.execute("INSERT OR REPLACE INTO sound VALUES (0, ?, ?)", _state(path))
+
+
+def _half(frames: np.ndarray, key: str, name: str) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        half = frames.astype(np.float16)
+    if not np.isfinite(half).all():
+        raise EmofuseError(
+            f"utterance {key}: {name} have the absolute value {np.abs(frames).max():g}; expected numbers up to "
+            f"{_LARGEST:g}, because they are stored in half precision. Choose another encoder, or leave this row out."
+        )
+    return half
 
 
 def _read(clip: Clip, key: str) -> np.ndarray:

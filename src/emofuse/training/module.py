@@ -13,6 +13,7 @@ from torch import nn
 from emofuse.config import Recipe
 from emofuse.corpora.labels import DIMENSIONS
 from emofuse.evaluation import metrics
+from emofuse.hardware import full_precision
 from emofuse.models.conditioning import ConditioningOperator
 from emofuse.models.fine_tuned import TopLayers
 from emofuse.models.fusion import Ensemble
@@ -153,7 +154,7 @@ def predict_rows(
     model.eval()
     device = next(model.parameters()).device
     loader = eval_loader(data, batch_size, shift=shift)
-    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+    with full_precision():
         return collect(data, [outputs_of(batch, model(*batch.to(device).inputs())) for batch in loader])
 
 

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from emofuse.config import Recipe, TextConfig
 from emofuse.corpora.audit import Audit
 from emofuse.corpora.labels import DIMENSIONS
 from emofuse.corpora.splits import Split
 from emofuse.errors import EmofuseError
-from emofuse.files import cache_dir, hash_of, sha256
+from emofuse.files import cache_dir, hash_of
+from emofuse.hashes import file_hashes
 from emofuse.training.data import Frames, Utterances
 from emofuse.training.features import clip_id, clips_of, compute_features
 from emofuse.training.rows import LABEL, Rows, select_rows
@@ -33,8 +35,8 @@ class Prepared:
     Attributes:
         parts: train (with dev and test, where the recipe fits on them too), dev and test.
         split: the keys of each part over all corpora; pairs that are composed to train beside them are not in it.
-        audio: identity of the speech encoder (name, weights_hash, layers, pool, dim), or None for a CNN.
-        text: identity of the text encoder (name, weights_hash, pooling, dim), or None where the model reads no text.
+        audio: identity of the speech encoder, with its layers and their pooling over time, or None for a CNN.
+        text: identity of the text encoder, or None where the model reads no text.
         corpora: facts on each corpus for the model card.
         notes: what a reader of the results should know (leaks that the audit found, rows left out).
         audits: what the audit of each corpus and its split found, before rows were left out.
@@ -49,19 +51,24 @@ class Prepared:
     audits: dict[str, Audit]
 
 
-def prepare(recipe: Recipe, *, data: Path | None = None, rows: Rows | None = None) -> Prepared:
+def prepare(
+    recipe: Recipe, *, data: Path | None = None, rows: Rows | None = None, device: torch.device | None = None
+) -> Prepared:
     """Compute (or find) features and summary embeddings for the rows of a recipe.
 
     Args:
         recipe: what to prepare.
         data: folder that relative corpus roots start from; EMOFUSE_DATA or the working folder if None.
         rows: what `select_rows` chose for the recipe; chosen here if None.
+        device: that computes hidden states which are not there yet; the CPU if None.
 
     Raises:
         EmofuseError: what `select_rows` raises, audio that cannot be used, or an encoder that is absent.
     """
     rows = rows or select_rows(recipe, data=data)
-    audio, features, copies = _states(rows.whole, recipe) if reads_states(recipe) else (None, *_log_mel(rows.whole))
+    audio, features, copies = (
+        _states(rows.whole, recipe, device) if reads_states(recipe) else (None, *_log_mel(rows.whole))
+    )
     if recipe.model.fusion == "audio_only":
         text, embeddings = None, dict[str, np.ndarray]()
     else:
@@ -103,7 +110,7 @@ def identify(recipe: Recipe, rows: Rows) -> dict[str, Any]:
         texts = _hash_columns(everything, ["text"])
         text_encoder = text_identity(recipe.text)
     if recipe.model.fusion != "text_only":
-        content = _hashes(everything)
+        content = file_hashes(clip[0] for clip in clips_of(everything) if clip)
         clips = [clip and clip_id(clip, content) for clip in clips_of(everything)]
         audio = hash_of([everything["key"].tolist(), clips])
     return {
@@ -113,7 +120,7 @@ def identify(recipe: Recipe, rows: Rows) -> dict[str, Any]:
         "speakers": _hash_columns(everything, ["speaker"]),
         "texts": texts,
         "audio": audio,
-        "speech_encoder": _speech_identity(_speech_encoder(recipe)) if reads_states(recipe) else None,
+        "speech_encoder": _speech_encoder(recipe).identity if reads_states(recipe) else None,
         "text_encoder": text_encoder,
     }
 
@@ -128,16 +135,13 @@ def _hash_columns(table: pd.DataFrame, columns: list[str]) -> str:
     return hash_of(values.where(values.notna(), None).to_numpy().tolist())
 
 
-def _hashes(table: pd.DataFrame) -> dict[str, str]:
-    """SHA-256 of each file of the table."""
-    return {file: sha256(file) for file in sorted({clip[0] for clip in clips_of(table) if clip})}
-
-
 def _log_mel(table: pd.DataFrame) -> tuple[Frames, list[Frames]]:
     return compute_features(table, cache_dir() / "features"), []
 
 
-def _states(table: pd.DataFrame, recipe: Recipe) -> tuple[dict[str, Any], Frames, list[Frames]]:
+def _states(
+    table: pd.DataFrame, recipe: Recipe, device: torch.device | None
+) -> tuple[dict[str, Any], Frames, list[Frames]]:
     """The speech encoder's identity, the hidden states of the recipe's frozen layers, and those of varied copies.
 
     Where layers are trained, what they take is not yet averaged over time: that is four times as much, and of no use
@@ -159,9 +163,11 @@ def _states(table: pd.DataFrame, recipe: Recipe) -> tuple[dict[str, Any], Frames
     places = [kept.index(layer) for layer in frozen]
     frames: list[Frames] = []
     for varied in range(recipe.training.varied_copies + 1):
-        stored = compute_states(table, cache_dir() / "features", encoder, layers=kept, pool=pool, varied=varied)
+        stored = compute_states(
+            table, cache_dir() / "features", encoder, layers=kept, pool=pool, varied=varied, device=device
+        )
         frames.append(LayerStates(stored, places, of=len(kept), rate=encoder.rate / pool))
-    return _speech_identity(encoder) | {"layers": frozen, "pool": pool}, frames[0], frames[1:]
+    return {**encoder.identity, "layers": frozen, "pool": pool}, frames[0], frames[1:]
 
 
 def embed(texts: Sequence[str], config: TextConfig) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -182,10 +188,6 @@ def _speech_encoder(recipe: Recipe) -> SpeechEncoder:
     from emofuse.models.whisper import load_speech_encoder
 
     return load_speech_encoder(recipe.model.speech_encoder)
-
-
-def _speech_identity(encoder: SpeechEncoder) -> dict[str, Any]:
-    return {"name": encoder.name, "weights_hash": encoder.weights_hash, "dim": encoder.dim}
 
 
 def _text_encoder(config: TextConfig) -> TextEncoder:

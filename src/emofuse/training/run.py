@@ -127,7 +127,7 @@ def train(
         return run
     device = choose_device(recipe.training.accelerator)
     precision = chosen_precision(recipe, folder, device)
-    prepared = prepare(recipe, rows=rows)
+    prepared = prepare(recipe, rows=rows, device=device)
     if _is_first_process():
         _tell(prepared)
         print(f"Training on {describe_device(device)}, in {precision}.")

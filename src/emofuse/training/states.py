@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from emofuse.hardware import choose_precision
 from emofuse.models.whisper import SpeechEncoder
 from emofuse.training.features import Clip, Features, stored
 from emofuse.training.rooms import vary
@@ -53,6 +54,7 @@ def compute_states(
     layers: Sequence[int] | None = None,
     pool: int = POOL,
     varied: int = 0,
+    device: torch.device | None = None,
 ) -> Features:
     """Hidden states of every row that has a file, from the store where they are there.
 
@@ -63,6 +65,7 @@ def compute_states(
         layers: numbers of those to store, side by side in this order; None: all.
         pool: this many steps are averaged to one.
         varied: 0 for the clips as they are; 1, 2, ... for that copy of each clip, changed by `rooms.vary`.
+        device: that computes them; the CPU if None.
 
     Returns:
         Frames of (layers * dim) values, half precision; see `unpacked` and `chosen`.
@@ -70,21 +73,25 @@ def compute_states(
     Raises:
         AudioError: a file is no usable audio; names the utterance's key.
     """
+    device = device or torch.device("cpu")
+    # A copy is computed in bf16 where that is fast: the error is small beside what varying changes.
+    precision = choose_precision(device) if varied else "fp32"
+    if device.type != "cpu":
+        encoder.model.to(device)
     every = list(range(encoder.layers))
     kept = every if layers is None else list(layers)
 
     def make(samples: np.ndarray) -> np.ndarray:
         if varied:
             samples = vary(samples, np.random.default_rng([varied, zlib.crc32(samples.tobytes())]))
-        # Twice as fast where the processor knows bf16, and its error is small beside what a copy changes.
-        with torch.autocast("cpu", torch.bfloat16, enabled=bool(varied)):
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
             states = encoder.hidden_states(samples)[kept].float().numpy()  # (layers, steps, dim)
         return pooled(states, pool).transpose(1, 0, 2).reshape(-1, len(kept) * encoder.dim)
 
     some = "" if kept == every else "-layers" + "_".join(map(str, kept))
-    copy = f"-varied{varied}" if varied else ""
+    copy = f"-varied{varied}-{precision}" if varied else ""
     folder = cache / f"states-{encoder.name.replace('/', '-')}-{pool}-{encoder.hash[:16]}{some}{copy}"
-    name = f"hidden states, copy {varied}" if varied else "hidden states"
+    name = f"hidden states of {encoder.name}" + (f", copy {varied}" if varied else "")
     return stored(table, folder, make, width=len(kept) * encoder.dim, name=name)
 
 

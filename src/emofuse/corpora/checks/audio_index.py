@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +17,8 @@ from tqdm import tqdm
 
 from emofuse.audio import MIN_SECONDS, SAMPLE_RATE, SILENCE_PEAK, AudioError, FrontEnd, check_samples, decode
 from emofuse.corpora.checks import near_audio
-from emofuse.errors import EmofuseError
-from emofuse.files import sha256
+from emofuse.hashes import file_hashes
+from emofuse.stores import open_store
 
 FULL_SCALE = 0.99  # a resampled clipped wave seldom stays at 1
 
@@ -50,25 +49,16 @@ def index_audio(df: pd.DataFrame, *, cache: Path | str, progress: bool = False) 
         else None). Silent clips and those shorter than 0.1 s have neither hash nor fingerprint.
 
     Raises:
-        EmofuseError: the cache cannot be opened or is damaged.
+        EmofuseError: the cache cannot be used.
     """
     rows = df[df["file"].notna()]
     clips: list[Clip] = list(zip(rows["file"], rows["start"].fillna(0.0), rows["end"].fillna(np.inf), strict=True))
     order = sorted(range(len(clips)), key=clips.__getitem__)  # segments of one file follow each other: one hash
     facts: list[Facts | None] = [None] * len(clips)
-    try:
-        Path(cache).parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(cache, timeout=60)) as base:
-            base.execute(_CREATE)
-            ordered = _facts([clips[i] for i in order], base)
-            for i, found in zip(
-                order, tqdm(ordered, "audio", len(order), disable=None if progress else True), strict=True
-            ):
-                facts[i] = found
-    except (OSError, sqlite3.Error) as error:
-        raise EmofuseError(
-            f"{cache}: cache cannot be used ({error}). Remove the file, or name another folder in EMOFUSE_CACHE."
-        ) from error
+    with open_store(cache, _CREATE) as base:
+        ordered = _facts([clips[i] for i in order], base)
+        for i, found in zip(order, tqdm(ordered, "audio", len(order), disable=None if progress else True), strict=True):
+            facts[i] = found
     index = pd.DataFrame(facts, columns=list(_FACTS), index=pd.Index(rows["key"], name="key"))
     numbers = dict.fromkeys(("seconds", "peak", "clipped"), float)
     return index.astype({**numbers, "silent": bool})
@@ -76,12 +66,12 @@ def index_audio(df: pd.DataFrame, *, cache: Path | str, progress: bool = False) 
 
 def _facts(clips: list[Clip], base: sqlite3.Connection) -> Iterator[Facts]:
     """Facts of clips that are sorted by file, from the cache where they are there."""
-    content: dict[str, str | None] = {}
     for first in range(0, len(clips), _AT_ONCE):
         chunk = clips[first : first + _AT_ONCE]
-        files = sorted({file for file, _, _ in chunk})
-        content = {file: content[file] if file in content else _content(file) for file in files}
-        identities = [content[file] and f"{_VERSION}:{content[file]}:{start}:{end}" for file, start, end in chunk]
+        content = file_hashes((file for file, _, _ in chunk), unreadable={})  # `_measure` says why
+        identities = [
+            f"{_VERSION}:{content[file]}:{start}:{end}" if file in content else None for file, start, end in chunk
+        ]
         known = _known([i for i in identities if i], base)
         # Equal files are measured once. Errors are not kept: they name the file, and perhaps it was locked only.
         missing = {i or clip: clip for i, clip in zip(identities, chunk, strict=True) if i not in known}
@@ -96,13 +86,6 @@ def _known(identities: list[str], base: sqlite3.Connection) -> dict[str | None, 
     marks = ", ".join("?" * len(identities))
     rows = base.execute(f"SELECT * FROM clips WHERE id IN ({marks})", identities)
     return {row[0]: row[1:] for row in rows}
-
-
-def _content(file: str) -> str | None:
-    try:
-        return sha256(file)
-    except OSError:
-        return None
 
 
 def _measure(clip: Clip) -> Facts:
