@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from emofuse.config import load_recipe
+from emofuse.errors import EmofuseError
 from emofuse.files import read_json
 from emofuse.training.data import train_loader
 from emofuse.training.prepare import prepare
@@ -33,6 +34,13 @@ def test_workers_make_the_batches_that_the_process_itself_makes(tmp_path):
     for one, other in zip(*made, strict=True):
         assert torch.equal(one.rows, other.rows) and torch.equal(one.frames, other.frames)
         assert torch.equal(one.target, other.target)
+
+
+def test_each_process_needs_a_batch(tmp_path):
+    recipe = load_recipe(TOY, AUDIO)
+    rows = prepare(recipe, data=tmp_path).parts["train"]
+    with pytest.raises(EmofuseError, match="32 rows make only 2 batches of 16, and each device needs one"):
+        train_loader(rows, recipe.training, seed=1, epoch=0, world=3)
 
 
 def test_a_batch_lies_on_a_gpu_or_in_pinned_memory_whole(tmp_path, monkeypatch):

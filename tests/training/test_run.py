@@ -186,3 +186,18 @@ def test_two_processes_train_one_model(tmp_path):
     assert history["epoch"].tolist() == [0, 1]
     assert np.isfinite(history["train_loss"]).all()
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["test"]["rows"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.weights
+def test_two_processes_train_a_late_fusion(tmp_path):
+    """What one process writes of the unimodal runs is there when the other reads it."""
+    options = [*QUICK, "model.fusion=late", "training.devices=2", "training.epochs=1", "training.batch_size=8"]
+    script = tmp_path / "ddp.py"
+    script.write_text(PROGRAM.format(options=options))
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path / "run"), str(tmp_path)], capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("Training on") == 3  # one process speaks, of the run and of its two parts
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["test"]["rows"] > 0

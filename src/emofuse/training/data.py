@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from emofuse.config import TrainingConfig
 from emofuse.corpora.agreement import votes_of
 from emofuse.corpora.labels import DIMENSIONS
+from emofuse.errors import EmofuseError
 from emofuse.hardware import cores
 from emofuse.training.augment import drop_modality, mixup, spec_augment
 from emofuse.training.batch import Batch
@@ -195,13 +196,21 @@ def train_loader(
         world: number of processes.
         offsets: what moves the frames of a clip.
         device: that the batches are for; the CPU if None.
+
+    Raises:
+        EmofuseError: there are fewer batches than processes.
     """
     order = torch.Generator().manual_seed(seed_of(seed, epoch))
     # Clips cut to one length differ only in whether they are there; whole clips are padded less among their like.
     lengths = data.has_audio if config.crop_seconds else data.n_frames
     batches = list(bucketed_batches(lengths, config.batch_size, generator=order))
     batches = batches[: config.epoch_steps * world or None]
-    batches = batches[: len(batches) // world * world or None][rank::world]  # each process has as many
+    if len(batches) < world:
+        raise EmofuseError(
+            f"training.devices = {world}: {len(data)} rows make only {len(batches)} batches of {config.batch_size}, "
+            "and each device needs one. Choose fewer devices or a smaller training.batch_size."
+        )
+    batches = batches[: len(batches) // world * world][rank::world]  # each process has as many
     on_gpu = device is not None and device.type == "cuda"
     forks = "fork" in multiprocessing.get_all_start_methods()  # else the workers would copy all features
     workers = config.workers
