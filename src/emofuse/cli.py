@@ -234,6 +234,21 @@ def report(
     typer.echo(write_report(study_folder, out, by=by or [], data=data, conditioning_seeds=conditioning))
 
 
+@app.command(no_args_is_help=True)
+def recipe(
+    keys: Annotated[bool, typer.Option("--keys", help="Every key with its type, default and meaning.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="The same as a page, as in docs/recipe.md.")] = False,
+) -> None:
+    """List the keys of a recipe, which train and study read, and --set changes."""
+    from emofuse.config import Recipe
+    from emofuse.config_keys import render_keys, render_page
+
+    if keys:
+        typer.echo(render_keys(Recipe), nl=False)
+    if markdown:
+        typer.echo(render_page(Recipe), nl=False)
+
+
 @app.command()
 def evaluate(run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]) -> None:
     """Compute the metrics of a run again, from its predictions."""

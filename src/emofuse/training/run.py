@@ -183,6 +183,7 @@ def _fit(recipe: Recipe, run: Path, prepared: Prepared) -> torch.nn.Module:
         devices=config.devices,
         strategy="ddp_find_unused_parameters_true" if config.devices > 1 else "auto",
         precision="bf16-mixed" if config.precision == "bf16" else "32-true",
+        gradient_clip_val=config.gradient_clip or None,
         callbacks=callbacks,
         logger=TensorBoardLogger(run, name="", version="tensorboard"),
         reload_dataloaders_every_n_epochs=1,
