@@ -250,12 +250,31 @@ def recipe(
 
 
 @app.command()
-def evaluate(run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]) -> None:
+def evaluate(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")],
+    predictions: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Write the predictions of all parts to this file.")
+    ] = None,
+    confusion: Annotated[
+        Path | None,
+        typer.Option(metavar="PICTURE", help="Draw the confusion of the test part (.png, .svg or .pdf)."),
+    ] = None,
+) -> None:
     """Compute the metrics of a run again, from its predictions."""
     from emofuse.inference import formats
-    from emofuse.training import run
+    from emofuse.inference.explain_plot import check_picture
 
-    typer.echo(formats.metrics_table(run.evaluate(run_folder)), nl=False)
+    if confusion is not None:
+        check_picture(confusion)  # before the work, not after it
+    from emofuse.training import run
+    from emofuse.training.predictions import draw_confusion, write_predictions
+
+    metrics = run.evaluate(run_folder)
+    typer.echo(formats.metrics_table(metrics), nl=False)
+    if predictions is not None:
+        write_predictions(run_folder, predictions)
+    if confusion is not None:
+        draw_confusion(run_folder, metrics, confusion)
 
 
 @app.command()
