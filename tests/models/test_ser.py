@@ -61,7 +61,7 @@ def test_shapes_ranges_and_gradients(encoder, operator, fusion, heads):
     assert without == unused
 
 
-@pytest.mark.parametrize(("encoder", "fusion"), itertools.product(CNNS, FUSIONS))
+@pytest.mark.parametrize(("encoder", "fusion"), list(itertools.product(CNNS, FUSIONS)))
 def test_answer_is_independent_of_batch_and_padding(encoder, fusion):
     model = make(fusion, encoder=encoder, operator="film").eval()
     batch = make_batch(frames=101)

@@ -18,6 +18,7 @@ from emofuse import silence
 from emofuse.audio import SAMPLE_RATE, WHISPER, WHISPER_SECONDS, whisper_log_mel
 from emofuse.errors import EmofuseError
 from emofuse.files import hash_of
+from emofuse.quiet import quiet_loading
 from emofuse.text.weights import WEIGHTS, file_hash, find_weights
 
 _TYPES = (np.float32, np.int8, np.int16, np.int32, np.float16)  # of CTranslate2, by number
@@ -85,7 +86,8 @@ def load_speech_encoder(name: str) -> SpeechEncoder:
     from transformers import AutoModel
 
     try:
-        model = AutoModel.from_pretrained(name)
+        with quiet_loading():
+            model = AutoModel.from_pretrained(name)
     except (OSError, ValueError) as error:
         raise EmofuseError(
             f"speech encoder {name!r}: {str(error).splitlines()[0]} Give the folder of a checkpoint, or whisper-base."

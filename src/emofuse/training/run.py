@@ -7,7 +7,6 @@ model.safetensors), `history.csv`, TensorBoard events, `predictions-{dev,test,te
 
 from __future__ import annotations
 
-import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,14 +28,12 @@ from emofuse.files import atomic, read_json, write_json, write_text
 from emofuse.inference.adapt import SpeakerAdapter
 from emofuse.models.fusion import LateModel
 from emofuse.models.ser import build_model
+from emofuse.quiet import quiet_lightning
 from emofuse.training.adapted import adapter_of, load_run_adapter, predict_adapted, save_run_adapter
 from emofuse.training.environment import environment
 from emofuse.training.module import SCORE, SerModule, predict_rows, score
 from emofuse.training.prepare import Prepared, prepare
 from emofuse.training.scores import part_metrics
-
-for _name in ("lightning.pytorch", "lightning.fabric"):
-    logging.getLogger(_name).setLevel(logging.WARNING)  # no tips and no banners between our own lines
 
 
 @dataclass
@@ -161,6 +158,7 @@ def _claim(run: Path, recipe: Recipe) -> None:
         write_text(there, dump_toml(recipe))
 
 
+@quiet_lightning()
 def _fit(recipe: Recipe, run: Path, prepared: Prepared) -> torch.nn.Module:
     config = recipe.training
     lightning.seed_everything(recipe.seed, verbose=False)
