@@ -24,6 +24,7 @@ from emofuse.audio import (
     read_audio,
     whisper_log_mel,
 )
+from emofuse.audio_length import ends_before
 
 
 def voice(seconds: float = 1.0, rate: int = SAMPLE_RATE) -> np.ndarray:
@@ -129,7 +130,7 @@ def test_segment_is_that_part(tmp_path, name):
     whole = read_audio(tmp_path / name)
     np.testing.assert_array_equal(read_audio(tmp_path / name, start=0.25, end=8.75), whole[4000:140000])
     np.testing.assert_array_equal(read_audio(tmp_path / name, start=8.5), whole[136000:])
-    np.testing.assert_array_equal(read_audio(tmp_path / name, end=99), whole)
+    np.testing.assert_array_equal(read_audio(tmp_path / name, end=len(whole) / 16000 + 0.04), whole)
     np.testing.assert_array_equal(read_audio(tmp_path / name, start=float("nan"), end=float("nan")), whole)
 
 
@@ -275,6 +276,35 @@ def test_silence(tmp_path, level):
 def test_quiet_voice_is_no_silence(tmp_path):
     soundfile.write(tmp_path / "a.wav", voice() * 1e-3, SAMPLE_RATE)
     assert read_audio(tmp_path / "a.wav").size == SAMPLE_RATE
+
+
+def test_a_segment_that_ends_after_the_recording_is_not_shortened(tmp_path):
+    soundfile.write(tmp_path / "a.wav", voice(2), SAMPLE_RATE)
+    rejects(tmp_path / "a.wav", "segment ends at 2.1 s", "recording ends at 2.00 s", start=1.0, end=2.1)
+    for name, codec in (("a.m4a", "aac"), ("a.webm", "libopus")):
+        path = encode(tmp_path / name, codec, 48000, voice(2, 48000))
+        assert read_audio(path, start=1.0, end=2.1).size <= 1.1 * SAMPLE_RATE  # coders pad the last frame
+        rejects(path, "segment ends at 3 s", "recording ends at 2.0", start=1.0, end=3.0)
+
+
+def test_whether_a_recording_is_long_enough(tmp_path):
+    soundfile.write(tmp_path / "a.wav", voice(2), SAMPLE_RATE)
+    soundfile.write(tmp_path / "a.mp3", voice(2, 44100), 44100)
+    paths = [tmp_path / "a.wav", tmp_path / "a.mp3"]
+    paths += [encode(tmp_path / "a.m4a", "aac", 44100, voice(2, 44100))]
+    paths += [encode(tmp_path / "a.webm", "libopus", 48000, voice(2, 48000))]
+    for path in paths:
+        assert ends_before(path, 2.0) is None and ends_before(path, 2.04) is None
+        assert ends_before(path, 3.0).seconds == pytest.approx(2, abs=0.1)
+    (tmp_path / "b.wav").write_text("This is not a recording.")
+    assert ends_before(tmp_path / "b.wav", 2.0) is None and ends_before(tmp_path / "none.wav", 2.0) is None
+
+
+def test_headers_of_compressed_formats_are_not_trusted_to_be_short(tmp_path, monkeypatch):
+    """FFmpeg estimates the duration of some files by their bit rate."""
+    soundfile.write(tmp_path / "a.mp3", voice(2, 44100), 44100)
+    monkeypatch.setattr("emofuse.audio_length._header_seconds", lambda path: (1.0, False))
+    assert ends_before(tmp_path / "a.mp3", 2.0) is None and ends_before(tmp_path / "a.mp3", 2.5) is not None
 
 
 def test_segments_that_cannot_be(tmp_path):

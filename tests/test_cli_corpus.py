@@ -4,8 +4,10 @@ import json
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 
 from emofuse.corpora.table import read_table, write_table
 from emofuse.text.asr import Transcript
@@ -54,6 +56,19 @@ def test_prepare_a_table_in_its_own_words(run, tmp_path):
     assert df["arousal"].tolist() == [1, 0]
     done = run("prepare", "table", tmp_path / "own.csv", out, "--column", "id")
     assert done.code == 1 and "--column 'id': expected THEIRS=OURS" in done.err
+
+
+def test_segments_longer_than_their_recording_and_other_errors_are_refused_at_once(run, tmp_path):
+    soundfile.write(tmp_path / "x.wav", np.random.default_rng(0).normal(0, 0.1, 32000), 16000)
+    (tmp_path / "own.csv").write_text("key,file,start,end,gender\na,x.wav,0,1,f\nb,x.wav,1,4,robot\na,x.wav,1,2,m\n")
+    done = run("prepare", "table", tmp_path / "own.csv", tmp_path / "out.csv")
+    assert done.code == 1 and not (tmp_path / "out.csv").exists()
+    assert "3 kinds of errors" in done.err and "row 4: key 'a'" in done.err and "gender 'robot'" in done.err
+    assert f"row 3: segment ends at 4 s, but {tmp_path / 'x.wav'} ends at 2.00 s" in done.err
+    (tmp_path / "split.json").write_text("{}")
+    (tmp_path / "table.csv").write_text("key,file,start,end\na,x.wav,0,1\nb,x.wav,1,4\n")
+    done = run("audit", tmp_path / "table.csv", tmp_path / "split.json")
+    assert done.code == 1 and "row 3: segment ends at 4 s" in done.err
 
 
 def test_prepare_goes_on_without_what_is_missing_when_told(run, table, tmp_path):

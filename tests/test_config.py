@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emofuse.config import Recipe, Section, dump_toml, load_recipe, parse_recipe
+from emofuse.config_keys import keys_of, render_keys, render_page
 from emofuse.errors import EmofuseError
 
 DEFAULTS = Path(__file__).with_name("recipe_defaults.json")
@@ -66,7 +67,7 @@ def test_round_trip(toy, tmp_path):
 
 @settings(max_examples=50, deadline=None)
 @given(
-    name=st.from_regex(r"\A[A-Za-z0-9._-]+\Z"),
+    name=st.from_regex(r"\A[A-Za-z0-9_-][A-Za-z0-9._-]*\Z"),
     protocol=st.text(st.characters(codec="utf-8")),
     seed=st.integers(-(2**63), 2**63 - 1),
     rate=st.floats(1e-12, 1e6),
@@ -150,8 +151,15 @@ def test_the_last_set_wins(toy):
         ("data.corpora.5.root=x", "the recipe has no place 'data.corpora.5.root'"),
         ("data.corpora.first.root=x", "the recipe has no place"),
         ("name.first=x", "the recipe has no place"),
-        ("model.fussion=late", "unknown key 'model.fussion'"),
-        ("extra.key=1", "unknown key 'extra'"),
+        ("model.fussion=late", "unknown key 'model.fussion'; did you mean `model.fusion`"),
+        ("trainng.epochs=1", "unknown key 'trainng'; did you mean `training`"),
+        ("training.fusion=late", "unknown key 'training.fusion'; did you mean `model.fusion`"),
+        ("model.batchsize=1", "unknown key 'model.batchsize'; did you mean `training.batch_size`"),
+        ("batch_size=1", "unknown key 'batch_size'; did you mean `training.batch_size`"),
+        ("data.corpora.0.splt.k=3", "unknown key 'data.corpora.0.splt'; did you mean `data.corpora.0.split`"),
+        ("data.split.k=3", "unknown key 'data.split'; did you mean `data.corpora.0.split`"),
+        ("data.corpora.fold=1", "no place 'data.corpora.fold'. Did you mean `data.corpora.0.split.fold`"),
+        ("extra.key=1", "unknown key 'extra': check its spelling and section"),
         ("model.fusion=early", "model.fusion: Input should be 'audio_only', 'text_only'"),
         ("training.epochs=many", "training.epochs: .* valid integer.*found 'many'"),
         ("training.epochs=0", "training.epochs: .*greater than or equal to 1"),
@@ -159,7 +167,14 @@ def test_the_last_set_wins(toy):
         ("training.batch_size=[]", "training.batch_size"),
         ("model.heads=[]", "model.heads"),
         ("data.corpora=[]", "data.corpora"),
-        ("name=a/b", "name: "),
+        ("name=a/b", r"name: expected letters, digits.*it names a folder \(found 'a/b'\)"),
+        ("name=..", r"name: expected .*not '\.' at the start.*found '\.\.'"),
+        ("name=.", "name: .*it names a folder"),
+        ("name=.cache", "name: .*it names a folder"),
+        ("training.gradient_clip=-1", "training.gradient_clip: .*greater than or equal to 0"),
+        ("training.plateau_factor=0.5", '`plateau_factor` goes with schedule = "plateau"'),
+        ("training.plateau_patience=2", '`plateau_patience` goes with schedule = "plateau"'),
+        ('training={schedule = "plateau", plateau_factor = 1.0}', "training.plateau_factor: .*less than 1"),
     ],
 )
 def test_set_that_does_not_fit(toy, override, message):
@@ -170,7 +185,7 @@ def test_set_that_does_not_fit(toy, override, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"modle": {}}, "unknown key 'modle': check its spelling"),
+        ({"modle": {}}, "unknown key 'modle'; did you mean `model`"),
         ({"data": {}}, "key 'data.corpora' is missing"),
         ({"model": "cnn14"}, "model: .*found 'cnn14'"),
         ({"seed": None}, "seed: .*found None"),
@@ -316,3 +331,37 @@ def test_pairs_that_do_not_fit_the_composed_task(changes, message):
     data = tree()["data"] | {"composed": {"audio": ["ravdess"], "text": ["meld"], **changes}}
     with pytest.raises(EmofuseError, match=message):
         parse_recipe(tree(data=data), source="test")
+
+
+def test_every_key_is_described():
+    keys = keys_of(Recipe)
+    assert {str(key) for key in keys} >= {
+        "name",
+        "data.corpora.N.split.fold",
+        "data.composed.task",
+        "training.patience",
+    }
+    assert [str(key) for key in keys if not (key.meaning.endswith(".") and len(key.meaning.split()) > 1)] == [
+        "training"  # "Optimisation."
+    ]
+    assert all(key.type and (key.default or key.is_section) for key in keys)
+
+
+def test_keys_with_type_and_default():
+    keys = {str(key): key for key in keys_of(Recipe)}
+    assert (keys["name"].type, keys["name"].default) == ("text", "required")
+    assert (keys["text.languages"].type, keys["text.languages"].default) == ("list of texts", "not set")
+    assert keys["training.momentum"].type == "number, at least 0, below 1"
+    assert keys["model.stages"].type == "all, last or list of integers"
+    assert keys["data.corpora.N.split.k"].type == "integer, at least 3"
+
+
+def test_the_command_lists_all_keys(command_line):
+    told = command_line("recipe", "--keys").out
+    assert told == render_keys(Recipe) and all(str(key) in told for key in keys_of(Recipe) if not key.is_section)
+    assert command_line("recipe", "--markdown").out == render_page(Recipe)
+
+
+def test_the_page_of_keys_is_up_to_date(request):
+    page = request.config.rootpath / "docs" / "recipe.md"
+    assert page.read_text(encoding="utf-8") == render_page(Recipe), "write it anew: emofuse recipe --markdown"

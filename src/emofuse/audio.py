@@ -26,13 +26,28 @@ _FRAMES_AT_ONCE = 128  # what fits the cache of a core; also bounds the memory
 _BLOCK = 1 << 16  # decoded samples at once
 _UNKNOWN_LENGTH = 0x7F000000  # programs that write WAV to a pipe announce this many bytes or more
 # Containers only: FFmpeg's playlists and scripts could make it open other files and addresses.
-_CONTAINERS = (
-    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,eac3,flac,flv,matroska,mov,mp3,mpeg,mpegts,ogg,w64,wav,wv"
-)
+CONTAINERS = "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,eac3,flac,flv,matroska,mov,mp3,mpeg,mpegts,ogg,w64,wav,wv"
+
+
+LOSSLESS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC")
+"""Formats whose headers give the exact duration; decoders of the others add or cut some hundredths of a second."""
+_TOLERANCE, _TOLERANCE_LOSSY = 0.05, 0.25  # seconds that a segment may end after its recording: tables are rounded
 
 
 class AudioError(EmofuseError):
     """A recording, or a segment of it, that cannot be used as audio."""
+
+
+class EndsEarly(AudioError):
+    """A recording that ends before a segment of it does.
+
+    Attributes:
+        seconds: duration of the recording.
+        tolerance: seconds that a segment of it may end later.
+    """
+
+    seconds: float
+    tolerance: float
 
 
 @dataclass(frozen=True)
@@ -72,14 +87,16 @@ def read_audio(path: Path | str, *, start: float = 0.0, end: float | None = None
     Args:
         path: any sample rate, sample format and number of channels.
         start: first second of the segment. NaN, as in a table, is the start of the recording.
-        end: last second of the segment. None, NaN and what lies past the recording are the recording's end.
+        end: last second of the segment. None and NaN are the recording's end; as an allowance for rounding, so is
+            what lies up to 0.05 s past it (0.25 s in compressed formats).
 
     Returns:
         float32, (n,), full scale -1..1.
 
     Raises:
         AudioError: the file is absent, no file, unreadable, empty, truncated, damaged or no audio; the segment
-            ends before it starts or starts after the recording ends; or what `check_samples` raises.
+            ends before it starts, or starts or ends after the recording ends (`EndsEarly`); or what `check_samples`
+            raises.
     """
     samples = decode(path, start=start, end=end)
     check_samples(samples, f"{path}{_stretch(start, end)}")
@@ -333,6 +350,7 @@ def _libsndfile_blocks(sound: Any, path: Path, start: float, end: float) -> Iter
         if position >= frames > 0:
             raise _starts_too_late(path, start, frames / rate)
         last = round(end * rate) if math.isfinite(end) else None
+        lossless = sound.format in LOSSLESS
         try:
             sound.seek(position)
             while last is None or position < last:
@@ -344,6 +362,7 @@ def _libsndfile_blocks(sound: Any, path: Path, start: float, end: float) -> Iter
                 yield rate, block.mean(axis=1)
         except soundfile.LibsndfileError as error:
             raise _damaged(path, position / rate, error) from error
+    check_end(path, end, position / rate, lossless=lossless)
 
 
 def _ffmpeg_blocks(path: Path, start: float, end: float) -> Iterator[tuple[int, np.ndarray]]:
@@ -351,7 +370,7 @@ def _ffmpeg_blocks(path: Path, start: float, end: float) -> Iterator[tuple[int, 
 
     position, rate = 0, 0
     try:
-        with path.open("rb") as file, av.open(file, "r", options={"format_whitelist": _CONTAINERS}) as container:
+        with path.open("rb") as file, av.open(file, "r", options={"format_whitelist": CONTAINERS}) as container:
             if not container.streams.audio:
                 raise AudioError(f"{path}: holds no audio stream ({container.format.name}). Expected a recording.")
             to_float = av.AudioResampler(format="fltp")
@@ -374,6 +393,24 @@ def _ffmpeg_blocks(path: Path, start: float, end: float) -> Iterator[tuple[int, 
         ) from error
     if position and start * rate >= position:
         raise _starts_too_late(path, start, position / rate)
+    if position:
+        check_end(path, end, position / rate, lossless=False)
+
+
+def check_end(path: Path | str, end: float, seconds: float, *, lossless: bool) -> None:
+    """Check that a recording of `seconds` is as long as a segment that ends at `end` needs.
+
+    Raises:
+        EndsEarly: it is not, beyond what rounded tables and, in compressed formats, different decoders account for.
+    """
+    tolerance = _TOLERANCE if lossless else _TOLERANCE_LOSSY
+    if math.isfinite(end) and end > seconds + tolerance:
+        error = EndsEarly(
+            f"{path}: segment ends at {end:g} s, but the recording ends at {seconds:.2f} s. Correct the end, or leave "
+            "it empty for the end of the recording."
+        )
+        error.seconds, error.tolerance = seconds, tolerance
+        raise error
 
 
 def _starts_too_late(path: Path, start: float, seconds: float) -> AudioError:

@@ -246,13 +246,47 @@ def report(
     typer.echo(write_report(study_folder, out, by=by or [], data=data, conditioning_seeds=conditioning))
 
 
+@app.command(no_args_is_help=True)
+def recipe(
+    keys: Annotated[bool, typer.Option("--keys", help="Every key with its type, default and meaning.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="The same as a page, as in docs/recipe.md.")] = False,
+) -> None:
+    """List the keys of a recipe, which train and study read, and --set changes."""
+    from emofuse.config import Recipe
+    from emofuse.config_keys import render_keys, render_page
+
+    if keys:
+        typer.echo(render_keys(Recipe), nl=False)
+    if markdown:
+        typer.echo(render_page(Recipe), nl=False)
+
+
 @app.command()
-def evaluate(run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]) -> None:
+def evaluate(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")],
+    predictions: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Write the predictions of all parts to this file.")
+    ] = None,
+    confusion: Annotated[
+        Path | None,
+        typer.Option(metavar="PICTURE", help="Draw the confusion of the test part (.png, .svg or .pdf)."),
+    ] = None,
+) -> None:
     """Compute the metrics of a run again, from its predictions."""
     from emofuse.inference import formats
-    from emofuse.training import run
+    from emofuse.inference.explain_plot import check_picture
 
-    typer.echo(formats.metrics_table(run.evaluate(run_folder)), nl=False)
+    if confusion is not None:
+        check_picture(confusion)  # before the work, not after it
+    from emofuse.training import run
+    from emofuse.training.predictions import draw_confusion, write_predictions
+
+    metrics = run.evaluate(run_folder)
+    typer.echo(formats.metrics_table(metrics), nl=False)
+    if predictions is not None:
+        write_predictions(run_folder, predictions)
+    if confusion is not None:
+        draw_confusion(run_folder, metrics, confusion)
 
 
 @app.command()

@@ -5,8 +5,6 @@ Small weights are decoded once, when ONNX Runtime loads the graph: the arithmeti
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +13,8 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
+
+from emofuse.quiet import quiet_onnx_export
 
 BLOCK = 32
 """So many int8 weights share one scale."""
@@ -39,9 +39,7 @@ def to_onnx(
         outputs: names of the results.
         dynamic_shapes: one entry an argument, as `torch.export.export` takes them, in a tuple for `forward(*values)`.
     """
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # on the exporter's own future
+    with quiet_onnx_export():
         program = torch.onnx.export(
             module.eval(),
             examples,

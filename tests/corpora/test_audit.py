@@ -316,6 +316,14 @@ def test_copies_and_useless_audio(clips, tmp_path):
     assert "broken.wav" in findings["audio that cannot be read"].advice
 
 
+def test_a_segment_that_ends_after_its_recording_is_an_error(clips, tmp_path):
+    df, split = clips[0].copy(), clips[1]
+    df.loc[df["key"] == split.dev[3], "end"] = 99.0
+    finding = found(df, split, "audio that cannot be read", audio=True, cache=tmp_path / "cache.sqlite")
+    assert (finding.severity, finding.examples) == ("error", (split.dev[3],))
+    assert "segment ends at 99 s, but the recording ends at" in finding.advice
+
+
 def test_copies_within_a_part_are_a_warning(clips, tmp_path):
     df, split = clips[0].copy(), clips[1]
     same = df["key"].isin(split.train[:2])

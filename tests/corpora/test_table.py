@@ -4,10 +4,12 @@ import json
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -251,7 +253,7 @@ def test_json_lines(tmp_path: Path) -> None:
         ('{"key": "a", "text": "x", "ratings": {"valence": 1}}\n', "row 1: ratings is no JSON list"),
         (
             '{"key": "a", "text": "x", "valence": true}\n{"key": "a", "text": "x", "valence": [1]}',
-            r"row 2: valence '\[1\]'",
+            r"2 kinds of errors\n  row 2: valence '\[1\]' is no number; .*\n  row 2: key 'a' is already",
         ),
         ("\n", "is empty"),
     ],
@@ -277,38 +279,117 @@ def test_windows_1252_is_read_with_one_warning(
     assert len(caplog.records) == 1 and f"{path}: no valid UTF-8; read as Windows-1252" in caplog.text
 
 
-def test_unchecked_tables_are_typed_and_keep_their_row_numbers(tmp_path: Path) -> None:
+def test_tables_that_are_adapted_keep_their_row_numbers(tmp_path: Path) -> None:
     path = table(tmp_path, "key,file,emotion,arousal,language\na,x.wav,mad,5,en\n\nb,y.wav,joy,,\n")
     for name in "xy":
         (tmp_path / f"{name}.wav").write_bytes(b"x")
-    df = read_table(path, check=False)
-    assert list(df.columns) == list(COLUMNS) and df.index.tolist() == [2, 4]
-    assert df["arousal"].iat[0] == 5 and np.isnan(df["arousal"].iat[1]) and df["corpus"].tolist() == ["t", "t"]
-    assert df["file"].tolist() == [str(tmp_path / "x.wav"), str(tmp_path / "y.wav")]
-    mapped = df.assign(emotion=df["emotion"].map({"mad": "anger", "joy": "joy"}), arousal=df["arousal"] / 7)
+    seen = []
+
+    def adapt(df: pd.DataFrame, shared: str = "fear") -> pd.DataFrame:
+        seen.append(df)
+        return df.assign(emotion=df["emotion"].map({"mad": "anger", "joy": shared}), arousal=df["arousal"] / 7)
+
+    df = read_table(path, adapt=adapt)
+    assert list(seen[0].columns) == list(COLUMNS) and seen[0]["emotion"].tolist() == ["mad", "joy"]
+    assert df["emotion"].tolist() == ["anger", "fear"] and df["arousal"].iat[0] == 5 / 7
+    assert df["file"].tolist() == [str(tmp_path / "x.wav"), str(tmp_path / "y.wav")] and df.index.tolist() == [0, 1]
     with pytest.raises(TableError, match=r"t\.csv, row 4: emotion 'joy' is unknown"):
-        check_table(mapped, str(path), rows=df.index)
-    checked = check_table(mapped.assign(emotion="anger"), str(path), rows=df.index)
-    assert checked.index.tolist() == [0, 1] and checked["arousal"].iat[0] == 5 / 7
-    with pytest.raises(TableError, match="row 2: arousal 'high' is no number"):
-        read_table(table(tmp_path, "key,text,arousal\na,hi,high\n"), check=False)
+        read_table(path, adapt=lambda df: adapt(df, "joy"))
 
 
-@pytest.mark.parametrize("check", [True, False])
+EVERY_KIND = """key,text,Speaker,emotion,arousal,valence,start,end,language
+a,hi,s,angry,1.5,high,0,1,en
+a,,s,fear,0.5,0.5,2,1,english
+c,ho,s,mad,7,0.5,0,1,en
+"""
+
+
+def test_all_kinds_of_errors_are_named_at_once(tmp_path: Path) -> None:
+    message = refused(tmp_path, EVERY_KIND)
+    assert message.splitlines() == [
+        f"{tmp_path / 't.csv'}: 8 kinds of errors",
+        "  unknown column 'Speaker'. Did you mean 'speaker'?",
+        "  row 2: valence 'high' is no number; leave it empty where missing",
+        "  row 3: key 'a' is already that of row 2",
+        "  rows 2, 4: arousal 1.5 is out of 0..1; scale the ratings",
+        "  row 3: neither audio nor text; give file, text, or both",
+        "  row 3: end 1 s is not after start 2 s",
+        "  rows 2, 4: emotion 'angry' is unknown; did you mean 'anger'?",
+        "  row 3: language 'english' is no ISO 639-1 code, such as en or pl",
+    ]
+
+
+def test_of_several_kinds_with_many_rows_the_first_rows_are_named(tmp_path: Path) -> None:
+    message = refused(tmp_path, "key,text,arousal,gender\n" + "".join(f"k{i},hi,2,f\n" for i in range(9)))
+    assert "\n  rows 2, 3, 4, 5, 6 and 4 more: arousal 2 is out of 0..1" in message
+    assert "\n  rows 2, 3, 4, 5, 6 and 4 more: gender 'f' is unknown" in message
+
+
+def test_a_misnamed_column_is_not_reported_as_missing_in_every_row(tmp_path: Path) -> None:
+    assert refused(tmp_path, "key,Text\na,hi\n").endswith("unknown column 'Text'. Did you mean 'text'?")
+    assert refused(tmp_path, "Key,text\na,hi\n").endswith("unknown column 'Key'. Did you mean 'key'?")
+    assert "row" not in refused(tmp_path, "text\nhi\n").replace("every row needs", "")
+
+
+def test_what_adapting_refuses_stands_beside_the_other_kinds(tmp_path: Path) -> None:
+    def adapt(df: pd.DataFrame) -> pd.DataFrame:
+        raise TableError("a: arousal 9 is no rating from 1 to 7. Correct `scale`.")
+
+    with pytest.raises(TableError) as error:
+        read_table(table(tmp_path, "key,text,emotion,arousal\na,hi,joy,9\na,ho,joy,8\n"), adapt=adapt)
+    assert str(error.value).splitlines()[1:] == [
+        "  a: arousal 9 is no rating from 1 to 7. Correct `scale`.",
+        "  row 3: key 'a' is already that of row 2",
+    ]
+
+
+def recording(path: Path, seconds: float) -> Path:
+    samples = np.random.default_rng(0).normal(0, 0.1, round(seconds * 16000))
+    soundfile.write(path, samples, 16000)
+    return path
+
+
+@pytest.mark.parametrize("name", ["long.wav", "long.flac", "long.ogg", "long.mp3"])
+def test_a_segment_that_ends_after_its_recording_is_refused(tmp_path: Path, name: str) -> None:
+    recording(tmp_path / name, 3.0)
+    rows = f"a,{name},0,1.5\nb,{name},1.5,3.0\nc,{name},2.9,\n"
+    assert len(read_table(table(tmp_path, f"key,file,start,end\n{rows}"))) == 3
+    message = refused(tmp_path, f"key,file,start,end\n{rows}d,{name},2,4.5\ne,{name},5,\n")
+    assert "row 5: segment ends at 4.5 s, but" in message and "row 6: segment ends at 5 s" in message
+    assert name in message and "ends at 3.0" in message and "row 4" not in message
+
+
+def test_an_end_that_was_rounded_up_is_not_refused(tmp_path: Path) -> None:
+    recording(tmp_path / "x.wav", 2.96)
+    assert read_table(table(tmp_path, "key,file,start,end\na,x.wav,0,3.0\n"))["end"].tolist() == [3.0]
+    assert "row 2" in refused(tmp_path, "key,file,start,end\na,x.wav,0,3.1\n")
+
+
+def test_headers_alone_are_read_and_each_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = "".join(f"{i},{recording(tmp_path / f'{i % 3}.wav', 2).name},{i / 100},{1 + i / 100}\n" for i in range(60))
+    opened: list[str] = []
+    info = soundfile.info
+    monkeypatch.setattr(soundfile, "info", lambda file: opened.append(file) or info(file))
+    monkeypatch.setattr(soundfile.SoundFile, "read", None)
+    assert len(read_table(table(tmp_path, f"key,file,start,end\n{rows}"))) == 60
+    assert sorted(Path(file).name for file in opened) == ["0.wav", "1.wav", "2.wav"]
+
+
+@pytest.mark.parametrize("adapt", [None, lambda df: df])
 def test_rows_without_their_audio_go_on_if_they_have_words(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, check: bool
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, adapt: Any
 ) -> None:
     (tmp_path / "x.wav").write_bytes(b"x")
     path = table(tmp_path, "key,file,text,emotion\na,x.wav,,fear\nb,gone.wav,,fear\nc,gone.wav,hi,fear\nd,,ho,fear\n")
     with caplog.at_level(logging.WARNING):
-        df = read_table(path, check=check, allow_missing=True)
+        df = read_table(path, adapt=adapt, allow_missing=True)
     assert df["key"].tolist() == ["a", "c", "d"] and df["emotion"].tolist() == ["fear"] * 3
     assert df["file"].tolist() == [str(tmp_path / "x.wav"), None, None]
-    assert df.index.tolist() == ([0, 1, 2] if check else [2, 4, 5])
+    assert df.index.tolist() == [0, 1, 2]
     assert "1 audio files are missing" in caplog.text
     assert "1 rows go on without audio, 1 without text are left out" in caplog.text
     with pytest.raises(TableError, match="no row is left"):
-        read_table(table(tmp_path, "key,file\na,gone.wav\n"), check=check, allow_missing=True)
+        read_table(table(tmp_path, "key,file\na,gone.wav\n"), adapt=adapt, allow_missing=True)
 
 
 @pytest.mark.parametrize("ending", [".csv", ".tsv", ".jsonl", ".parquet"])

@@ -10,9 +10,11 @@ from emofuse.evaluation.metrics import (
     ccc,
     confusion,
     ece,
+    f1_per_class,
     macro_f1,
     mae,
     pearson,
+    precision_per_class,
     recall_per_class,
     uar,
     wa,
@@ -44,6 +46,8 @@ def test_category_metrics_equal_scikit_learn(classes):
     assert macro_f1(*classes) == pytest.approx(sk.f1_score(*classes, average="macro"))
     assert weighted_f1(*classes) == pytest.approx(sk.f1_score(*classes, average="weighted"))
     assert recall_per_class(*classes) == pytest.approx(sk.recall_score(*classes, average=None))
+    assert precision_per_class(*classes) == pytest.approx(sk.precision_score(*classes, average=None))
+    assert f1_per_class(*classes) == pytest.approx(sk.f1_score(*classes, average=None))
     np.testing.assert_array_equal(confusion(*classes), sk.confusion_matrix(*classes))
 
 
@@ -99,6 +103,8 @@ def test_classes_that_do_not_occur():
     assert uar(truth, prediction, labels=NAMES) == pytest.approx(0.75)
     assert macro_f1(truth, prediction, labels=NAMES) == pytest.approx((2 / 3 + 1 + 0) / 3)
     np.testing.assert_array_equal(recall_per_class(truth, prediction, labels=NAMES), [0.5, 1, np.nan, np.nan, np.nan])
+    np.testing.assert_array_equal(precision_per_class(truth, prediction, labels=NAMES), [1, 1, 0, np.nan, np.nan])
+    np.testing.assert_allclose(f1_per_class(truth, prediction, labels=NAMES), [2 / 3, 1, 0, np.nan, np.nan])
     assert confusion(truth, prediction, labels=NAMES).shape == (5, 5)
 
 

@@ -10,6 +10,7 @@ from emofuse.errors import EmofuseError
 from emofuse.models.fusion import LateModel
 from emofuse.models.ladder import Ladder, LayerMix, Pool, Pooling, StatesNorm
 from emofuse.models.ser import build_model
+from emofuse.quiet import quiet_onnx_export
 
 K, DIM, STATE, LAYERS, BATCH, STEPS = 5, 12, 6, [1, 2, 4], 4, 9
 WIDTH = STATE * len(LAYERS)
@@ -305,9 +306,10 @@ def test_onnx_graph_takes_any_batch_and_length(encoder, fusion, pooling, tmp_pat
     rows, steps = torch.export.Dim("rows", min=1), torch.export.Dim("steps", min=1)
     example = make_batch(steps=30)
     shapes = {name: {0: rows, 1: steps} if name == "frames" else {0: rows} for name in example}
-    program = torch.onnx.export(
-        model, kwargs=example, dynamic_shapes=shapes, dynamo=True, input_names=list(example), verbose=False
-    )
+    with quiet_onnx_export():
+        program = torch.onnx.export(
+            model, kwargs=example, dynamic_shapes=shapes, dynamo=True, input_names=list(example), verbose=False
+        )
     program.save(tmp_path / "model.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
     for n, length in ((1, 11), (4, 31), (3, 77), (1, 1), (4, 1)):

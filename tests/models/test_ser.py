@@ -9,6 +9,7 @@ from emofuse.errors import EmofuseError
 from emofuse.models.cnn import CNNS
 from emofuse.models.fusion import LateModel
 from emofuse.models.ser import SerModel, build_model
+from emofuse.quiet import quiet_onnx_export
 
 K, DIM, BATCH = 7, 16, 4
 HEADS = (["categories"], ["dimensions"], ["categories", "dimensions"])
@@ -61,7 +62,7 @@ def test_shapes_ranges_and_gradients(encoder, operator, fusion, heads):
     assert without == unused
 
 
-@pytest.mark.parametrize(("encoder", "fusion"), itertools.product(CNNS, FUSIONS))
+@pytest.mark.parametrize(("encoder", "fusion"), list(itertools.product(CNNS, FUSIONS)))
 def test_answer_is_independent_of_batch_and_padding(encoder, fusion):
     model = make(fusion, encoder=encoder, operator="film").eval()
     batch = make_batch(frames=101)
@@ -269,9 +270,10 @@ def test_onnx_graph_takes_any_batch_and_length(fusion, tmp_path):
     rows, frames = torch.export.Dim("rows", min=1), torch.export.Dim("frames", min=1)
     example = make_batch(frames=100)
     shapes = {name: {0: rows, 1: frames} if name == "frames" else {0: rows} for name in example}
-    program = torch.onnx.export(
-        model, kwargs=example, dynamic_shapes=shapes, dynamo=True, input_names=list(example), verbose=False
-    )
+    with quiet_onnx_export():
+        program = torch.onnx.export(
+            model, kwargs=example, dynamic_shapes=shapes, dynamo=True, input_names=list(example), verbose=False
+        )
     program.save(tmp_path / "model.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
     for n, length in ((1, 11), (4, 31), (3, 77), (1, 1), (2, 300)):

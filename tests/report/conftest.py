@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from emofuse import __version__
 from emofuse.config import dump_toml, load_recipe
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -14,7 +15,7 @@ NAMES = ["neutral", "happiness", "sadness", "anger"]
 SYSTEMS = {"audio_only": 0.5, "text_only": 0.4, "late": 0.5, "multistage": 0.95}  # share of right answers
 ENVIRONMENT = {
     "created": "2026-01-02T03:04:05+00:00",
-    "versions": {"python": "3.11.7", "emofuse": "0.1.0", "torch": "2.9.0"},
+    "versions": {"python": "3.11.7", "emofuse": __version__, "torch": "2.9.0"},
     "commit": "abc123",
     "hardware": {"machine": "x86_64", "threads": 1, "cuda": False},
     "speech_encoder": None,

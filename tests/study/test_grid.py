@@ -108,6 +108,12 @@ def test_some_of_the_tasks(write):
         load_study(path, only=["toy", "fourth"])
 
 
+@pytest.mark.parametrize("name", ["..", ".", ".runs", "a/b", ""])
+def test_a_name_that_is_not_a_folder_of_its_own(write, name):
+    with pytest.raises(EmofuseError, match=r"name: expected letters, digits.*it names a folder"):
+        load_study(write("systems.a = []", head=HEAD.replace('"mine"', f'"{name}"')))
+
+
 def test_the_quick_version(write):
     path = write(
         'seeds = [1, 2]\nsystems.a = ["training.epochs=9"]\n'
@@ -123,6 +129,10 @@ def test_the_quick_version(write):
     ("text", "message"),
     [
         ("systems.a = []\nnonsense = 1", "unknown key 'nonsense'"),
+        ("systems.a = []\nreferense = 'a'", "unknown key 'referense'; did you mean `reference`"),
+        ("systems.a.sett = []", "unknown key 'systems.a.sett'; did you mean `systems.a.set`"),
+        ("systems.a.change = []\n[quik]\nseeds = [1]", "'quik'; did you mean `quick`"),
+        ("systems.a = ['training.fusion=late']", "'training.fusion'; did you mean `model.fusion`"),
         ("seeds = [1]", "'systems' is missing"),
         ("systems.a = []\nseeds = []", "seeds"),
         ("systems.a = []\nseeds = [1, 2, 1]", "seeds: 1 stands twice"),

@@ -120,11 +120,10 @@ def test_killed_and_called_again_is_the_same_as_unbroken(emofuse, study_file, tm
     study = study_file({"a": AUDIO, "b": [*AUDIO, "model.dropout=0"]}, "seeds = [1, 2]")
     out = tmp_path / "killed"
     command = [sys.executable, "-m", "emofuse", "study", str(study), "--data", str(tmp_path), "--out", str(out)]
-    process = subprocess.Popen([*command, "--jobs", "2"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    wait_for(lambda: len(stamps(out)) >= 1)
-    process.kill()
-    process.stderr.read()  # ends when the last process that holds it does
-    process.wait()
+    with subprocess.Popen([*command, "--jobs", "2"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        wait_for(lambda: len(stamps(out)) >= 1)
+        process.kill()
+        process.stderr.read()  # ends when the last process that holds it does
     finished = stamps(out)
     assert 1 <= len(finished) < 4, "it was done before it was killed"
     emofuse("study", study, "--out", out, folder=tmp_path)

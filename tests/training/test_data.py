@@ -219,6 +219,12 @@ def test_bad_audio_names_the_utterance(table, tmp_path):
         compute_features(table, tmp_path / "cache")
 
 
+def test_a_segment_that_ends_after_its_recording_names_the_utterance(table, tmp_path):
+    rows = table[table["key"] == "k1"].assign(end=9.0)
+    with pytest.raises(AudioError, match=r"utterance k1: .*\.wav: segment ends at 9 s, but the recording ends at \d"):
+        compute_features(rows, tmp_path / "cache")
+
+
 def test_batch_marks_what_is_missing(data):
     batch = data.batch([0, 4, 2, 6])
     assert batch.has_audio.tolist() == [True, False, True, True]

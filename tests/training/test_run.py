@@ -94,6 +94,28 @@ def test_the_papers_optimiser_and_early_stopping(tmp_path):
     assert 3 <= len(pd.read_csv(run / "history.csv")) < 20
 
 
+def test_plateau_lowers_the_rate_as_the_recipe_says(tmp_path):
+    options = ["learning_rate=1e-12", "schedule=plateau", "plateau_factor=0.1", "plateau_patience=0", "epochs=4"]
+    run = train(toy(*AUDIO, *(f"training.{option}" for option in options)), tmp_path / "run", tmp_path)
+    rates = pd.read_csv(run / "history.csv")["learning_rate"]
+    assert rates.iloc[1:].to_numpy() == pytest.approx(1e-12 * 0.1 ** np.arange(len(rates) - 1))
+
+
+def test_gradients_are_clipped_by_their_norm(tmp_path):
+    """One step of plain SGD moves the weights by the rate times the norm of the gradient."""
+    options = ["optimizer=sgd", "momentum=0", "schedule=none", "precision=fp32", "epochs=1", "epoch_steps=1"]
+    options = [*AUDIO, *(f"training.{option}" for option in options)]
+
+    def weights(name, *more):
+        run = train(toy(*options, *more), tmp_path / name, tmp_path)
+        return torch.cat([p.detach().flatten() for p in load_run(run).model.parameters()])
+
+    start = weights("start", "training.learning_rate=1e-30")
+    moved = (weights("moved", "training.learning_rate=1.0") - start).norm()
+    clipped = (weights("clipped", "training.learning_rate=1.0", "training.gradient_clip=0.01") - start).norm()
+    assert float(clipped) == pytest.approx(0.01, rel=1e-3) and moved > 0.02
+
+
 def test_learns_the_made_up_corpus(tmp_path):
     recipe = toy("model.fusion=audio_only", "training.epochs=12")
     metrics = json.loads((train(recipe, tmp_path / "run", tmp_path) / "metrics.json").read_text())

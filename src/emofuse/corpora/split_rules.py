@@ -126,7 +126,8 @@ def stratified_groups(df: pd.DataFrame, values: pd.Series, by: str, k: int, seed
     folds = StratifiedGroupKFold(n_splits=k, shuffle=True, random_state=seed)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a label rarer than folds: it is in some of them only
+            # A label that is rarer than folds is in some of them only.
+            warnings.filterwarnings("ignore", message="The least populated class")
             groups = [sorted(set(grouped[test])) for _, test in folds.split(labels, labels, grouped.astype(str))]
     except ValueError as error:
         raise TableError(f"{corpus_of(df)}: k_fold cannot stratify by {by} ({error}).") from error

@@ -9,6 +9,7 @@ import difflib
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pandas as pd
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
+from emofuse.audio_length import ends_before
 from emofuse.corpora.labels import DIMENSIONS, EMOTIONS
 from emofuse.corpora.table_columns import extra_of, inferred, numbers_of, texts_of
 from emofuse.corpora.table_files import (
@@ -27,6 +29,7 @@ from emofuse.corpora.table_files import (
     relative,
     write_file,
 )
+from emofuse.corpora.table_problems import Problems
 
 __all__ = [
     "COLUMNS",
@@ -59,7 +62,6 @@ GENDERS = ("female", "male", "other")
 
 _NUMBERS = ("start", "end", *DIMENSIONS)
 _STRINGS = tuple(column for column in COLUMNS if column not in _NUMBERS)
-_ROWS_SHOWN = 5
 _log = logging.getLogger(__name__)
 
 
@@ -85,8 +87,8 @@ def read_table(
     path: Path | str,
     column_map: Mapping[str, str] | None = None,
     *,
-    check: bool = True,
     allow_missing: bool = False,
+    adapt: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
 ) -> pd.DataFrame:
     """Read and check an utterance table in CSV, TSV, JSON Lines (all UTF-8) or Parquet.
 
@@ -97,12 +99,12 @@ def read_table(
     Args:
         path: .csv, .tsv, .jsonl (or .ndjson) or .parquet.
         column_map: from the table's column names to those of `COLUMNS`, for tables with names of their own.
-        check: whether to check the values; if not, for callers that map them first, numbers are still parsed, files
-            resolved, and the index of the table holds the row numbers of the file, for `check_table`.
         allow_missing: go on where audio is absent, as `without_absent_audio`.
+        adapt: maps the values of the typed table to those that `check_table` expects, before they are checked.
 
     Raises:
-        TableError: the file cannot be read, or breaks a rule of `check_table`; names file and rows.
+        TableError: the file cannot be read, breaks a rule of `check_table`, or what `adapt` raises; names file and
+            rows.
     """
     path = Path(path)
     df, rows = read_file(path)
@@ -115,32 +117,24 @@ def read_table(
         df["file"] = absolute(texts_of(df["file"]), folder)
     if "corpus" not in df.columns:
         df["corpus"] = path.stem
-    df = _typed_or_refused(df, str(path), rows)
-    if allow_missing:
-        df = without_absent_audio(df, str(path))
-    if not check:
-        return df
-    _check(df, str(path))
-    return df.reset_index(drop=True)
+    return _checked(df, str(path), rows, allow_missing=allow_missing, adapt=adapt)
 
 
-def check_table(df: pd.DataFrame, source: str, *, rows: Sequence[int] | None = None) -> pd.DataFrame:
+def check_table(df: pd.DataFrame, source: str) -> pd.DataFrame:
     """Check every row and return the table with all of `COLUMNS` in order and of the right types.
 
     Args:
         df: a table; columns of `COLUMNS` may be absent, but not `key`.
         source: the file or corpus that messages name.
-        rows: row numbers that messages give; from 2 if None.
 
     Raises:
         TableError: a column name that is nearly a known one; a missing or repeated key; a row with neither audio nor
-            text; an audio file that is not there; end <= start; a value that is no number; arousal, valence or
-            dominance out of 0..1; an emotion, gender or language outside its set; ratings that are no JSON list of
-            objects. Up to five rows are shown.
+            text; an audio file that is not there; end <= start; an end after that of the recording; a value that is no
+            number; arousal, valence or dominance out of 0..1; an emotion, gender or language outside its set; ratings
+            that are no JSON list of objects. All kinds of errors are named at once, each with up to five rows, which
+            are numbered from 2.
     """
-    df = _typed_or_refused(df, source, np.arange(len(df)) + 2 if rows is None else np.asarray(rows))
-    _check(df, source)
-    return df.reset_index(drop=True)
+    return _checked(df, source, np.arange(len(df)) + 2)
 
 
 def write_table(df: pd.DataFrame, path: Path | str) -> None:
@@ -210,96 +204,114 @@ def _typed(df: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     return pd.DataFrame({**columns, **extras}), unparsed
 
 
-class _Problems:
-    """Rows that break a rule: the first few by the number of the row, the others counted."""
-
-    def __init__(self, df: pd.DataFrame):
-        self.df, self.rows = df, df.index.to_numpy()
-        self.found: list[tuple[int, str]] = []
-        self.count = 0
-
-    def add(self, mask: Any, explain: Callable[[int], str]) -> None:
-        """Rows of the mask break a rule; `explain` says how the i-th does."""
-        found = np.flatnonzero(np.asarray(mask, dtype=bool))
-        self.count += len(found)
-        self.found.extend((int(self.rows[i]), explain(i)) for i in found[:_ROWS_SHOWN])
-
-    def outside(self, column: str, allowed: Callable[[str], bool], explain: Callable[[str], str]) -> None:
-        """Values of a column that are not allowed break a rule; each distinct one is looked at once."""
-        values = self.df[column]
-        wrong = {str(value) for value in set(values.tolist()) if value is not None and not allowed(str(value))}
-        if wrong:
-            self.add(values.isin(wrong), lambda i: explain(str(values.iat[i])))
-
-    def refuse(self, source: str) -> None:
-        if self.count:
-            shown = [f"row {row}: {text}" for row, text in sorted(self.found)[:_ROWS_SHOWN]]
-            more = f"\n  and {self.count - len(shown)} more" if self.count > len(shown) else ""
-            raise TableError(f"{source}, " + "\n  ".join(shown) + more)
-
-
-def _typed_or_refused(df: pd.DataFrame, source: str, rows: np.ndarray) -> pd.DataFrame:
-    """The table, typed, with row numbers as its index."""
-    _check_columns([str(c) for c in df.columns], source)
+def _checked(
+    df: pd.DataFrame,
+    source: str,
+    rows: np.ndarray,
+    *,
+    allow_missing: bool = False,
+    adapt: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
+) -> pd.DataFrame:
+    """The table, typed and adapted, if no row breaks a rule; `rows` are the numbers that messages give."""
+    problems = Problems()
+    _check_columns([str(c) for c in df.columns], problems)
     if df.empty:
-        raise TableError(f"{source}: the table has no rows.")
+        problems.add_to_table("the table has no rows.")
+        problems.refuse(source)
+    typed = _typed_or_noted(df, rows, problems)
+    if allow_missing:
+        typed = without_absent_audio(typed, source)
+    if adapt is not None:
+        try:
+            typed = adapt(typed)
+        except TableError as error:
+            problems.add_to_table(str(error), "emotion", "gender", *DIMENSIONS)
+    _check(typed, problems)
+    problems.refuse(source)
+    return typed.reset_index(drop=True)
+
+
+def _typed_or_noted(df: pd.DataFrame, rows: np.ndarray, problems: Problems) -> pd.DataFrame:
+    """The table, typed, with row numbers as its index; cells that are not numbers are noted and NaN."""
     typed, unparsed = _typed(df)
     typed.index = pd.Index(rows)
-    problems = _Problems(typed)
     for column, mask in unparsed.items():
         if mask.any():
             cells = df[column].tolist()
-            problems.add(mask, lambda i, c=column, v=cells: f"{c} {v[i]!r} is no number; leave it empty where missing")  # type: ignore[misc]
-    problems.refuse(source)
+            text = f"{column} {{!r}} is no number; leave it empty where missing"
+            problems.add(typed, mask, lambda i, text=text, cells=cells: text.format(cells[i]))  # type: ignore[misc]
     return typed
 
 
-def _check(df: pd.DataFrame, source: str) -> None:
-    """Check a typed table whose index holds row numbers."""
-    problems = _Problems(df)
+def _check(df: pd.DataFrame, problems: Problems) -> None:
+    """Note the rows of a typed table, whose index holds row numbers, that break a rule."""
     keys = df["key"]
-    problems.add(keys.isna(), lambda i: "key is missing; every row needs a unique one")
+    if "key" not in problems.doubtful:
+        problems.add(df, keys.isna(), lambda i: "key is missing; every row needs a unique one")
     repeated = keys.notna() & keys.duplicated()
-    problems.add(repeated, lambda i: f"key {keys.iat[i]!r} is already that of row {(keys == keys.iat[i]).idxmax()}")
+    problems.add(df, repeated, lambda i: f"key {keys.iat[i]!r} is already that of row {(keys == keys.iat[i]).idxmax()}")
     for column in DIMENSIONS:
         values = df[column]
-        problems.add(
-            values.notna() & ~values.between(0, 1),
-            lambda i, c=column, v=values: f"{c} {v.iat[i]:g} is out of 0..1; scale the ratings",  # type: ignore[misc]
-        )
+        if column not in problems.doubtful:
+            problems.add(
+                df,
+                values.notna() & ~values.between(0, 1),
+                lambda i, c=column, v=values: f"{c} {v.iat[i]:g} is out of 0..1; scale the ratings",  # type: ignore[misc]
+            )
     _check_times_and_sources(df, problems)
-    problems.outside("emotion", EMOTIONS.__contains__, lambda v: f"emotion {v!r} is unknown{_hint(v, EMOTIONS)}")
-    problems.outside("gender", GENDERS.__contains__, lambda v: f"gender {v!r} is unknown{_hint(v, GENDERS)}")
-    problems.outside("language", _is_language, lambda v: f"language {v!r} is no ISO 639-1 code, such as en or pl")
-    problems.outside("ratings", _is_ratings, lambda v: "ratings is no JSON list of objects, one for each annotator")
-    problems.add(df["corpus"].isna(), lambda i: "corpus is missing")
-    problems.refuse(source)
+    outside = partial(problems.add_outside, df)
+    outside("emotion", EMOTIONS.__contains__, lambda v: f"emotion {v!r} is unknown{_hint(v, EMOTIONS)}")
+    outside("gender", GENDERS.__contains__, lambda v: f"gender {v!r} is unknown{_hint(v, GENDERS)}")
+    outside("language", _is_language, lambda v: f"language {v!r} is no ISO 639-1 code, such as en or pl")
+    outside("ratings", _is_ratings, lambda v: "ratings is no JSON list of objects, one for each annotator")
+    problems.add(df, df["corpus"].isna(), lambda i: "corpus is missing")
 
 
-def _check_times_and_sources(df: pd.DataFrame, problems: _Problems) -> None:
+def _check_times_and_sources(df: pd.DataFrame, problems: Problems) -> None:
     files, start, end = df["file"], df["start"], df["end"]
-    problems.add(files.isna() & df["text"].isna(), lambda i: "neither audio nor text; give file, text, or both")
-    if absent := absent_files(files.dropna().tolist()):
-        problems.add(files.isin(absent), lambda i: f"audio file {files.iat[i]} is not there")
+    if problems.doubtful.isdisjoint(("file", "text")):
+        problems.add(df, files.isna() & df["text"].isna(), lambda i: "neither audio nor text; give file, text, or both")
+    absent = absent_files(files.dropna().tolist())
+    problems.add(df, files.isin(absent), lambda i: f"audio file {files.iat[i]} is not there")
     first = start.fillna(0)
-    problems.add(~np.isfinite(first) | (start < 0), lambda i: f"start {start.iat[i]:g} s is not in the recording")
-    problems.add(~np.isfinite(end.fillna(0)), lambda i: f"end {end.iat[i]:g} s is not in the recording")
-    problems.add(end <= first, lambda i: f"end {end.iat[i]:g} s is not after start {first.iat[i]:g} s")
+    beyond = ~np.isfinite(first) | (start < 0)
+    problems.add(df, beyond, lambda i: f"start {start.iat[i]:g} s is not in the recording")
+    problems.add(df, ~np.isfinite(end.fillna(0)), lambda i: f"end {end.iat[i]:g} s is not in the recording")
+    problems.add(df, end <= first, lambda i: f"end {end.iat[i]:g} s is not after start {first.iat[i]:g} s")
+    _check_ends(df[~files.isin(absent)], problems)
 
 
-def _check_columns(names: Sequence[str], source: str) -> None:
+def _check_ends(df: pd.DataFrame, problems: Problems) -> None:
+    """Note segments that last longer than their recording; a file is looked at once, where its last segment ends."""
+    end = df["end"].where(np.isfinite(df["end"]), df["start"].where(np.isfinite(df["start"])))
+    latest = end.groupby(df["file"]).max().dropna()
+    early = {file: error for file, at in latest.items() if (error := ends_before(str(file), at))}
+    if early:
+        files = df["file"]
+        limit = files.map({file: error.seconds + error.tolerance for file, error in early.items()}).astype(float)
+        problems.add(
+            df,
+            end > limit,
+            lambda i: (
+                f"segment ends at {end.iat[i]:g} s, but {files.iat[i]} ends at {early[files.iat[i]].seconds:.2f} s"
+            ),
+        )
+
+
+def _check_columns(names: Sequence[str], problems: Problems) -> None:
     for name in names:
         if name in COLUMNS:
             continue
         if name.lower() in COLUMNS:
-            raise TableError(f"{source}: unknown column {name!r}. Did you mean {name.lower()!r}?")
+            problems.add_to_table(f"unknown column {name!r}. Did you mean {name.lower()!r}?", name.lower())
+            continue
         near = difflib.get_close_matches(name.lower(), [c for c in COLUMNS if c not in names], n=1, cutoff=0.8)
         if near:
-            raise TableError(
-                f"{source}: unknown column {name!r}. Did you mean {near[0]!r}? An extra column needs another name."
-            )
-    if "key" not in names:
-        raise TableError(f"{source}: column 'key' is missing; every row needs a unique key. Found {', '.join(names)}.")
+            hint = "An extra column needs another name."
+            problems.add_to_table(f"unknown column {name!r}. Did you mean {near[0]!r}? {hint}", near[0])
+    if "key" not in names and "key" not in problems.doubtful:
+        found = f"column 'key' is missing; every row needs a unique key. Found {', '.join(names)}."
+        problems.add_to_table(found, "key")
 
 
 def _hint(value: str, allowed: Sequence[str]) -> str:

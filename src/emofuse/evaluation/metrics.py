@@ -1,4 +1,4 @@
-"""Metrics of categories (UAR, WA, F1, recall, confusion, ECE) and of dimensions (CCC, Pearson, MAE), in plain NumPy.
+"""Metrics of categories (UAR, WA, F1, confusion, ECE, ...) and of dimensions (CCC, Pearson, MAE), in plain NumPy.
 
 One rule for what is missing, in every function here:
 
@@ -111,6 +111,36 @@ def recall_per_class(truth: ArrayLike, prediction: ArrayLike, *, labels: Labels 
         array([0.5, 1. , nan])
     """
     return _recall(_cells(truth, prediction, labels).sum(axis=0))
+
+
+def precision_per_class(truth: ArrayLike, prediction: ArrayLike, *, labels: Labels = None) -> Floats:
+    """Precision of each class: the share of the rows predicted as it that are of it.
+
+    Args, Raises: as `uar`.
+
+    Returns:
+        (K,) values in 0..1, in the order of the classes; NaN for a class that is never predicted.
+
+    Example:
+        >>> precision_per_class([0, 0, 1], [0, 1, 1], labels=["anger", "fear", "disgust"])
+        array([1. , 0.5, nan])
+    """
+    return _precision(_cells(truth, prediction, labels).sum(axis=0))
+
+
+def f1_per_class(truth: ArrayLike, prediction: ArrayLike, *, labels: Labels = None) -> Floats:
+    """F1 of each class: 2 TP / (2 TP + FP + FN).
+
+    Args, Raises: as `uar`.
+
+    Returns:
+        (K,) values in 0..1, in the order of the classes; NaN for a class in neither truth nor prediction.
+
+    Example:
+        >>> f1_per_class([0, 0, 1], [0, 1, 1], labels=["anger", "fear", "disgust"]).round(4)
+        array([0.6667, 0.6667,    nan])
+    """
+    return _f1(_cells(truth, prediction, labels).sum(axis=0))
 
 
 def confusion(truth: ArrayLike, prediction: ArrayLike, *, labels: Labels = None) -> NDArray[np.int64]:
@@ -238,6 +268,11 @@ def _mean_of_defined(values: Floats) -> Floats:
 def _recall(cells: Floats) -> Floats:
     matrix = _square(cells)
     return _divide(np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(axis=-1))
+
+
+def _precision(cells: Floats) -> Floats:
+    matrix = _square(cells)
+    return _divide(np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(axis=-2))
 
 
 def _uar(cells: Floats) -> Floats:

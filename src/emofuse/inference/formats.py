@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from emofuse.inference.predictor import Prediction
 
 _DIMENSIONS = ("arousal", "valence", "dominance")
+_PER_CLASS = {"precision_per_class": "precision", "recall_per_class": "recall", "f1_per_class": "F1"}
 
 
 def render(predictions: Sequence[Prediction], form: Literal["table", "json", "csv"], *, colour: bool = False) -> str:
@@ -63,7 +64,7 @@ def to_table(predictions: Sequence[Prediction], *, width: int | None = None, col
 
 
 def metrics_table(metrics: dict[str, Any]) -> str:
-    """Metrics, perhaps nested, one a line; a value with its interval and n stands on one line.
+    """Metrics, perhaps nested, one a line; a value stands with its interval and n, a class with all its figures.
 
     >>> uar = {"value": 0.51234, "low": 0.4, "high": 0.6, "n": 40, "speakers": 4}
     >>> print(metrics_table({"test": {"uar": uar, "ece": 0.1}}), end="")
@@ -91,8 +92,14 @@ def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
         low, high = _short(value["low"]), _short(value["high"])
         yield name, f"{_short(value['value'])} ({low} .. {high}), n {value['n']}, {value['speakers']} speakers"
     else:
+        by_class = {metric: value[key] for key, metric in _PER_CLASS.items() if key in value}
         for key, item in value.items():
-            yield from _leaves(item, f"{name}.{key}" if name else str(key))
+            if key == "recall_per_class":
+                for label in item:
+                    figures = ", ".join(f"{metric} {_short(own[label])}" for metric, own in by_class.items())
+                    yield f"{name}.{label}" if name else label, figures
+            elif key not in _PER_CLASS:
+                yield from _leaves(item, f"{name}.{key}" if name else str(key))
 
 
 def _short(value: Any) -> str:

@@ -22,6 +22,7 @@ from emofuse.files import hash_of
 from emofuse.hardware import full_precision
 from emofuse.hashes import file_hash
 from emofuse.hub import find_checkpoint
+from emofuse.quiet import quiet_loading
 from emofuse.text.weights import WEIGHTS, find_weights
 
 _TYPES = (np.float32, np.int8, np.int16, np.int32, np.float16)  # of CTranslate2, by number
@@ -101,9 +102,10 @@ def load_speech_encoder(name: str) -> SpeechEncoder:
 
     checkpoint = find_checkpoint(name, "speech encoder")
     try:
-        model = AutoModel.from_pretrained(
-            checkpoint.folder, local_files_only=True, use_safetensors=True, dtype="float32"
-        )
+        with quiet_loading():
+            model = AutoModel.from_pretrained(
+                checkpoint.folder, local_files_only=True, use_safetensors=True, dtype="float32"
+            )
     except (OSError, ValueError, KeyError) as error:
         raise EmofuseError(
             f"speech encoder {name!r}: {str(error).splitlines()[0]} Give the folder of a checkpoint, or whisper-base."

@@ -13,8 +13,8 @@ import pandas as pd
 from emofuse.evaluation import stress_plots
 from emofuse.evaluation.conditioning import ALL
 from emofuse.evaluation.conditioning import place as place_of
+from emofuse.evaluation.confusion_plot import draw_shares
 from emofuse.evaluation.intervals import Metric
-from emofuse.evaluation.metrics import Floats
 from emofuse.report.results import FEW_SYSTEMS, NAMES, Result
 
 if TYPE_CHECKING:
@@ -73,22 +73,12 @@ def _recall_map(result: Result) -> str:
     table = table.loc[result.systems]
     figure, axes = _figure(1, 1, width=2.5 + 0.75 * table.shape[1], height=0.9 + 0.26 * len(table))
     ax = axes[0]
-    _shaded(ax, table.to_numpy(dtype=float), size=8)
+    draw_shares(ax, table.to_numpy(dtype=float), size=8)
     ax.set_xticks(np.arange(table.shape[1]) + 0.5, table.columns, rotation=20 if table.shape[1] > 5 else 0)
     ax.set_yticks(np.arange(len(table)) + 0.5, table.index[::-1])
     ax.tick_params(length=0)
     ax.set_xlabel("recall, percent")
     return _svg(figure, f"recalls-{result.slug}")
-
-
-def _shaded(ax: Axes, shares: Floats, *, size: int) -> None:
-    """Shares as percent on a ground that is the darker the more; the first row at the top."""
-    ax.pcolormesh(shares[::-1], cmap="Blues", vmin=0, vmax=1)
-    for (i, j), value in np.ndenumerate(shares):
-        if not np.isnan(value):
-            ink = "white" if value > 0.55 else "#08306b"
-            at = (j + 0.5, len(shares) - i - 0.5)
-            ax.text(*at, f"{100 * value:.0f}", ha="center", va="center", fontsize=size, color=ink)
 
 
 def confusions(result: Result, systems: Sequence[str]) -> str:
@@ -100,7 +90,7 @@ def confusions(result: Result, systems: Sequence[str]) -> str:
     size = 1.3 + 0.33 * len(labels)
     figure, axes = _figure(rows, columns, width=size * columns, height=(size + 0.1) * rows)
     for ax, system in zip(axes, systems, strict=False):
-        _shaded(ax, table[system].to_numpy(dtype=float), size=7)
+        draw_shares(ax, table[system].to_numpy(dtype=float), size=7)
         places = np.arange(len(labels)) + 0.5
         ax.set_xticks(places, labels, rotation=90, fontsize=7)
         ax.set_yticks(places, labels[::-1], fontsize=7)

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from emofuse.config import MODALITIES, Recipe, Section, load_recipe, parse, read_toml
+from emofuse.config import MODALITIES, FolderName, Recipe, Section, load_recipe, parse, read_toml
 from emofuse.errors import EmofuseError
 from emofuse.evaluation.stress_conditions import conditions_of
 
@@ -44,9 +44,9 @@ class SystemConfig(Section):
 class QuickConfig(Section):
     """What `--quick` does otherwise."""
 
-    seeds: list[int] | None = Field(None, min_length=1)
-    folds: Folds | None = None
-    set: list[str] = Field([], description="changes after all others")
+    seeds: list[int] | None = Field(None, min_length=1, description="Seeds of the quick version; as usual if not set.")
+    folds: Folds | None = Field(None, description="Test folds of the quick version; as usual if not set.")
+    set: list[str] = Field([], description="Changes after all others.")
 
 
 class StressConfig(Section):
@@ -62,15 +62,15 @@ class StressConfig(Section):
 class StudyConfig(Section):
     """A study file."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    name: FolderName = Field(description="name of the study's folder in runs/: letters, digits, '_', '-' and '.'")
     protocol: str = Field(description="what is compared, and how, in words")
-    tasks: dict[str, TaskConfig] = Field(min_length=1)
-    systems: dict[str, SystemConfig] = Field(min_length=1)
-    seeds: list[int] = Field([0], min_length=1)
+    tasks: dict[str, TaskConfig] = Field(min_length=1, description="what is to be recognised, by the name of the task")
+    systems: dict[str, SystemConfig] = Field(min_length=1, description="what is compared, by the name of the system")
+    seeds: list[int] = Field([0], min_length=1, description="seeds of the runs")
     folds: Folds = Field("all", description="test folds, from 0; a split without folds has fold 0 only")
     reference: str | None = Field(None, description="system that the others are compared with; the first if not given")
-    quick: QuickConfig = QuickConfig()
-    stress: StressConfig = StressConfig()
+    quick: QuickConfig = Field(QuickConfig(), description="what --quick does otherwise")
+    stress: StressConfig = Field(StressConfig(), description="what --stress does")
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ class SerModule(lightning.LightningModule):
         return [{"params": parameters, "lr": rate} for parameters, rate in groups if parameters]
 
     def configure_optimizers(self) -> Any:
-        """SGD or AdamW; one cycle (Smith & Topin 2018), or factor 0.9 after 5 epochs without a better score.
+        """SGD or AdamW; one cycle (Smith & Topin 2018), or a lower rate after epochs without a better score.
 
         Layers of the speech encoder that are trained have a learning rate of their own, and operators may; the schedule
         is the same.
@@ -118,7 +118,9 @@ class SerModule(lightning.LightningModule):
         if config.schedule == "none":
             return optimizer
         if config.schedule == "plateau":
-            plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode="max", factor=0.9, patience=5)
+            plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
+                optimizer, mode="max", factor=config.plateau_factor, patience=config.plateau_patience
+            )
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": SCORE}}
         # trainer.estimated_stepping_batches would keep the loader of epoch 0 for the first epoch after a resume.
         steps = len(self.train_dataloader()) * config.epochs

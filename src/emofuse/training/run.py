@@ -7,7 +7,6 @@ model.safetensors), `history.csv`, TensorBoard events, `predictions-{dev,test,te
 
 from __future__ import annotations
 
-import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,7 @@ from emofuse.hardware import Precision, choose_device, choose_precision, describ
 from emofuse.inference.adapt import SpeakerAdapter
 from emofuse.models.fusion import LateModel
 from emofuse.models.ser import build_model
+from emofuse.quiet import quiet_lightning
 from emofuse.training.adapted import adapter_of, load_run_adapter, predict_adapted, save_run_adapter
 from emofuse.training.environment import describe_environment
 from emofuse.training.module import SCORE, SerModule, monitored, predict_rows, score
@@ -47,9 +47,6 @@ from emofuse.training.run_folder import (
     remove,
 )
 from emofuse.training.scores import part_metrics
-
-for _name in ("lightning.pytorch", "lightning.fabric"):
-    logging.getLogger(_name).setLevel(logging.WARNING)  # no tips and no banners between our own lines
 
 
 @dataclass
@@ -217,6 +214,7 @@ def load_run(run: Path) -> LoadedRun:
     return LoadedRun(recipe, model.eval(), names, audio, text, adapter, calibration, metrics, facts["corpora"])
 
 
+@quiet_lightning()
 def _fit(recipe: Recipe, run: Path, prepared: Prepared, device: torch.device, precision: Precision) -> torch.nn.Module:
     config = recipe.training
     lightning.seed_everything(recipe.seed, verbose=False)
@@ -239,6 +237,7 @@ def _fit(recipe: Recipe, run: Path, prepared: Prepared, device: torch.device, pr
         devices=config.devices,
         strategy="ddp_find_unused_parameters_true" if config.devices > 1 else "auto",
         precision="bf16-mixed" if precision == "bf16" else "32-true",
+        gradient_clip_val=config.gradient_clip or None,
         callbacks=callbacks,
         logger=TensorBoardLogger(run, name="", version="tensorboard"),
         reload_dataloaders_every_n_epochs=1,

@@ -47,8 +47,13 @@ def _categories(table: pd.DataFrame, speakers: np.ndarray, names: list[str]) -> 
     for name in ("uar", "wa", "macro_f1", "weighted_f1"):
         result[name] = _interval(name, truth, guess, speakers, names=names)
     result["ece"] = metrics.ece(truth, probabilities, labels=names)
-    recalls = metrics.recall_per_class(truth, guess, labels=names)
-    result["recall_per_class"] = dict(zip(names, recalls.tolist(), strict=True))
+    by_class = {
+        "recall_per_class": metrics.recall_per_class,
+        "precision_per_class": metrics.precision_per_class,
+        "f1_per_class": metrics.f1_per_class,
+    }
+    for name, metric in by_class.items():
+        result[name] = dict(zip(names, metric(truth, guess, labels=names).tolist(), strict=True))
     result["confusion"] = metrics.confusion(truth, guess, labels=names).tolist()
     return result
 

@@ -27,7 +27,7 @@ def database(root: Path, **tables: pd.DataFrame) -> Path:
             table[column] = audformat.Column()
             table[column].set(df[column].tolist())
         for file in df.index.get_level_values("file"):
-            write_clip(root / file, 0.05)
+            write_clip(root / file, 2.0)
     db.save(str(root), storage_format="csv")
     return root
 
@@ -172,7 +172,7 @@ def own_table(folder: Path) -> pd.DataFrame:
     extras = [{"official_split": "train", "take": 1, "loud": True}, {"official_split": "dev", "take": 2, "loud": False}]
     extras += [{"official_split": "test1", "loud": True}, {"take": 4, "loud": False}]
     for i, (row, extra) in enumerate(zip(rows, extras, strict=True)):
-        row.update(extra, key=f"c/{i}", file=str(write_clip(folder / "wav" / f"{i}.wav", 0.05)))
+        row.update(extra, key=f"c/{i}", file=str(write_clip(folder / "wav" / f"{i}.wav", 2.5)))
     return make_table(rows, "c")
 
 

@@ -22,7 +22,7 @@ from emofuse.stores import open_store
 
 FULL_SCALE = 0.99  # a resampled clipped wave seldom stays at 1
 
-_VERSION = f"1.{near_audio.VERSION}.{FrontEnd().hash[:8]}"
+_VERSION = f"2.{near_audio.VERSION}.{FrontEnd().hash[:8]}"
 _AT_ONCE = 64  # clips between two commits
 _FACTS = ("samples_hash", "seconds", "peak", "clipped", "silent", "fingerprint", "error")
 _CREATE = f"CREATE TABLE IF NOT EXISTS clips (id TEXT PRIMARY KEY, {', '.join(_FACTS)}) WITHOUT ROWID"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pandas as pd
 
 from emofuse.corpora.labels import DIMENSIONS, EMOTIONS
 from emofuse.corpora.readers.source import finish
-from emofuse.corpora.table import COLUMNS, TableError, check_table, make_table, read_table
+from emofuse.corpora.table import COLUMNS, TableError, make_table, read_table
 
 SYNONYMS = {
     **{emotion: emotion for emotion in EMOTIONS},
@@ -60,8 +61,9 @@ def read(
     Raises:
         TableError: the file cannot be read or breaks a rule of `check_table`, or what `adapt` raises.
     """
-    df = read_table(path, columns, check=False, allow_missing=allow_missing)
-    return check_table(adapt(df, emotions=emotions or {}, scale=scale), str(path), rows=df.index.tolist())
+    return read_table(
+        path, columns, allow_missing=allow_missing, adapt=partial(adapt, emotions=emotions or {}, scale=scale)
+    )
 
 
 def adapt(df: pd.DataFrame, *, emotions: Mapping[str, str], scale: tuple[float, float] | None) -> pd.DataFrame:

@@ -1,0 +1,181 @@
+"""The sections of a recipe on its data: corpora, splits, composed pairs, labels."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Section(BaseModel):
+    """A table of a TOML file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+FOLDED = ("given", "k_fold", "leave_one_out")  # rules that have folds
+_RULES_OF = {
+    "k": ("k_fold",),
+    "stratify": ("k_fold",),
+    "test": ("official",),
+    "dev_share": ("hold_out",),
+    "test_share": ("hold_out",),
+    "seed": ("k_fold", "hold_out"),
+}
+
+
+class SplitConfig(Section):
+    """How the rows of one corpus are parted into train, dev and test."""
+
+    rule: Literal["given", "k_fold", "leave_one_out", "hold_out", "official"] = Field(
+        "hold_out",
+        description="How the rows are split: by a file of folds, into k folds, leaving each speaker (or session) out "
+        "in turn, by drawing speakers once, or by the corpus's official parts.",
+    )
+    folds: str | None = Field(
+        None, description="given: name of a fold file that ships with emofuse, or path of a JSON file of folds."
+    )
+    column: str | None = Field(
+        None,
+        description="official: column that names the parts; official_split if not set. Other rules: column whose "
+        "values stay in one part, or are left out in turn; speaker if not set.",
+    )
+    k: int = Field(5, ge=3, description="k_fold: number of folds.")
+    stratify: str | None = Field(
+        None, description="k_fold: column whose values each fold should have in about equal shares, such as emotion."
+    )
+    fold: int = Field(0, ge=0, description="Number of the fold that is the test part, counted from 0.")
+    dev: Literal["next", "other_speaker"] = Field(
+        "next",
+        description="leave_one_out: next uses the next value of `column` for development. other_speaker leaves out "
+        "each speaker in turn and uses the other speakers with the same value of `column` (such as session) for "
+        "development.",
+    )
+    test: str = Field(
+        "test", description="official: part that is used for test where a corpus has several (test1, test2)."
+    )
+    dev_share: float = Field(0.15, gt=0, lt=1, description="hold_out: share of the speakers for development.")
+    test_share: float = Field(0.15, ge=0, lt=1, description="hold_out: share of the speakers for test.")
+    allow_shared_speakers: bool = Field(False, description="Whether a speaker may be in more than one part.")
+    seed: int = Field(0, description="k_fold, hold_out: seed of the random draw of speakers.")
+
+    @model_validator(mode="after")
+    def _options_have_their_rule(self) -> SplitConfig:
+        if (self.rule == "given") != (self.folds is not None):
+            raise ValueError(
+                'rule = "given" goes with `folds` (a shipped name or a JSON file), and only that rule does'
+            )
+        if self.dev == "other_speaker" and (self.rule != "leave_one_out" or self.column in (None, "speaker")):
+            raise ValueError(
+                'dev = "other_speaker" goes with rule = "leave_one_out" and a `column` that speakers share, such as '
+                "session"
+            )
+        for option, rules in _RULES_OF.items():
+            if self.rule not in rules and getattr(self, option) != type(self).model_fields[option].default:
+                raise ValueError(f"`{option}` goes with rule = " + " or ".join(f'"{rule}"' for rule in rules))
+        return self
+
+
+class CorpusConfig(Section):
+    """One corpus: its reader, where it lies, its split."""
+
+    reader: str = Field(
+        description="Name of the reader: one that `emofuse corpus list` shows, or table, audformat or huggingface."
+    )
+    root: str = Field(
+        description="Folder or table of the corpus, absolute or relative to the data folder (--data or EMOFUSE_DATA)."
+    )
+    allow_missing: bool = Field(
+        False, description="Whether to continue where audio files are missing; rows with text are then used without it."
+    )
+    where: dict[str, str | float | bool | list[str | float]] = Field(
+        {}, description='Rows to use, by column: a value, a list of values, or a range such as "4..12".'
+    )
+    columns: dict[str, str] = Field(
+        {}, description="table, audformat, huggingface: from the column names of the source to those of emofuse."
+    )
+    emotions: dict[str, str] = Field(
+        {},
+        description="table, audformat, huggingface: from the categories of the source to the shared ones, or to "
+        '"none" where no shared category fits.',
+    )
+    scale: tuple[float, float] | None = Field(
+        None,
+        description="table, audformat, huggingface: lowest and highest rating of arousal, valence and dominance, such "
+        "as [1, 7].",
+    )
+    split: SplitConfig = Field(SplitConfig(), description="How the rows are divided into train, dev and test.")
+
+
+class ComposedConfig(Section):
+    """Composed pairs: a real clip beside a real sentence that was not spoken in it. Synthetic."""
+
+    task: Literal["mix", "agree", "either", "clash", "dimensions"] = Field(
+        "mix",
+        description="mix adds the pairs to the training rows of the corpora. With any other task the pairs are all the "
+        "data: each part of the corpora's splits provides clips and sentences for the same part of the pairs.",
+    )
+    audio: list[str] = Field(description="Corpora (by reader name) that provide the clips.")
+    text: list[str] = Field(description="Corpora (by reader name) that provide the sentences.")
+    train_pairs: int = Field(4000, ge=1, description="Number of pairs for training.")
+    dev_pairs: int = Field(1000, ge=0, description="Number of pairs for development.")
+    test_pairs: int = Field(
+        0, ge=0, description="Number of pairs for test; not for mix, which is tested on the rows of the corpora."
+    )
+    seed: int = Field(0, description="Seed of the random draw of pairs.")
+
+    @model_validator(mode="after")
+    def _pairs_fit_the_task(self) -> ComposedConfig:
+        if self.task == "mix" and self.test_pairs:
+            raise ValueError(
+                '`test_pairs` are for the other tasks: with task = "mix" the corpora\'s own rows are tested'
+            )
+        if self.task != "mix" and not (self.dev_pairs and self.test_pairs):
+            raise ValueError(f'task = "{self.task}" needs `dev_pairs` and `test_pairs`')
+        if self.task == "clash" and (self.train_pairs % 4 or self.dev_pairs % 4 or self.test_pairs % 4):
+            raise ValueError('the pairs of task = "clash" come in fours: give multiples of four')
+        return self
+
+
+class LabelsConfig(Section):
+    """Which categories the head has."""
+
+    column: str = Field(
+        "emotion",
+        description="Column of the categories: emotion (shared by all corpora), original_emotion, or any other column.",
+    )
+    names: list[str] = Field(
+        ["neutral", "happiness", "sadness", "anger", "fear", "disgust", "surprise"],
+        description="Categories that the model predicts, in the order of its outputs; rows of others are not used.",
+    )
+    merge: dict[str, str] = Field(
+        {}, description='Categories that count as another one, such as {excited = "happiness"}.'
+    )
+    soft: bool = Field(
+        False, description="Whether to train on the annotators' votes, where a row has them, instead of one category."
+    )
+    weak_dimensions: bool = Field(
+        False,
+        description="Whether to fill missing arousal, valence and dominance of rows with audio from a prototype of "
+        "their category.",
+    )
+
+    @model_validator(mode="after")
+    def _merged_names_are_there(self) -> LabelsConfig:
+        if unknown := sorted(set(self.merge.values()) - set(self.names)):
+            raise ValueError(f"`merge` leads to {', '.join(unknown)}, which `names` lacks: such rows would be left out")
+        return self
+
+    @model_validator(mode="after")
+    def _votes_are_of_shared_categories(self) -> LabelsConfig:
+        if self.soft and self.column != "emotion":
+            raise ValueError('`soft` goes with column = "emotion": votes are counted over the shared categories')
+        return self
+
+
+class DataConfig(Section):
+    """The corpora of a run and their labels."""
+
+    corpora: list[CorpusConfig] = Field(min_length=1, description="One entry for each corpus.")
+    composed: ComposedConfig | None = Field(None, description="Pairs of a clip and a sentence of different utterances.")
+    labels: LabelsConfig = Field(LabelsConfig(), description="The categories.")

@@ -1,0 +1,79 @@
+"""Rules that rows of a table break, collected so that one error names every kind of fault at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from emofuse.corpora.table_files import TableError
+
+_ROWS_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class _Kind:
+    rows: list[tuple[int, str]]  # number of the row and what is wrong with it; the first few only
+    count: int
+
+
+class Problems:
+    """What is wrong with a table: kinds of faults, each with the first of its rows, the others counted.
+
+    Attributes:
+        doubtful: columns whose values say nothing, because the fault lies in how they are named or mapped; rules on
+            them would only repeat it.
+    """
+
+    def __init__(self) -> None:
+        self.doubtful: set[str] = set()
+        self._of_table: list[str] = []
+        self._of_rows: list[_Kind] = []
+
+    def add_to_table(self, message: str, *columns: str) -> None:
+        """The table as a whole breaks a rule; `columns` become doubtful."""
+        self._of_table.append(message)
+        self.doubtful.update(columns)
+
+    def add(self, df: pd.DataFrame, mask: Any, explain: Callable[[int], str]) -> None:
+        """Rows of the mask break a rule; `explain` says how the i-th does. The index of `df` holds row numbers."""
+        found = np.flatnonzero(np.asarray(mask, dtype=bool))
+        if len(found):
+            shown = [(int(df.index[i]), explain(int(i))) for i in found[:_ROWS_SHOWN]]
+            self._of_rows.append(_Kind(shown, len(found)))
+
+    def add_outside(
+        self, df: pd.DataFrame, column: str, allowed: Callable[[str], bool], explain: Callable[[str], str]
+    ) -> None:
+        """Values of a column that are not allowed break a rule; each distinct one is looked at once."""
+        values = df[column]
+        wrong = {str(value) for value in set(values.tolist()) if value is not None and not allowed(str(value))}
+        if wrong and column not in self.doubtful:
+            self.add(df, values.isin(wrong), lambda i: explain(str(values.iat[i])))
+
+    def refuse(self, source: str) -> None:
+        """Raise what was found.
+
+        Raises:
+            TableError: one line for each row if there is one kind of fault, else one line for each kind.
+        """
+        kinds = len(self._of_table) + len(self._of_rows)
+        if kinds > 1:
+            lines = [*self._of_table, *map(_line, self._of_rows)]
+            raise TableError(f"{source}: {kinds} kinds of errors\n  " + "\n  ".join(lines))
+        if self._of_table:
+            raise TableError(f"{source}: {self._of_table[0]}")
+        for kind in self._of_rows:
+            lines = [f"row {row}: {text}" for row, text in kind.rows]
+            more = f"\n  and {kind.count - len(lines)} more" if kind.count > len(lines) else ""
+            raise TableError(f"{source}, " + "\n  ".join(lines) + more)
+
+
+def _line(kind: _Kind) -> str:
+    """The rows of a kind, and what is wrong with the first of them."""
+    rows = ", ".join(str(row) for row, _ in kind.rows)
+    more = f" and {kind.count - len(kind.rows)} more" if kind.count > len(kind.rows) else ""
+    return f"row{'s' if kind.count > 1 else ''} {rows}{more}: {kind.rows[0][1]}"

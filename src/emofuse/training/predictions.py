@@ -1,0 +1,78 @@
+"""The predictions of a finished run for others to read: a table with names instead of numbers, and the confusion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from emofuse.config import load_recipe
+from emofuse.corpora.labels import DIMENSIONS
+from emofuse.errors import EmofuseError
+from emofuse.evaluation.confusion_plot import save_confusion
+from emofuse.files import write_text
+
+PARTS = ("dev", "test", "test-adapted")
+
+
+def predictions_of(run: Path) -> pd.DataFrame:
+    """Predictions of all parts of a run, one row an utterance of a part.
+
+    Columns: part (dev, test, test-adapted), key, corpus, speaker; truth and predicted (category names; None without
+    label), confidence (0..1) and p_<category> (0..1) where the run predicts categories; true_<dimension> (NaN without
+    label) and <dimension> (0..1) where it predicts dimensions.
+
+    Raises:
+        EmofuseError: the run has no predictions.
+    """
+    names = load_recipe(run / "recipe.toml").data.labels.names
+    parts = {part: run / f"predictions-{part}.parquet" for part in PARTS}
+    tables = [_named(pd.read_parquet(path), part, names) for part, path in parts.items() if path.exists()]
+    if not tables:
+        raise EmofuseError(f"{run}: no predictions here. Finish the run first: emofuse train with --out {run}.")
+    return pd.concat(tables, ignore_index=True)
+
+
+def write_predictions(run: Path, path: Path) -> None:
+    """Write `predictions_of` as CSV (UTF-8), whole or not at all.
+
+    Raises:
+        EmofuseError: the run has no predictions, or the file cannot be written.
+    """
+    write_text(path, predictions_of(run).to_csv(index=False, float_format="%.6f", lineterminator="\n"))
+
+
+def draw_confusion(run: Path, metrics: dict[str, Any], path: Path) -> None:
+    """Draw the confusion of the test part, or of the development part where there is no test part.
+
+    Args:
+        run: run folder.
+        metrics: by part, as `emofuse.training.run.evaluate` computes them.
+        path: .png, .svg or .pdf.
+
+    Raises:
+        EmofuseError: the run does not predict categories, or the file cannot be written.
+    """
+    part = next((part for part in ("test", "dev") if "categories" in metrics.get(part, {})), None)
+    if part is None:
+        raise EmofuseError(f"{run}: has no confusion to draw: no part has predictions and labels of categories.")
+    recipe = load_recipe(run / "recipe.toml")
+    found = metrics[part]["categories"]
+    uar = found["uar"]
+    interval = "" if uar["low"] is None else f" (95 % interval {uar['low']:.3f} .. {uar['high']:.3f})"
+    title = f"{recipe.name}, {part}: UAR {uar['value']:.3f}{interval}, n = {uar['n']}"
+    save_confusion(path, found["confusion"], recipe.data.labels.names, title)
+
+
+def _named(table: pd.DataFrame, part: str, names: list[str]) -> pd.DataFrame:
+    columns: dict[str, Any] = {"part": part} | {name: table[name] for name in ("key", "corpus", "speaker")}
+    if "probability_0" in table:
+        probabilities = table[[f"probability_{i}" for i in range(len(names))]].to_numpy()
+        columns["truth"] = [names[i] if i >= 0 else None for i in table["truth"]]
+        columns["predicted"] = [names[i] for i in probabilities.argmax(axis=1)]
+        columns["confidence"] = probabilities.max(axis=1)
+        columns |= {f"p_{name}": probabilities[:, i] for i, name in enumerate(names)}
+    if DIMENSIONS[0] in table:
+        columns |= {name: table[name] for name in (*(f"true_{name}" for name in DIMENSIONS), *DIMENSIONS)}
+    return pd.DataFrame(columns)
