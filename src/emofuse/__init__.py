@@ -26,7 +26,8 @@ def load(
         model: folder of a bundle; None for the model that ships in the package.
         asr: speech recogniser for recordings that come without a transcript (see `emofuse.text.asr`).
         transcribe: whether to recognise the words of such recordings at all.
-        threads: threads of the network; None for one per core.
+        threads: processor threads that may be used in all; None for the cores available to this process. A network
+            works on one thread; segments of a recording are worked on side by side, and the recogniser uses them all.
         adapt: whether the segments of a recording adapt the model to it.
 
     Raises:

@@ -87,6 +87,9 @@ def predict(
             "a recording of the speaker, or nothing.",
         ),
     ] = "recording",
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Processor threads to use in all; default: the available cores.")
+    ] = None,
 ) -> None:
     """Predict emotion, arousal, valence and dominance of recordings or of a text."""
     import emofuse
@@ -102,7 +105,7 @@ def predict(
 
     clips = clips_of(files or [], text=text, transcripts=transcripts)
     source = adaptation(adapt)
-    predictor = emofuse.load(model, asr=asr, transcribe=not no_asr, adapt=source != "off")
+    predictor = emofuse.load(model, asr=asr, transcribe=not no_asr, threads=threads, adapt=source != "off")
     predictions = list(predict_clips(predictor, clips, language=language, adapt=source, on_error=report))
     if predictions:
         _put(formats.render(predictions, format.value, colour=output is None and sys.stdout.isatty()), output)
@@ -127,6 +130,9 @@ def explain(
     format: Annotated[ExplanationFormat, typer.Option(help="How to print.")] = ExplanationFormat.table,
     output: Annotated[Path | None, typer.Option(help="Write to this file, not to the terminal.")] = None,
     picture: Annotated[Path | None, typer.Option(metavar="PNG", help="Draw a picture, too.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Processor threads to use in all; default: the available cores.")
+    ] = None,
 ) -> None:
     """Show which words and which stretches of audio moved the answer, and how much voice and words did."""
     import emofuse
@@ -136,7 +142,7 @@ def explain(
 
     if picture is not None:
         check_picture(picture)  # told before the work, not after it
-    predictor = emofuse.load(model, transcribe=not no_asr)
+    predictor = emofuse.load(model, transcribe=not no_asr, threads=threads)
     found = explain_all(predictor, file, text, target=target, segment=segment, language=language)
     _put(explain_table.render(found, format.value, colour=output is None and sys.stdout.isatty()), output)
     if picture is not None:

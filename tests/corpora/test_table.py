@@ -434,3 +434,14 @@ def test_parquet_with_an_index_and_nested_columns(tmp_path: Path) -> None:
     assert read["votes"].tolist() == ['{"fear": 2}', None] and read["a.b"].tolist() == [1, 2]
     df.assign(key=["k", "l"]).set_index(pd.Index([5, 7])).to_parquet(tmp_path / "numbered.parquet")
     assert list(read_table(tmp_path / "numbered.parquet").columns) == [*COLUMNS, "votes", "a.b"]
+
+
+@pytest.mark.parametrize("marks", ["...", ". . . .", "?!", "\u2026"])
+def test_a_transcript_of_marks_alone_is_missing(marks):
+    rows = [{"key": "a", "file": "a.wav", "text": marks}, {"key": "b", "file": "b.wav", "text": "No!"}, {"key": "c"}]
+    assert make_table(rows, "c")["text"].tolist() == [None, "No!", None]
+
+
+def test_a_row_without_audio_keeps_a_text_of_marks_alone():
+    """It has nothing else, so it would be no row; corpora and their splits hold such rows."""
+    assert make_table([{"key": "a", "text": "!"}], "c")["text"].tolist() == ["!"]

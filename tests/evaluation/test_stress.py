@@ -215,6 +215,34 @@ def test_sample_is_balanced_and_seeded():
 # Scores
 
 
+def test_sample_follows_its_rule_one_row_after_another():
+    """Each row from the label with the fewest so far, there from the speaker with the fewest of it, then of all."""
+    rng = np.random.default_rng(0)
+    rows = [("anger", "a"), ("anger", "b"), ("joy", "a"), ("joy", "c"), ("joy", None), (None, "b")]
+    drawn = [rows[i] for i in rng.integers(0, len(rows), 60)]
+    table = pd.DataFrame(drawn, columns=["emotion", "speaker"], dtype=object).assign(key=[f"k{i}" for i in range(60)])
+    for n in range(1, 60):
+        before, now = (set(balanced_sample(table, count)["key"]) for count in (n - 1, n))
+        assert before < now
+        taken = table[table["key"].isin(before)].fillna("")
+        left = table[~table["key"].isin(before)].fillna("")
+
+        def cost(row, taken=taken):
+            of_label, of_speaker = taken["emotion"] == row["emotion"], taken["speaker"] == row["speaker"]
+            return sum(of_label), sum(of_label & of_speaker), sum(of_speaker)
+
+        costs = {row["key"]: cost(row) for _, row in left.iterrows()}
+        [new] = now - before
+        assert costs[new] == min(costs.values())
+
+
+def test_marks_alone_are_no_words(clips):
+    table = make_table([row(clips, 0, text="..."), row(clips, 1, text="two words")], "c")
+    table.loc[0, "text"] = "?!"  # as after a transcription, which does not go through a file
+    rows = Rows(table, seed=0)
+    assert rows.utterance(0).text is None and rows.utterance(1).other_text is None
+
+
 def predicted(condition, level, correct, speakers="aabb", **more):
     """One system's answers to four rows of class 0, 1, 0, 1."""
     truth = np.array([0, 1, 0, 1])

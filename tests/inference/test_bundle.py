@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 
 import pytest
@@ -34,6 +35,57 @@ def test_wrong_hash(copy):
         Bundle.load(copy)
 
 
+def files_of(folder):
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_every_file_has_its_hash(bundle_folder):
+    for folder in (bundle_folder, bundle_module.DEFAULT_FOLDER):
+        listed = Bundle.load(folder).files
+        assert listed == bundle_module.hash_files(folder)
+        assert files_of(folder) - set(listed) == {"bundle.json", "README.md", "text_encoder/README.md"}
+
+
+@pytest.mark.parametrize("name", ["adapter.npz", "speech_encoder.onnx", "text_encoder/tokenizer.json"])
+@pytest.mark.parametrize("damage", ["changed", "missing"])
+def test_each_file_is_checked(tmp_path, name, damage):
+    copy = shutil.copytree(bundle_module.DEFAULT_FOLDER, tmp_path / "copy")
+    if damage == "missing":
+        (copy / name).unlink()
+    else:
+        content = bytearray((copy / name).read_bytes())
+        content[len(content) // 2] ^= 1
+        (copy / name).write_bytes(content)
+    message = {"changed": f"{re.escape(name)}: wrong hash", "missing": f"{re.escape(name)} is missing"}[damage]
+    with pytest.raises(BundleError, match=message):
+        Bundle.load(copy)
+
+
+def test_a_file_without_a_hash_is_refused(copy):
+    files = read_json(copy / "bundle.json")["files"]
+    del files["text_encoder/tokenizer.json"]
+    change(copy, files=files)
+    with pytest.raises(BundleError, match=r"no hash of \['text_encoder/tokenizer\.json'\]"):
+        Bundle.load(copy)
+
+
+def test_readmes_may_be_edited(copy):
+    (copy / "README.md").write_text("other words")
+    (copy / "text_encoder" / "README.md").unlink()
+    assert Bundle.load(copy).name == "small"
+
+
+def test_a_bundle_without_hashes_of_all_files_is_checked_as_before(copy):
+    facts = read_json(copy / "bundle.json")
+    del facts["files"]
+    write_json(copy / "bundle.json", facts)
+    assert Bundle.load(copy).files == {}
+    with open(copy / "model.onnx", "ab") as file:
+        file.write(b"1")
+    with pytest.raises(BundleError, match=r"model\.onnx: wrong hash"):
+        Bundle.load(copy)
+
+
 @pytest.mark.parametrize(("step", "message"), [(1, "made by a newer emofuse"), (-1, "made by an older emofuse")])
 def test_other_formats(copy, step, message):
     change(copy, format_version=FORMAT_VERSION + step, something_new=1)
@@ -66,7 +118,7 @@ def test_missing_text_encoder(copy):
     shutil.rmtree(copy / "text_encoder")
     with pytest.raises(BundleError, match=r"text_encoder/ is missing\. Copy or export the bundle again\."):
         Bundle.load(copy)
-    change(copy, text_encoder={})  # a model that reads no text has none
+    change(copy, text_encoder={}, files={})  # a model that reads no text has none
     assert Bundle.load(copy).text_encoder == {}
 
 

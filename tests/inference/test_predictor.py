@@ -1,6 +1,9 @@
 import logging
 import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -27,7 +30,7 @@ class FakeEncoder:
 
 class FakeTranscriber:
     def __init__(self, text="it is raining", language="en"):
-        self.answer, self.calls = Transcript(text, language, 1.0, 1.0), []
+        self.answer, self.calls, self.shapes = Transcript(text, language, 1.0, 1.0), [], []
 
     def transcribe(self, samples, language=None):
         self.calls.append((len(samples), language))
@@ -51,7 +54,12 @@ def listen(predict, monkeypatch):
 
     def make(**answer):
         transcriber = FakeTranscriber(**answer)
-        monkeypatch.setattr(module, "_load_transcriber", lambda name: transcriber)
+
+        def load(name, **shape):
+            transcriber.shapes.append(shape)
+            return transcriber
+
+        monkeypatch.setattr(module, "_load_transcriber", load)
         predict.transcribe = True
         return predict, transcriber
 
@@ -107,10 +115,74 @@ def test_recognised_words_of_another_language_are_shown_only(listen, clip):
     assert (found.text, found.used) == ("pada deszcz", "audio") and transcriber.calls == [(16000, "pl")]
 
 
-def test_no_words_heard(listen, clip):
-    predict, _ = listen(text="")
+@pytest.mark.parametrize("text", ["", ". . . .", "...", "?!"])
+def test_no_words_recognised(listen, clip, text):
+    predict, _ = listen(text=text)
     [found] = predict(clip)
     assert (found.text, found.text_source, found.used) == (None, None, "audio")
+
+
+@pytest.mark.parametrize("text", ["", " ", ". . . .", "?!"])
+def test_a_given_text_without_words_is_no_reason_to_recognise_any(listen, clip, text):
+    predict, transcriber = listen()
+    [found] = predict(clip, text)
+    assert (found.text, found.text_source, found.used) == (None, None, "audio") and transcriber.shapes == []
+    predict.transcribe = False
+    assert found == predict(clip)[0]
+
+
+@pytest.mark.parametrize(
+    ("threads", "calls", "seconds", "shape"),
+    [
+        (4, 1, 1, {"threads": 4, "workers": 1}),
+        (4, 2, 1, {"threads": 2, "workers": 2}),
+        (4, 9, 1, {"threads": 1, "workers": 4}),
+        (3, 2, 1, {"threads": 1, "workers": 2}),
+        (4, 1, 16, {"threads": 1, "workers": 4}),
+    ],
+)
+def test_the_recogniser_stays_within_the_threads(listen, monkeypatch, threads, calls, seconds, shape):
+    predict, transcriber = listen()
+    predict.threads, predict.calls_at_once = threads, calls
+    monkeypatch.setattr("emofuse.inference.vad.speech_segments", lambda samples, max_seconds: [(0.5, 2.0), (3.0, 7.0)])
+    predict(np.random.default_rng(0).normal(0, 0.1, seconds * 16000).astype(np.float32), sample_rate=16000)
+    assert transcriber.shapes == [shape]
+
+
+def test_number_of_threads(bundle_folder, monkeypatch):
+    bundle = Bundle.load(bundle_folder)
+    monkeypatch.setattr(module, "available_cores", lambda: 7)
+    assert (Predictor(bundle).threads, Predictor(bundle, threads=2).threads) == (7, 2)
+    with pytest.raises(EmofuseError, match="threads: expected at least 1"):
+        Predictor(bundle, threads=0)
+
+
+def test_eight_threads_at_once_load_each_part_once(bundle_folder, clip, monkeypatch):
+    from emofuse.text import onnx as text_module
+
+    loaded, together = Counter(), Barrier(8)
+
+    class CountedEncoder(text_module.OnnxTextEncoder):
+        def __init__(self, *arguments, **options):
+            loaded["text encoder"] += 1
+            super().__init__(*arguments, **options)
+
+    def load(name, **shape):
+        loaded["recogniser"] += 1
+        return FakeTranscriber()
+
+    def call(text):
+        together.wait()
+        return predict(clip, text)
+
+    monkeypatch.setattr(text_module, "OnnxTextEncoder", CountedEncoder)
+    monkeypatch.setattr(module, "_load_transcriber", load)
+    predict = Predictor(Bundle.load(bundle_folder))
+    texts = [None, "a text", "another text", None, None, "a text", "", None]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(call, texts))
+    assert loaded == {"text encoder": 1, "recogniser": 1}
+    assert found == [predict(clip, text) for text in texts]
 
 
 def test_absent_recogniser_warns_once(predict, clip, monkeypatch, caplog):
@@ -190,6 +262,31 @@ def test_one_bad_clip_among_many(predict, clip, tmp_path):
     found = list(predict_clips(predict, clips, on_error=errors.append))
     assert [p.used for p in found] == ["audio", "text"]
     assert len(errors) == 1 and "absent.wav" in str(errors[0])
+
+
+def test_clips_side_by_side_come_in_order_with_the_same_values(predict, clip, tmp_path):
+    clips = [Clip(clip, f"text{'s' * i}") if i % 3 else Clip(tmp_path / f"{i}.wav") for i in range(20)]
+    serial, errors = [], []
+    for one in clips:
+        try:
+            serial += predict(one.file, one.text)
+        except EmofuseError as error:
+            errors.append(str(error))
+    for threads, at_once in ((1, 1), (4, 4), (64, 20)):
+        predict.threads = threads
+        reported = []
+        assert list(predict_clips(predict, clips, on_error=reported.append)) == serial
+        assert [str(error) for error in reported] == errors and predict.calls_at_once == at_once
+
+
+def test_segments_side_by_side_have_the_same_values(predict, monkeypatch):
+    samples = np.random.default_rng(0).normal(0, 0.1, 16 * 16000).astype(np.float32)
+    segments = [(float(i), i + 0.5 + i / 20) for i in range(10)]
+    monkeypatch.setattr("emofuse.inference.vad.speech_segments", lambda samples, max_seconds: segments)
+    predict.threads = 1
+    serial = predict(samples, sample_rate=16000)
+    predict.threads = 4
+    assert predict(samples, sample_rate=16000) == serial
 
 
 def test_another_text_encoder_is_refused(bundle_folder):

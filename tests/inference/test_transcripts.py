@@ -49,6 +49,19 @@ def test_missing_table(tmp_path):
         read_transcripts(tmp_path / "no.csv")
 
 
+@pytest.mark.parametrize("text", ["", " ", "...", '"?!, ."'])
+def test_a_text_of_marks_alone_is_not_known(write, text):
+    assert [clip.text for clip in read_transcripts(write(f"file,text\na.wav,{text}\n"))] == [None]
+
+
+def test_each_path_is_resolved_once(monkeypatch):
+    resolved, resolve = [], Path.resolve
+    monkeypatch.setattr(Path, "resolve", lambda path: resolved.append(path) or resolve(path))
+    files = [Path(f"{i}.wav") for i in range(50)]
+    rows = [Clip(file, str(i)) for i, file in enumerate(files)]
+    assert match_transcripts(files, rows, "t.csv") == rows and len(resolved) == 100
+
+
 def test_match_by_path_before_base_name(tmp_path):
     rows = [Clip(tmp_path / "x/a.wav", "in x"), Clip(tmp_path / "y/a.wav", "in y"), Clip(tmp_path / "b.wav", "b")]
     found = match_transcripts([tmp_path / "y/a.wav", Path("elsewhere/b.wav")], rows, "t.csv")

@@ -30,6 +30,7 @@ from emofuse.corpora.table_files import (
     write_file,
 )
 from emofuse.corpora.table_problems import Problems
+from emofuse.text.words import has_words
 
 __all__ = [
     "COLUMNS",
@@ -200,8 +201,14 @@ def _typed(df: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
             columns[column] = pd.Series(texts_of(given), dtype=object)
         else:
             columns[column], unparsed[column] = numbers_of(given)
+    columns["text"] = without_mere_marks(columns["text"], columns["file"])
     extras = {str(c): extra_of(df[c].reset_index(drop=True)) for c in df.columns if c not in COLUMNS}
     return pd.DataFrame({**columns, **extras}), unparsed
+
+
+def without_mere_marks(texts: pd.Series, files: pd.Series) -> pd.Series:
+    """Transcripts of marks alone ("...") are missing ones. A row without audio keeps its text: it has nothing else."""
+    return texts.where(texts.map(has_words) | files.isna(), None)
 
 
 def _checked(

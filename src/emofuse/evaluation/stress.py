@@ -78,7 +78,7 @@ def stress(
     rows: int | None = None,
     column: str = "emotion",
     seed: int = 0,
-    threads: int | None = None,
+    threads: int = 1,
 ) -> Stress:
     """Predict the rows of a table under each condition and level, and score every model.
 
@@ -91,7 +91,7 @@ def stress(
         rows: at most so many, sampled by seed, balanced over labels and then over speakers; None: all.
         column: with the categories, which the models' labels name.
         seed: of all randomness.
-        threads: of the networks; None for one per core.
+        threads: of each network.
 
     Raises:
         EmofuseError: an unknown condition, one that was asked for and applies to no row, no row with a label that a

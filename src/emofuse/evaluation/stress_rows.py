@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import heapq
 import zlib
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -16,8 +17,10 @@ from emofuse.corpora.table import texts_of
 from emofuse.errors import EmofuseError
 from emofuse.evaluation.stress_conditions import Utterance
 from emofuse.text.errors import WordErrors
+from emofuse.text.words import has_words
 
 VOICES = 6  # of babble
+NO_SPEAKER = -1
 
 
 def balanced_sample(table: pd.DataFrame, rows: int | None, *, column: str = "emotion", seed: int = 0) -> pd.DataFrame:
@@ -34,21 +37,32 @@ def balanced_sample(table: pd.DataFrame, rows: int | None, *, column: str = "emo
     """
     if rows is None or rows >= len(table):
         return table
-    waiting: dict[tuple[str, str], list[Any]] = {}
+    waiting: dict[tuple[str, str], deque[Any]] = {}
     groups = zip(texts_of(table[column]), texts_of(table["speaker"]), table["key"], table.index, strict=True)
     drawn = sorted(groups, key=lambda group: (zlib.crc32(f"{seed}\n{group[2]}".encode()), group[2]))
     for label, speaker, _, row in drawn:
-        waiting.setdefault((label or "", speaker or ""), []).append(row)
+        waiting.setdefault((label or "", speaker or ""), deque()).append(row)
     labels, pairs, speakers = Counter[str](), Counter[tuple[str, str]](), Counter[str]()
+    # Of each label a heap of its speakers, the one with the fewest first, of equals the one that was drawn first. The
+    # counts in it may be old, and so too low; they are looked up again where they come first.
+    heaps: dict[str, list[tuple[int, int, int, str]]] = {}
+    for order, (label, speaker) in enumerate(waiting):
+        heaps.setdefault(label, []).append((0, 0, order, speaker))  # sorted, so a heap
     chosen: list[Any] = []
     while len(chosen) < rows:
-        group = min(waiting, key=lambda pair: (labels[pair[0]], pairs[pair], speakers[pair[1]]))  # of equals the first
-        chosen.append(waiting[group].pop(0))
-        labels[group[0]] += 1
-        pairs[group] += 1
-        speakers[group[1]] += 1
-        if not waiting[group]:
-            del waiting[group]
+        for label, heap in heaps.items():
+            while heap[0] < (now := (pairs[label, heap[0][3]], speakers[heap[0][3]], *heap[0][2:])):
+                heapq.heapreplace(heap, now)
+        label = min(heaps, key=lambda label: (labels[label], heaps[label][0]))
+        *_, order, speaker = heaps[label][0]
+        chosen.append(waiting[label, speaker].popleft())
+        labels[label] += 1
+        pairs[label, speaker] += 1
+        speakers[speaker] += 1
+        if not waiting[label, speaker]:
+            heapq.heappop(heaps[label])
+            if not heaps[label]:
+                del heaps[label]
     return table.loc[table.index.isin(chosen)]
 
 
@@ -64,7 +78,9 @@ class Rows:
         self._seed = seed
         self._keys = table["key"].tolist()
         self._clips = list(zip(texts_of(table["file"]), table["start"], table["end"], strict=True))
-        self._speakers = texts_of(table["speaker"])
+        self._speaker_numbers = pd.factorize(pd.Series(texts_of(table["speaker"]), dtype=object))[0]  # NO_SPEAKER: none
+        audible = [row for row, clip in enumerate(self._clips) if clip[0] is not None]
+        self._audible = np.array(sorted(audible, key=self._keys.__getitem__), int)
         self._languages = texts_of(table["language"])
         human = texts_of(table["human_text"]) if "human_text" in table else [None] * len(table)
         text = texts_of(table["text"])
@@ -120,32 +136,35 @@ class Rows:
 
     def _other_text(self, row: int) -> str | None:
         """One of another utterance in the same language, another text."""
-        others = [text for text in self._spoken.get(self._languages[row], []) if text != self._texts[row]]
-        return others[self.chance("other text", self._keys[row]).integers(len(others))] if others else None
+        texts, own = self._spoken.get(self._languages[row], []), self._texts[row]
+        others = len(texts) - (own is not None)
+        if not others:
+            return None
+        place = int(self.chance("other text", self._keys[row]).integers(others))
+        return texts[place + (own is not None and texts[place] >= own)]  # the texts are sorted and differ
 
     def _voices(self, row: int) -> np.ndarray:
-        """Rows of other people's audio; where everybody is one speaker, of other clips."""
-        audible = [other for other, clip in enumerate(self._clips) if clip[0] is not None and other != row]
-        own = self._speakers[row]
-        strangers = [other for other in audible if self._speakers[other] is None or self._speakers[other] != own]
-        return np.array(sorted(strangers or audible, key=self._keys.__getitem__), int)
+        """Rows of other people's audio, by key; where everybody is one speaker, of other clips."""
+        own = self._speaker_numbers[row]
+        others = self._audible[self._audible != row]
+        strangers = others if own == NO_SPEAKER else others[self._speaker_numbers[others] != own]
+        return strangers if len(strangers) else others
 
     def _babble(self, row: int, n: int) -> Callable[[], np.ndarray] | None:
         """Six voices (or as many as there are), equally loud, each from anywhere in its clip on, again and again."""
-        voices = self._voices(row)
 
         @functools.cache
         def babble() -> np.ndarray:
             rng = self.chance("babble", self._keys[row])
             mixed = np.zeros(n)
-            for voice in rng.permutation(voices)[:VOICES]:
+            for voice in rng.permutation(self._voices(row))[:VOICES]:
                 samples = self._read(voice).astype(np.float64)
                 samples /= np.sqrt(np.square(samples).mean())
                 mixed += np.resize(np.roll(samples, -int(rng.integers(len(samples)))), n)
             return mixed
 
-        return babble if len(voices) else None
+        return babble if len(self._audible) > 1 else None  # the row's own is one of them
 
 
 def _spoken(text: str | None) -> str | None:
-    return text if text and text.strip() else None
+    return text if has_words(text) else None

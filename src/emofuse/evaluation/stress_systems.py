@@ -46,10 +46,10 @@ class BundleSystem:
 
     Args:
         bundle: the model.
-        threads: of its networks; None for one per core.
+        threads: of each of its networks.
     """
 
-    def __init__(self, bundle: Bundle, threads: int | None = None):
+    def __init__(self, bundle: Bundle, threads: int = 1):
         self.labels: Sequence[str] = bundle.labels
         self.dimensions: Sequence[str] = bundle.dimensions
         self.reads: Sequence[str] = bundle.reads

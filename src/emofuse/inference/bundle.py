@@ -27,6 +27,7 @@ ADAPTER_FILE = "adapter.npz"
 FACTS_FILE = "bundle.json"
 CARD_FILE = "README.md"
 TEXT_ENCODER_FOLDER = "text_encoder"
+TEXT_ENCODER_FILES = ("encoder.json", "model.onnx", "tokenizer.json")
 DEFAULT_FOLDER = Path(__file__).resolve().parent.parent / "bundles" / "default"
 
 
@@ -57,6 +58,8 @@ class Bundle:
         licence: licence of the weights.
         created: ISO 8601 date and time of the export.
         model_sha256: hash of `model.onnx`.
+        files: SHA-256 of every file by its path in the folder, without `bundle.json` and READMEs, which people may
+            edit; empty in a bundle that was exported before there were such hashes.
         training_data: one dictionary a corpus: name, rows, seconds, licence.
         metrics: the run's results, as its `metrics.json` has them.
         notes: sentences on its training that whoever uses it should know, for the model card.
@@ -77,6 +80,7 @@ class Bundle:
     licence: str
     created: str
     model_sha256: str = ""
+    files: dict[str, str] = field(default_factory=dict)
     training_data: list[dict[str, Any]] = field(default_factory=list)
     metrics: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -130,12 +134,13 @@ class Bundle:
         """Read and check a bundle.
 
         Raises:
-            BundleError: the folder is no bundle, is incomplete, was made by a newer emofuse, or its model is not the
-                one whose hash was written down.
+            BundleError: the folder is no bundle, is incomplete, was made by a newer emofuse, or a file is not the one
+                whose hash was written down.
         """
         folder = Path(folder)
         facts = _read_facts(folder)
         names = {f.name: f for f in fields(cls) if f.name != "folder"}
+        facts.setdefault("files", {})  # older bundles have none
         if missing := [name for name in names if name not in facts]:
             raise BundleError(f"{folder / FACTS_FILE}: incomplete, without {missing}. Export the bundle again.")
         for name, expected in names.items():
@@ -144,18 +149,35 @@ class Bundle:
                 found = facts[name]
                 raise BundleError(f"{folder / FACTS_FILE}: {name} should be of type {kind} (found {found!r}).")
         bundle = cls(**{name: facts[name] for name in names}, folder=folder)
-        if not bundle.model_path.is_file():
-            raise BundleError(f"{folder}: incomplete bundle, {MODEL_FILE} is missing. Copy or export it again.")
         if bundle.text_encoder and not bundle.text_encoder_path.is_dir():
             raise BundleError(
                 f"{folder}: incomplete bundle, {TEXT_ENCODER_FOLDER}/ is missing. Copy or export the bundle again."
             )
-        if (found := sha256(bundle.model_path)) != bundle.model_sha256:
-            raise BundleError(
-                f"{bundle.model_path}: wrong hash ({found[:12]}..., expected {bundle.model_sha256[:12]}...): "
-                "the file is damaged or belongs to another bundle. Copy or export the bundle again."
-            )
+        bundle._check_files()
         return bundle
+
+    def _check_files(self) -> None:
+        """Compare every file with its hash; in a bundle without `files` the model alone."""
+        expected = {**self.files, MODEL_FILE: self.model_sha256}
+        needed = [ADAPTER_FILE] * bool(self.adapter) + [SPEECH_ENCODER_FILE] * bool(self.speech_encoder)
+        needed += [f"{TEXT_ENCODER_FOLDER}/{name}" for name in TEXT_ENCODER_FILES] * bool(self.text_encoder)
+        if self.files and (unlisted := [name for name in needed if name not in expected]):
+            raise BundleError(f"{self.folder / FACTS_FILE}: files has no hash of {unlisted}. Export the bundle again.")
+        for name, digest in expected.items():
+            path = self.folder / name
+            if not path.is_file():
+                raise BundleError(f"{self.folder}: incomplete bundle, {name} is missing. Copy or export it again.")
+            if (found := sha256(path)) != digest:
+                raise BundleError(
+                    f"{path}: wrong hash ({found[:12]}..., expected {str(digest)[:12]}...): "
+                    "the file is damaged or belongs to another bundle. Copy or export the bundle again."
+                )
+
+
+def hash_files(folder: Path) -> dict[str, str]:
+    """The `files` of a bundle: SHA-256 of every file by its path, without `bundle.json` and READMEs."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (FACTS_FILE, CARD_FILE))
+    return {path.relative_to(folder).as_posix(): sha256(path) for path in paths}
 
 
 def default_bundle() -> Bundle:

@@ -1,4 +1,4 @@
-"""Many clips, one after another: what fails is told, the others are predicted; what the model adapts to."""
+"""Many clips, several at once: what fails is reported, the others are predicted; what the model adapts to."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from emofuse.audio import AudioError
 from emofuse.errors import EmofuseError
 from emofuse.inference.predictor import Prediction, Predictor, Voice
 from emofuse.inference.transcripts import Clip
+from emofuse.threads import side_by_side
 
 
 def adaptation(option: str) -> Path | str:
@@ -36,25 +37,34 @@ def predict_clips(
     adapt: Path | str = "recording",
     on_error: Callable[[EmofuseError], None],
 ) -> Iterator[Prediction]:
-    """Predict clip after clip; a clip that fails is handed to `on_error`, and the others are predicted all the same.
+    """Predict clips, as many at once as the predictor may use threads.
+
+    Predictions come in the order of the clips and are the same as from one clip after another. A clip that fails is
+    handed to `on_error` in its turn, and the others are predicted all the same. Memory does not grow with the number
+    of clips: a file is read when a thread is free for it.
 
     Args:
-        predictor: the model.
+        predictor: the model. Its `calls_at_once` is set here.
         clips: what to predict.
         language: of all of them; see `Predictor.__call__`.
         adapt: what the model adapts to: the other segments of each recording (if `predictor.adapt`), all recordings of
             the same folder among the clips, a recording of the speaker, or nothing.
         on_error: takes the errors.
     """
+    predictor.calls_at_once = max(1, min(predictor.threads, len(clips)))
     voices: dict[Path | None, Voice] = {}
     if isinstance(adapt, Path):
         voices = dict.fromkeys({_folder(clip) for clip in clips}, predictor.voice([adapt]))
     elif adapt == "folder":
         voices = _voices_of_folders(predictor, clips)
-    for clip in clips:
+
+    def predict(clip: Clip) -> list[Prediction]:
         voice = voices.get(_folder(clip))
+        return predictor(clip.file, clip.text, language=language, start=clip.start, end=clip.end, voice=voice)
+
+    for call in side_by_side(predict, clips, threads=predictor.calls_at_once):
         try:
-            yield from predictor(clip.file, clip.text, language=language, start=clip.start, end=clip.end, voice=voice)
+            yield from call.result()
         except EmofuseError as error:
             on_error(error)
 
@@ -65,11 +75,13 @@ def _folder(clip: Clip) -> Path | None:
 
 def _voices_of_folders(predictor: Predictor, clips: Sequence[Clip]) -> dict[Path | None, Voice]:
     parts: dict[Path | None, list[Voice]] = {}
-    for file in sorted({clip.file for clip in clips if clip.file is not None}):
+    files = sorted({clip.file for clip in clips if clip.file is not None})
+    calls = side_by_side(lambda file: predictor.voice([file]), files, threads=predictor.calls_at_once)
+    for file, call in zip(files, calls, strict=True):
         try:
-            parts.setdefault(file.resolve().parent, []).append(predictor.voice([file]))
+            parts.setdefault(file.resolve().parent, []).append(call.result())
         except AudioError:
-            continue  # said when it is predicted
+            continue  # reported when it is predicted
     return {
         folder: Voice(np.concatenate([v.means for v in own]), np.concatenate([v.seconds for v in own]))
         for folder, own in parts.items()

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from emofuse.audio import FrontEnd
 from emofuse.config import Recipe
 from emofuse.errors import EmofuseError
-from emofuse.files import atomic, sha256
+from emofuse.files import atomic
 from emofuse.inference.adapt import SpeakerAdapter
 from emofuse.inference.bundle import (
     ADAPTER_FILE,
@@ -27,9 +27,11 @@ from emofuse.inference.bundle import (
     SPEECH_ENCODER_FILE,
     TEXT_ENCODER_FOLDER,
     Bundle,
+    hash_files,
 )
 from emofuse.inference.card import licence_of, model_card
 from emofuse.onnx_graph import store_as_fp16, to_onnx
+from emofuse.sessions import open_session
 from emofuse.text.export import exported_text_encoder
 from emofuse.text.onnx import OnnxTextEncoder, require_encoder
 from emofuse.training.adapted import save_adapter
@@ -115,7 +117,7 @@ def export_bundle(
     Args:
         model: takes and returns what `SerModel.forward` does.
         folder: of the bundle; a bundle that is there is replaced.
-        facts: what `bundle.json` says; its hash and weights are filled in here.
+        facts: what `bundle.json` says; its hashes and weights are filled in here.
         weights: how to store them. The arithmetic is fp32 with all.
         adapter: finds the offset of a speaker.
         text_encoder: folder that `export_text_encoder` wrote, copied into the bundle; needed if the model reads text.
@@ -147,7 +149,8 @@ def export_bundle(
             save_adapter(adapter, temporary, ADAPTER_FILE)
         if facts.text_encoder and text_encoder:
             shutil.copytree(text_encoder, temporary / TEXT_ENCODER_FOLDER)
-        bundle = replace(facts, model_sha256=sha256(path), weights=weights, folder=folder)
+        files = hash_files(temporary)
+        bundle = replace(facts, model_sha256=files[MODEL_FILE], files=files, weights=weights, folder=folder)
         bundle.save(temporary)
         (temporary / CARD_FILE).write_text(model_card(bundle), encoding="utf-8")
     return bundle
@@ -162,11 +165,7 @@ def check_parity(model: nn.Module, path: Path, facts: Bundle, *, tolerance: floa
     Raises:
         EmofuseError: it is above the tolerance.
     """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = open_session(path)
     names = {node.name for node in session.get_inputs()}
     worst = 0.0
     for batch in _example_batches(facts):

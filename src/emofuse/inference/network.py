@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from emofuse.evaluation.calibration import Calibration, apply_temperature
 from emofuse.inference.bundle import Bundle
 from emofuse.sessions import open_session
 from emofuse.silence import sounding
+from emofuse.threads import once_property
 
 _NOTHING = 16  # frames of zeros in the place of audio; the network does not look at them
 
@@ -37,13 +37,13 @@ class Network:
 
     Args:
         bundle: the model.
-        threads: threads of each network; None for one per core.
+        threads: that work on one call of a network; several calls may be made at once.
 
     Attributes:
         rate: frames a second.
     """
 
-    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+    def __init__(self, bundle: Bundle, threads: int = 1) -> None:
         self.bundle = bundle
         self._threads = threads
         self._front_end = FrontEnd(**bundle.front_end)
@@ -115,16 +115,20 @@ class Network:
         pairs = zip(probabilities, out.get("dimensions", nothing), strict=True)
         return [Answer(own, dimensions, calibration) for own, dimensions in pairs]
 
-    @cached_property
+    @once_property
     def _speech_encoder(self) -> Any:
         from emofuse.inference.speech import OnnxSpeechEncoder
 
-        return OnnxSpeechEncoder(self.bundle.speech_encoder_path, self.bundle.speech_encoder, self._threads)
+        bundle = self.bundle
+        checked = bool(bundle.files)  # by `Bundle.load`
+        return OnnxSpeechEncoder(
+            bundle.speech_encoder_path, bundle.speech_encoder, self._threads, check_hash=not checked
+        )
 
-    @cached_property
+    @once_property
     def _text_encoder(self) -> Any:
         from emofuse.text.onnx import OnnxTextEncoder, require_encoder
 
-        encoder = OnnxTextEncoder(self.bundle.text_encoder_path)
+        encoder = OnnxTextEncoder(self.bundle.text_encoder_path, threads=self._threads)
         require_encoder(encoder, self.bundle.text_encoder, str(self.bundle.folder))
         return encoder

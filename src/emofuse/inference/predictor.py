@@ -7,7 +7,7 @@ taken as one utterance and not cut. Where several segments of one voice are at h
 from __future__ import annotations
 
 import logging
-import os
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +19,8 @@ from emofuse.audio import SAMPLE_RATE, check_samples, read_audio
 from emofuse.errors import EmofuseError
 from emofuse.inference.bundle import Bundle
 from emofuse.inference.network import Network
+from emofuse.text.words import has_words
+from emofuse.threads import available_cores, side_by_side
 
 MAX_SECONDS = 15.0  # of a segment
 MAX_UTTERANCE_SECONDS = 30.0  # of a recording that comes with its text: what the recogniser takes at once, too
@@ -104,16 +106,22 @@ class _Transcript:
 
 
 class Predictor:
-    """A bundle, ready to predict.
+    """A bundle, ready to predict. Several threads may use it at once.
 
     Args:
         bundle: the model.
         asr: speech recogniser for recordings without a transcript: a name that `emofuse.text.asr` knows, or a folder.
             It is loaded when first needed. If its weights are not installed, a warning is logged once and the voice
             alone is used.
-        threads: threads of the network; None for one per core.
+        threads: processor threads that may be used in all, at least 1; None for the cores available to this process.
+            A network works on one thread. With more, segments of a recording (and clips of `predict_clips`) are worked
+            on side by side, and the recogniser uses them all. Threads that call the predictor at once are not counted.
         transcribe: False: never recognise words, use the voice alone.
         adapt: whether the segments of a recording adapt the model to it; a given `Voice` does so in any case.
+
+    Attributes:
+        calls_at_once: how many calls, from as many threads, share the processor threads; 1 unless set. What it is when
+            the recogniser is loaded decides how many clips that decodes at once, each on its share of the threads.
     """
 
     def __init__(
@@ -125,13 +133,18 @@ class Predictor:
         transcribe: bool = True,
         adapt: bool = True,
     ) -> None:
+        if threads is not None and threads < 1:
+            raise EmofuseError(f"threads: expected at least 1 (found {threads}).")
         self.bundle = bundle
+        self.threads = threads or available_cores()
+        self.calls_at_once = 1
         self.asr = asr
         self.transcribe = transcribe
         self.adapt = adapt
-        self.network = Network(bundle, threads)
+        self.network = Network(bundle)
         self._adapter = bundle.load_adapter()
         self._transcriber: Any = None
+        self._loading = threading.Lock()
 
     def __call__(
         self,
@@ -148,7 +161,9 @@ class Predictor:
 
         Args:
             audio: path of a recording, or samples (n,) or (n, channels), or None for text alone.
-            text: what is said in it. The recording (or the stretch) is then one utterance of at most 30 s.
+            text: what is said in it. The recording (or the stretch) is then one utterance of at most 30 s. A text
+                without a letter or digit ("", "...") says that there are no words: the voice alone is used, and nothing
+                is recognised. None: the words are not known.
             sample_rate: of the samples, in Hz; for samples only.
             language: ISO 639-1 code of what is said; None: the recogniser finds it, or the words of a given text tell;
                 a text too short to tell is taken to be in a language that the model reads.
@@ -179,7 +194,7 @@ class Predictor:
     ) -> Iterator[Heard]:
         """As a call, one after another, each with what it rests on."""
         given = _Transcript()
-        if text is not None and text.strip():
+        if text is not None and has_words(text):
             given = _Transcript(text.strip(), "given", language or self._language_of(text))
         if audio is None:
             if given.text is None:
@@ -189,7 +204,7 @@ class Predictor:
         source, samples = self._read(audio, sample_rate, start, end)
         name = source or "samples"
         segments = self._segments(samples, has_text=given.text is not None, name=name)
-        transcripts = [given] if given.text else self._recognise(samples, segments, language)
+        transcripts = self._recognise(samples, segments, language) if text is None else [given] * len(segments)
         all_frames = self._hear(samples, segments, name)
         offset = self._offset(all_frames, segments, voice)
         for (first, last), frames, transcript in zip(segments, all_frames, transcripts, strict=True):
@@ -229,12 +244,15 @@ class Predictor:
         """Frames of each segment; None for all if the model does not listen."""
         if "audio" not in self.bundle.reads:
             return [None] * len(segments)
-        frames = []
-        for first, last in segments:
-            segment = samples[round(first * SAMPLE_RATE) : round(last * SAMPLE_RATE)]
-            check_samples(segment, name)
-            frames.append(self.network.frames(segment))
-        return frames
+
+        def hear(segment: tuple[float, float]) -> np.ndarray:
+            first, last = segment
+            part = samples[round(first * SAMPLE_RATE) : round(last * SAMPLE_RATE)]
+            check_samples(part, name)
+            return self.network.frames(part)
+
+        threads = max(1, self.threads // self.calls_at_once)
+        return [call.result() for call in side_by_side(hear, segments, threads=threads)]
 
     def _offset(self, heard: list[Any], segments: list[tuple[float, float]], voice: Voice | None) -> np.ndarray | None:
         """What the speaker, the room and the line add to the frames; None if nothing is known of it."""
@@ -264,16 +282,28 @@ class Predictor:
     def _recognise(
         self, samples: np.ndarray, segments: list[tuple[float, float]], language: str | None
     ) -> list[_Transcript]:
-        if self.transcribe and self._transcriber is None:
-            self._transcriber = _load_transcriber(self.asr)
-            self.transcribe = self._transcriber is not None
-        if not self.transcribe:
+        is_cut = len(samples) > MAX_SECONDS * SAMPLE_RATE
+        transcriber = self._load_once(several=is_cut)
+        if transcriber is None:
             return [_Transcript()] * len(segments)
-        if len(samples) <= MAX_SECONDS * SAMPLE_RATE:  # not cut: no one has looked yet whether there is speech
-            found = [self._transcriber.transcribe(samples, language)]
-        else:
-            found = self._transcriber.transcribe_segments(samples, segments, language)
-        return [_Transcript(one.text, "asr", one.language) if one.text else _Transcript() for one in found]
+        if is_cut:
+            found = transcriber.transcribe_segments(samples, segments, language)
+        else:  # no one has looked yet whether there is speech
+            found = [transcriber.transcribe(samples, language)]
+        return [_Transcript(one.text, "asr", one.language) if has_words(one.text) else _Transcript() for one in found]
+
+    def _load_once(self, *, several: bool) -> Any:
+        """The recogniser, loaded by the first thread that needs it; None if no words are to be recognised.
+
+        Decoding of one clip gains little from many threads, so they are divided among what can be decoded at once:
+        the calls that are made at once, or the windows of a long recording if that comes first.
+        """
+        with self._loading:
+            if self.transcribe and self._transcriber is None:
+                workers = self.threads if several else min(self.threads, self.calls_at_once)
+                self._transcriber = _load_transcriber(self.asr, threads=self.threads // workers, workers=workers)
+                self.transcribe = self._transcriber is not None
+            return self._transcriber if self.transcribe else None
 
     def _speaks(self, samples: np.ndarray, segments: int) -> bool:
         """Whether there is speech in a segment; one of several was cut out because there is."""
@@ -337,7 +367,7 @@ def _doubted(prediction: Prediction) -> Prediction:
     return replace(prediction, probabilities=probabilities, confidence=max(probabilities.values()), uncertain=True)
 
 
-def _load_transcriber(name: str) -> Any:
+def _load_transcriber(name: str, *, threads: int, workers: int) -> Any:
     """The recogniser, or None (and a warning) where its weights are not installed."""
     from emofuse.text.asr import Transcriber
     from emofuse.text.weights import WEIGHTS, find_weights
@@ -348,8 +378,7 @@ def _load_transcriber(name: str) -> Any:
         except EmofuseError as error:
             log.warning("No transcripts, the voice alone is used: %s", error)
             return None
-    # Windows of a long recording are decoded two at once; a short one, alone, still has all cores.
-    return Transcriber(name, threads=os.cpu_count(), workers=2)
+    return Transcriber(name, threads=threads, workers=workers)
 
 
 def _from_array(samples: np.ndarray, sample_rate: int | None, start: float, end: float | None) -> np.ndarray:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emofuse.errors import EmofuseError
+from emofuse.text.words import has_words
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ def clips_of(files: Sequence[Path], *, text: str | None = None, transcripts: Pat
     if text is not None and transcripts is not None:
         raise EmofuseError("Give --text or --transcripts, not both.")
     if text is not None:
-        if not text.strip():
-            raise EmofuseError("--text is empty. Give the words, or leave it out.")
+        if not has_words(text):
+            raise EmofuseError("--text has no words. Give them, or leave it out.")
         if len(files) > 1:
             raise EmofuseError(f"--text goes with one recording ({len(files)} given). Use --transcripts for several.")
         return [Clip(files[0] if files else None, text)]
@@ -44,7 +45,8 @@ def clips_of(files: Sequence[Path], *, text: str | None = None, transcripts: Pat
 def read_transcripts(path: Path | str) -> list[Clip]:
     """Read a CSV file with columns `file` and `text`, and `start` and `end` (seconds) where wanted.
 
-    Relative files are taken relative to the CSV file. An empty text means that the words are not known.
+    Relative files are taken relative to the CSV file. An empty text, or one of marks alone ("..."),
+    means that the words are not known.
 
     Raises:
         EmofuseError: the file cannot be read, a column is missing or unknown, or a row is wrong.
@@ -70,11 +72,15 @@ def match_transcripts(files: Sequence[Path], transcripts: Sequence[Clip], source
     Raises:
         EmofuseError: a file has no row, or its base name stands for several files in the table.
     """
+    of_path: dict[Path, list[Clip]] = {}
+    of_name: dict[str, list[Clip]] = {}
+    for row in transcripts:
+        if row.file is not None:
+            of_path.setdefault(row.file.resolve(), []).append(row)
+            of_name.setdefault(row.file.name, []).append(row)
     clips: list[Clip] = []
     for file in files:
-        rows = [row for row in transcripts if row.file is not None and row.file.resolve() == file.resolve()]
-        if not rows:
-            rows = [row for row in transcripts if row.file is not None and row.file.name == file.name]
+        rows = of_path.get(file.resolve()) or of_name.get(file.name, [])
         if not rows:
             raise EmofuseError(f"{source}: no row for {file}. Add one (its text may be empty), or leave the file out.")
         if len(found := {row.file for row in rows}) > 1:
@@ -100,4 +106,4 @@ def _clip(row: dict[str, str], path: Path, number: int) -> Clip:
         raise EmofuseError(f"{path}, row {number}: start and end are seconds ({error}).") from None
     if not (start >= 0 and (end is None or end > start)):
         raise EmofuseError(f"{path}, row {number}: expected 0 <= start < end (found {start} and {end}).")
-    return Clip(path.parent / row["file"].strip(), row["text"].strip() or None, start, end)
+    return Clip(path.parent / row["file"].strip(), row["text"].strip() if has_words(row["text"]) else None, start, end)

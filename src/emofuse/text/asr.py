@@ -7,12 +7,10 @@ a long recording share windows, and its alignment of words and frames says whose
 from __future__ import annotations
 
 import math
-import os
 from bisect import bisect
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from emofuse.errors import EmofuseError
 from emofuse.files import hash_of
 from emofuse.hashes import file_hash
 from emofuse.text.weights import WEIGHTS, find_weights
+from emofuse.threads import available_cores, once_property
 
 # Whisper caught in a loop: one phrase over and over (its own limit), and more of it than anyone can say in the time.
 # Where a second try is possible, more than people mostly say is enough to doubt it.
@@ -63,7 +62,7 @@ class Transcriber:
         model: `whisper-base` (multilingual), `whisper-tiny.en`, a name that faster-whisper knows (`small`), a hub name,
             or the folder of a CTranslate2 conversion.
         language: ISO 639-1 code of the speech; None to detect it.
-        threads: of the processor, for each clip; None for all that there are.
+        threads: of the processor, for each clip; None for this worker's share of the available cores.
         workers: clips that `transcribe_batch` decodes at once.
         beam_size: 1 is greedy; 5 costs next to nothing more on short clips, where the encoder takes the time.
 
@@ -83,7 +82,7 @@ class Transcriber:
         from faster_whisper import WhisperModel
 
         folder = _find_model(model)
-        threads = threads or max(1, (os.cpu_count() or 1) // workers)
+        threads = threads or max(1, available_cores() // workers)
         try:
             self._model: Any = WhisperModel(
                 str(folder), device="cpu", compute_type="int8", cpu_threads=threads, num_workers=workers
@@ -94,7 +93,7 @@ class Transcriber:
         self.language = self._check_language(language)
         self._folder, self._workers, self._beam_size = folder, workers, beam_size
 
-    @cached_property
+    @once_property
     def identity(self) -> str:
         """SHA-256 of the weights and of every option that a transcript depends on."""
         files = {path.name: file_hash(path) for path in self._folder.iterdir() if path.is_file()}
@@ -211,7 +210,7 @@ class Transcriber:
             texts = _shared_out(timed, [middle / SAMPLE_RATE for middle in middles])
         return _Heard(texts, language or "", float(probability), _confidence(phrases))
 
-    @cached_property
+    @once_property
     def _options(self) -> Any:
         """How to decode, with faster-whisper's defaults for all that is not said here."""
         _, info = self._model.transcribe(

@@ -30,6 +30,7 @@ from emofuse.evaluation import metrics
 from emofuse.files import atomic, write_json
 from emofuse.models.ser import build_model
 from emofuse.text.encoder import FINETUNING_FILE, TextEncoder, load_text_encoder, pool
+from emofuse.text.words import has_words
 from emofuse.training.data import bucketed_batches, seed_of
 from emofuse.training.losses import JointLoss
 
@@ -89,7 +90,7 @@ class Sentences:
 
     def __init__(self, tables: Iterable[pd.DataFrame]):
         table = pd.concat(tables)
-        table = table[[isinstance(text, str) and bool(text.strip()) for text in table["text"]]]
+        table = table[[isinstance(text, str) and has_words(text) for text in table["text"]]]
         self.texts: list[str] = table["text"].tolist()
         self.label = table["emotion"].map({name: i for i, name in enumerate(CATEGORIES)}).fillna(-1).to_numpy(int)
         self.dimensions = table[list(DIMENSIONS)].to_numpy(np.float32)

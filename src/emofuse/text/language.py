@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from functools import cache
 from typing import Any
 
 _SURE = 0.5  # of a text in one of 140 languages; short ones ("Ja.", "What?") stay far below
+_loading = threading.Lock()
 
 
 def language_of(text: str) -> str | None:
@@ -14,7 +16,9 @@ def language_of(text: str) -> str | None:
     >>> language_of("Kids are talking by the door"), language_of("Nie wierzę, że to zrobiłeś"), language_of("Okay.")
     ('en', 'pl', None)
     """
-    language, probability = _identifier().classify(text)
+    with _loading:  # `cache` alone would load the model in each thread that asks for it at the same time
+        identifier = _identifier()
+    language, probability = identifier.classify(text)
     return str(language) if probability > _SURE else None
 
 

@@ -32,7 +32,7 @@ class OnnxTextEncoder:
 
     Args:
         folder: holds `model.onnx`, `tokenizer.json` and `encoder.json`.
-        threads: of ONNX Runtime; None leaves the choice to it.
+        threads: that work on one text.
 
     Attributes:
         name: of the encoder, `minilm` for MiniLM.
@@ -47,7 +47,7 @@ class OnnxTextEncoder:
         EmofuseError: files are absent or damaged.
     """
 
-    def __init__(self, folder: Path | str, *, threads: int | None = None):
+    def __init__(self, folder: Path | str, *, threads: int = 1):
         folder = Path(folder)
         about = _read_about(folder)
         self.name: str = about["name"]

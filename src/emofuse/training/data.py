@@ -16,7 +16,7 @@ from emofuse.config import TrainingConfig
 from emofuse.corpora.agreement import votes_of
 from emofuse.corpora.labels import DIMENSIONS
 from emofuse.errors import EmofuseError
-from emofuse.hardware import cores
+from emofuse.threads import available_cores
 from emofuse.training.augment import drop_modality, mixup, spec_augment
 from emofuse.training.batch import Batch
 from emofuse.training.features import Clip, clips_of
@@ -215,7 +215,7 @@ def train_loader(
     forks = "fork" in multiprocessing.get_all_start_methods()  # else the workers would copy all features
     workers = config.workers
     if workers is None:
-        workers = min(4, cores() - 1) if on_gpu and forks else 0
+        workers = min(4, available_cores() - 1) if on_gpu and forks else 0
     return DataLoader(
         _TrainingBatches(data, config, batches, offsets, (seed, epoch, rank + 1)),
         batch_size=None,

@@ -16,7 +16,7 @@ from emofuse.corpora.chosen import audited, read_and_split, restricted
 from emofuse.corpora.composed import compose, compose_task
 from emofuse.corpora.labels import DIMENSIONS, weak_dimensions
 from emofuse.corpora.splits import PARTS, Split, shared_speakers
-from emofuse.corpora.table import texts_of
+from emofuse.corpora.table import texts_of, without_mere_marks
 from emofuse.errors import EmofuseError
 from emofuse.files import hash_of
 
@@ -192,6 +192,7 @@ def _with_words(table: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
     """The table with the transcripts of the recipe's column, as far as their confidence and language will do."""
     config = recipe.text
     table = table.assign(text=_as_text(_column(table, config.column, recipe)))
+    table["text"] = without_mere_marks(table["text"], table["file"])
     if config.min_confidence and config.column == "text" and "asr_confidence" in table:
         confidence = pd.to_numeric(table["asr_confidence"], errors="coerce")
         table["text"] = table["text"].mask(confidence < config.min_confidence, None)
