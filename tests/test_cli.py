@@ -196,14 +196,17 @@ def test_training_commands_pass_on_what_they_are_given(run, tmp_path, monkeypatc
 
     calls = []
     fake = SimpleNamespace(
-        train=lambda recipe, out, data: calls.append((recipe, out, data)) or out,
+        train=lambda recipe, out, data, fresh: calls.append((recipe, out, data, fresh)) or out,
         evaluate=lambda folder: {"dev": {"uar": 0.5}},
     )
     monkeypatch.setitem(sys.modules, "emofuse.training.run", fake)
     monkeypatch.setattr("emofuse.training.run", fake, raising=False)
     monkeypatch.setattr(config, "load_recipe", lambda path, overrides: (path.name, overrides))
-    assert run("train", "r.toml", "--set", "a=1", "--set", "b=2", "--out", tmp_path).out == f"{tmp_path}\n"
-    assert calls == [(("r.toml", ["a=1", "b=2"]), tmp_path, None)]
+    (tmp_path / "metrics.json").write_text('{"test": {"uar": 0.25}, "notes": ["a note"]}')
+    trained = run("train", "r.toml", "--set", "a=1", "--set", "b=2", "--out", tmp_path)
+    assert trained.out == f"test.uar  0.250\n{tmp_path}\n"
+    run("train", "r.toml", "--out", tmp_path, "--fresh")
+    assert calls == [(("r.toml", ["a=1", "b=2"]), tmp_path, None, False), (("r.toml", None), tmp_path, None, True)]
     assert run("evaluate", tmp_path).out == "dev.uar  0.500\n"
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from emofuse.errors import EmofuseError
 from emofuse.files import hash_of, read_json
 from emofuse.hub import find_checkpoint
+from emofuse.quiet import quiet_loading
 from emofuse.stores import open_store
 from emofuse.text.onnx import MAX_TOKENS, check_pooling, check_texts, tokenizer_hash
 from emofuse.text.weights import find_weights
@@ -66,7 +67,8 @@ def load_text_encoder(name: str, pooling: str = "mean", device: str = "cpu") -> 
     folder = checkpoint.folder
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True, dtype="float32")
+        with quiet_loading():
+            model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True, dtype="float32")
     except (OSError, ValueError, KeyError) as error:
         raise EmofuseError(f"{folder}: is not a text encoder that transformers can load ({error}).") from error
     return TextEncoder(
