@@ -1,23 +1,30 @@
-"""How the cost of work on many rows grows: seconds at 1,000, 10,000 and 100,000 of them, and the exponent.
+"""How the cost of work on many rows grows: seconds and memory at 1,000, 10,000 and 100,000 of them, and the exponent.
 
     OMP_NUM_THREADS=1 python benchmarks/growth.py [CASE...] [--sizes 1000 10000 100000]
 
 Inputs are made up, and making them is not timed. The exponent is the slope of log seconds over log size, fitted to all
-sizes: 1 is linear, 2 is quadratic. The fastest of three repetitions counts.
+sizes: 1 is linear, 2 is quadratic. The fastest of three repetitions counts. Each size has a process of its own; memory
+is what its peak grew by after everything was imported, inputs included.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from emofuse.evaluation.stress_rows import Rows, balanced_sample
 from emofuse.inference.transcripts import Clip, match_transcripts
+from emofuse.training.data import Utterances
+from emofuse.training.features import Clip as FeatureClip
+from emofuse.training.module import predict_rows
 
 Work = Callable[[], object]
 
@@ -62,16 +69,58 @@ def stress_rows(n: int) -> Work:
     return work
 
 
-CASES: dict[str, Callable[[int], Work]] = {"match_transcripts": transcripts, "stress_rows": stress_rows}
+class SameFrames:
+    """One second of log-Mel frames for every clip."""
+
+    width, rate = 64, 100.0
+    frames = np.ones((100, 64), np.float16)
+
+    def length(self, clip: FeatureClip) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, clip: FeatureClip) -> np.ndarray:
+        return self.frames
 
 
-def seconds(work: Work, repeats: int = 3) -> float:
+class MeanModel(torch.nn.Module):
+    """Logits from the mean frame: what is measured is the way of the rows, not a network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out = torch.nn.Linear(SameFrames.width, 4)
+
+    def forward(self, frames: torch.Tensor, *_: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"logits": self.out(frames.mean(dim=1))}
+
+
+def predictions(n: int) -> Work:
+    """Predictions of the test part of a run, clips of one second; kept frames would be 2.6 GB at 100,000."""
+    table = pd.DataFrame(
+        {"key": [f"made-up/{i:06}" for i in range(n)], "corpus": "made-up", "speaker": "s", "text": None}
+    )
+    table = table.assign(file="one.wav", start=np.nan, end=np.nan, emotion="anger", composed=False)
+    table[["arousal", "valence", "dominance"]] = np.nan
+    rows = Utterances(table, labels=["anger"], label_column="emotion", features=SameFrames(), embeddings={}, text_dim=1)
+    return lambda: predict_rows(MeanModel(), rows)
+
+
+CASES: dict[str, Callable[[int], Work]] = {
+    "match_transcripts": transcripts,
+    "stress_rows": stress_rows,
+    "predict_rows": predictions,
+}
+
+
+def cost(name: str, size: int, repeats: int = 3) -> tuple[float, float]:
+    """Seconds of the fastest repetition, and MB by which the peak of this process grew."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    work = CASES[name](size)
     taken = []
     for _ in range(repeats):
         started = time.perf_counter()
         work()
         taken.append(time.perf_counter() - started)
-    return min(taken)
+    return min(taken), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
 
 
 def main() -> None:
@@ -83,9 +132,12 @@ def main() -> None:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; expected {', '.join(CASES)}")
     print(f"{'':20}" + "".join(f"{size:>12,}" for size in options.sizes) + f"{'exponent':>12}")
     for name in options.cases or CASES:
-        taken = [seconds(CASES[name](size)) for size in options.sizes]
+        with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as process:
+            costs = process.starmap(cost, [(name, size) for size in options.sizes], chunksize=1)
+        taken, memory = zip(*costs, strict=True)
         exponent = np.polyfit(np.log(options.sizes), np.log(taken), 1)[0] if len(taken) > 1 else np.nan
-        print(f"{name:20}" + "".join(f"{value:10.3f} s" for value in taken) + f"{exponent:12.2f}", flush=True)
+        print(f"{name:20}" + "".join(f"{value:10.3f} s" for value in taken) + f"{exponent:12.2f}")
+        print(f"{'':20}" + "".join(f"{value:9.0f} MB" for value in memory), flush=True)
 
 
 if __name__ == "__main__":

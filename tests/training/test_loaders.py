@@ -1,5 +1,6 @@
 """What makes the batches has no say in them: workers, and the epoch's history."""
 
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from emofuse.config import load_recipe
 from emofuse.errors import EmofuseError
 from emofuse.files import read_json
 from emofuse.training.data import train_loader
+from emofuse.training.module import predict_rows
 from emofuse.training.prepare import prepare
 from emofuse.training.run import train
 
@@ -34,6 +36,25 @@ def test_workers_make_the_batches_that_the_process_itself_makes(tmp_path):
     for one, other in zip(*made, strict=True):
         assert torch.equal(one.rows, other.rows) and torch.equal(one.frames, other.frames)
         assert torch.equal(one.target, other.target)
+
+
+def test_predictions_do_not_keep_the_frames(tmp_path, monkeypatch):
+    recipe = load_recipe(TOY, AUDIO)
+    rows = prepare(recipe, data=tmp_path).parts["test"]
+    frames, alive = [], []
+
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, given, *_):
+            frames.append(weakref.ref(given))
+            alive.append(sum(reference() is not None for reference in frames))
+            return {"logits": torch.zeros(len(given), 4)}
+
+    assert len(predict_rows(Model(), rows, batch_size=2)) == len(rows)
+    assert len(frames) == 16 and max(alive) <= 2
 
 
 def test_each_process_needs_a_batch(tmp_path):
