@@ -56,6 +56,13 @@ def test_results_come_in_order_and_an_error_stays_with_its_item():
     assert list(side_by_side(half, [], threads=2)) == []
 
 
+def test_one_call_at_a_time_stays_in_its_thread():
+    calls = list(side_by_side(lambda n: (1 // n, threading.get_ident()), [1, 0], threads=1))
+    assert calls[0].result() == (1, threading.get_ident())
+    with pytest.raises(ZeroDivisionError):
+        calls[1].result()
+
+
 def test_items_are_taken_as_needed():
     taken = []
 

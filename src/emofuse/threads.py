@@ -45,11 +45,15 @@ def side_by_side(work: Callable[[Item], Result], items: Iterable[Item], *, threa
     Args:
         work: is called with each item.
         items: are taken as needed: at most `2 * threads` are begun or waiting, so that results do not pile up.
-        threads: calls at once, at least 1.
+        threads: calls at once, at least 1. One call at a time is made in the caller's own thread: memory that threads
+            have freed is not shared among them.
 
     Yields:
         The finished call of each item, in the order of the items; its `result()` raises what the call raised.
     """
+    if threads == 1:
+        yield from (_called(work, item) for item in items)
+        return
     begun: deque[Future[Result]] = deque()
     pool = ThreadPoolExecutor(threads)
     try:
@@ -61,6 +65,15 @@ def side_by_side(work: Callable[[Item], Result], items: Iterable[Item], *, threa
             yield _finished(begun.popleft())
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _called(work: Callable[[Item], Result], item: Item) -> Future[Result]:
+    call: Future[Result] = Future()
+    try:
+        call.set_result(work(item))
+    except Exception as error:
+        call.set_exception(error)
+    return call
 
 
 def _finished(call: Future[Result]) -> Future[Result]:

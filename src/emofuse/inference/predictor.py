@@ -251,7 +251,7 @@ class Predictor:
             check_samples(part, name)
             return self.network.frames(part)
 
-        threads = max(1, self.threads // self.calls_at_once)
+        threads = max(1, min(self.threads // self.calls_at_once, len(segments)))
         return [call.result() for call in side_by_side(hear, segments, threads=threads)]
 
     def _offset(self, heard: list[Any], segments: list[tuple[float, float]], voice: Voice | None) -> np.ndarray | None:
