@@ -50,7 +50,7 @@ class SerModule(lightning.LightningModule):
         self.offsets = None
         if any(chances.values()):
             self.offsets = Offsets(train.means(), train.table["speaker"].tolist(), **chances)
-        self._collected: list[Outputs] = []
+        self._outputs = Outputs(len(dev))
 
     def train_dataloader(self) -> Any:
         """Batches of the current epoch; made anew each epoch so that a resumed run sees what an unbroken one does."""
@@ -79,12 +79,12 @@ class SerModule(lightning.LightningModule):
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Collect the outputs of one batch."""
-        self._collected.append(outputs_of(batch, self.model(*batch.inputs())))
+        self._outputs.add(batch, self.model(*batch.inputs()))
 
     def on_validation_epoch_end(self) -> None:
         """Score the whole development part at once: UAR and CCC are no means over batches."""
-        table = collect(self.dev_rows, self._collected)
-        self._collected.clear()
+        table = self._outputs.table(self.dev_rows)
+        self._outputs = Outputs(len(self.dev_rows))
         found = score(table, self.recipe)
         scores = {f"dev_{name}": value for name, value in found.items()}
         scores[SCORE] = monitored(found, self.config.monitor)
@@ -145,7 +145,7 @@ def member_losses(model: nn.Module, loss: JointLoss, batch: Batch) -> torch.Tens
 def predict_rows(
     model: nn.Module, data: Utterances, batch_size: int = 32, *, shift: np.ndarray | None = None
 ) -> pd.DataFrame:
-    """Predictions of whole utterances in fp32, in the order of the table; columns as in `collect`.
+    """Predictions of whole utterances in fp32, in the order of the table; columns as in `Outputs.table`.
 
     Args:
         model: takes what `Batch.inputs` gives.
@@ -156,43 +156,60 @@ def predict_rows(
     model.eval()
     device = next(model.parameters()).device
     loader = eval_loader(data, batch_size, shift=shift)
+    outputs = Outputs(len(data))
     with full_precision():
-        return collect(data, [outputs_of(batch, model(*batch.to(device).inputs())) for batch in loader])
+        for batch in loader:
+            outputs.add(batch, model(*batch.to(device).inputs()))
+    return outputs.table(data)
 
 
-Outputs = dict[str, torch.Tensor]
-"""A model's outputs for a batch and whose they are, on the CPU: rows, has_audio, has_text, logits, dimensions."""
+class Outputs:
+    """What a model says of all rows of a part, on the CPU.
 
+    Each kind of output is one array, made at once: outputs that were kept batch by batch would lie between the frames
+    of the batches, and the memory of the frames would never be free again as a whole.
 
-def outputs_of(batch: Batch, out: dict[str, torch.Tensor]) -> Outputs:
-    """The outputs for a batch and what tells whose they are, on the CPU; the frames are let go."""
-    kept = {"rows": batch.rows, "has_audio": batch.has_audio, "has_text": batch.has_text}
-    return {name: value.cpu() for name, value in kept.items()} | {name: v.float().cpu() for name, v in out.items()}
-
-
-def collect(data: Utterances, results: list[Outputs]) -> pd.DataFrame:
-    """Outputs beside the truth, one row an utterance.
-
-    Columns: key, corpus, speaker, has_audio, has_text, weak_dimensions (where the corpora have weak targets), truth
-    (category number, -1 without label) and probability_0.., true_arousal.. (NaN without label) and arousal.. . Rows a
-    sanity check did not reach are left out.
+    Args:
+        count: number of rows of the part.
     """
-    outputs = {name: torch.cat([out[name] for out in results]) for name in results[0]}
-    rows = outputs["rows"].numpy()
-    columns: dict[str, Any] = {name: data.table[name].to_numpy()[rows] for name in ("key", "corpus", "speaker")}
-    columns |= {name: outputs[name].numpy() for name in ("has_audio", "has_text")}
-    if "weak_dimensions" in data.table:
-        columns["weak_dimensions"] = data.table["weak_dimensions"].to_numpy()[rows] == True  # noqa: E712 - NaN is False
-    columns["truth"] = data.label[rows]
-    if "logits" in outputs:
-        probabilities = outputs["logits"].softmax(dim=1).numpy()
-        columns |= {f"probability_{k}": probabilities[:, k] for k in range(probabilities.shape[1])}
-    if "dimensions" in outputs:
-        values = outputs["dimensions"].numpy()
-        for i, name in enumerate(DIMENSIONS):
-            columns[f"true_{name}"] = data.dimensions[rows, i].numpy()
-            columns[name] = values[:, i]
-    return pd.DataFrame(columns, index=rows).sort_index().reset_index(drop=True)
+
+    def __init__(self, count: int):
+        self._seen = np.zeros(count, bool)
+        self._arrays: dict[str, np.ndarray] = {}
+
+    def add(self, batch: Batch, out: dict[str, torch.Tensor]) -> None:
+        """Add the outputs for a batch, which may be on another device."""
+        rows = batch.rows.cpu().numpy()
+        self._seen[rows] = True
+        outputs = {name: value.float() for name, value in out.items()}
+        for name, value in {"has_audio": batch.has_audio, "has_text": batch.has_text, **outputs}.items():
+            values = value.cpu().numpy()
+            if name not in self._arrays:
+                self._arrays[name] = np.zeros((len(self._seen), *values.shape[1:]), values.dtype)
+            self._arrays[name][rows] = values
+
+    def table(self, data: Utterances) -> pd.DataFrame:
+        """Outputs beside the truth, one row an utterance, in the order of the part's table.
+
+        Columns: key, corpus, speaker, has_audio, has_text, weak_dimensions (where the corpora have weak targets), truth
+        (category number, -1 without label) and probability_0.., true_arousal.. (NaN without label) and arousal.. . Rows
+        that were not added are left out.
+        """
+        rows = np.flatnonzero(self._seen)
+        arrays = {name: values[rows] for name, values in self._arrays.items()}
+        columns: dict[str, Any] = {name: data.table[name].to_numpy()[rows] for name in ("key", "corpus", "speaker")}
+        columns |= {name: arrays[name] for name in ("has_audio", "has_text")}
+        if "weak_dimensions" in data.table:
+            columns["weak_dimensions"] = data.table["weak_dimensions"].to_numpy()[rows] == True  # noqa: E712 - NaN is False
+        columns["truth"] = data.label[rows]
+        if "logits" in arrays:
+            probabilities = torch.from_numpy(arrays["logits"]).softmax(dim=1).numpy()
+            columns |= {f"probability_{k}": probabilities[:, k] for k in range(probabilities.shape[1])}
+        if "dimensions" in arrays:
+            for i, name in enumerate(DIMENSIONS):
+                columns[f"true_{name}"] = data.dimensions[rows, i].numpy()
+                columns[name] = arrays["dimensions"][:, i]
+        return pd.DataFrame(columns)
 
 
 def monitored(scores: dict[str, float], monitor: str) -> float:
@@ -202,7 +219,7 @@ def monitored(scores: dict[str, float], monitor: str) -> float:
 
 
 def score(table: pd.DataFrame, recipe: Recipe) -> dict[str, float]:
-    """UAR and mean CCC of a table made by `collect`, for the heads of the recipe; every corpus counts the same."""
+    """UAR and mean CCC of predictions (`Outputs.table`), for the heads of the recipe; every corpus counts the same."""
     by_corpus = pd.DataFrame([_score(rows, recipe) for _, rows in table.groupby("corpus")])
     return {str(name): float(value) for name, value in by_corpus.mean().items()}  # mean of those where it is defined
 
