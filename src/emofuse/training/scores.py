@@ -13,7 +13,7 @@ from emofuse.evaluation import intervals, metrics
 
 
 def part_metrics(table: pd.DataFrame, recipe: Recipe) -> dict[str, Any]:
-    """Metrics of predictions as `Outputs.table` gives them, all together and for each corpus where there are several."""
+    """Metrics of predictions (`Outputs.table`), all together and for each corpus where there are several."""
     result = _metrics(table, recipe)
     if table["corpus"].nunique() > 1:
         result["by_corpus"] = {str(name): _metrics(rows, recipe) for name, rows in table.groupby("corpus")}
