@@ -17,7 +17,7 @@ from emofuse.corpora.labels import DIMENSIONS
 from emofuse.corpora.splits import Split
 from emofuse.errors import EmofuseError
 from emofuse.files import cache_dir, hash_of
-from emofuse.hashes import file_hashes
+from emofuse.hashes import file_hash, file_hashes
 from emofuse.training.data import Frames, Utterances
 from emofuse.training.features import clip_id, clips_of, compute_features
 from emofuse.training.rows import LABEL, Rows, select_rows
@@ -101,7 +101,8 @@ def identify(recipe: Recipe, rows: Rows) -> dict[str, Any]:
 
     Returns:
         Hashes of `split` (keys of each part), `labels`, `speakers`, `texts` and `audio`, the number of `rows` of each
-        part, and the identities of `speech_encoder` and `text_encoder`; None for what the model does not read.
+        part, the identities of `speech_encoder` and `text_encoder`, and the hash of the `pretrained` checkpoint; None
+        for what the model does not read.
     """
     everything = pd.concat(rows.parts.values(), ignore_index=True)
     labels = [LABEL, *DIMENSIONS, *(["votes"] if recipe.data.labels.soft and "votes" in everything else [])]
@@ -122,6 +123,7 @@ def identify(recipe: Recipe, rows: Rows) -> dict[str, Any]:
         "audio": audio,
         "speech_encoder": _speech_encoder(recipe).identity if reads_states(recipe) else None,
         "text_encoder": text_encoder,
+        "pretrained": file_hash(recipe.model.pretrained) if recipe.model.pretrained else None,
     }
 
 

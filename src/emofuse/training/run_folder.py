@@ -27,6 +27,7 @@ _IN_WORDS = {
     "audio": "the audio",
     "speech_encoder": "the speech encoder",
     "text_encoder": "the text encoder",
+    "pretrained": "the checkpoint in model.pretrained",
 }
 
 
