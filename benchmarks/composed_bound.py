@@ -20,10 +20,10 @@ import pandas as pd
 
 from emofuse.config import ComposedConfig, Modality, Recipe
 from emofuse.corpora.composed import POLARITIES
-from emofuse.corpora.labels import EMOTIONS
-from emofuse.evaluation.intervals import Interval, bootstrap_interval
-from emofuse.report.data import Task, read_study
+from emofuse.labels import EMOTIONS
+from emofuse.metrics.intervals import Interval, bootstrap_interval
 from emofuse.report.results import Result, results_of
+from emofuse.study.folder import Task, read_study
 from emofuse.training.run import train
 
 SIDES: dict[str, Modality] = {"voice": "audio_only", "words": "text_only"}

@@ -22,12 +22,12 @@ from sklearn.linear_model import LogisticRegression
 
 from emofuse.config import Recipe, load_recipe, parse_recipe
 from emofuse.corpora import read_corpus
-from emofuse.evaluation.intervals import bootstrap_interval, paired_difference
+from emofuse.data.features import clips_of
+from emofuse.data.states import compute_states, unpacked
+from emofuse.encoders.speech import load_speech_encoder
 from emofuse.files import cache_dir, write_json
-from emofuse.models.whisper import load_speech_encoder
-from emofuse.training.features import clips_of
+from emofuse.metrics.intervals import bootstrap_interval, paired_difference
 from emofuse.training.run import train
-from emofuse.training.states import compute_states, unpacked
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "default.toml"
 LABELS = ["neutral", "happiness", "sadness", "anger"]

@@ -20,11 +20,11 @@ from sklearn.linear_model import LogisticRegression
 from emofuse.config import SplitConfig
 from emofuse.corpora import read_corpus
 from emofuse.corpora.splits import make_splits
-from emofuse.evaluation.intervals import bootstrap_interval
+from emofuse.data.features import clips_of
+from emofuse.data.states import compute_states, unpacked
+from emofuse.encoders.speech import load_speech_encoder
 from emofuse.files import cache_dir
-from emofuse.models.whisper import load_speech_encoder
-from emofuse.training.features import clips_of
-from emofuse.training.states import compute_states, unpacked
+from emofuse.metrics.intervals import bootstrap_interval
 
 SPLITS = {"ravdess": SplitConfig(rule="given", folds="ravdess-emobox"), "nemo": SplitConfig(rule="leave_one_out")}
 

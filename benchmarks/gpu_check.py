@@ -26,13 +26,13 @@ import torch
 
 from emofuse import hardware
 from emofuse.config import ModelConfig, load_recipe
+from emofuse.data.prepare import prepare
 from emofuse.files import read_json
 from emofuse.inference.bundle import Bundle
-from emofuse.inference.export import export_run
 from emofuse.inference.predictor import Predictor
 from emofuse.models.ser import build_model
+from emofuse.training.export import export_run
 from emofuse.training.module import predict_rows
-from emofuse.training.prepare import prepare
 from emofuse.training.run import load_run, train
 
 TOY = Path(__file__).parents[1] / "recipes" / "toy.toml"

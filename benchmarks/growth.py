@@ -20,10 +20,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from emofuse.evaluation.stress_rows import Rows, balanced_sample
+from emofuse.data.features import Clip as FeatureClip
+from emofuse.data.utterances import Utterances
 from emofuse.inference.transcripts import Clip, match_transcripts
-from emofuse.training.data import Utterances
-from emofuse.training.features import Clip as FeatureClip
+from emofuse.stress.rows import Rows, balanced_sample
 from emofuse.training.module import predict_rows
 
 Work = Callable[[], object]

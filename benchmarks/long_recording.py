@@ -36,7 +36,7 @@ def contestant(name: str, model: str | None) -> Callable[[Path], object]:
         return emofuse.load(model, transcribe=name == "whole path")
     from faster_whisper import WhisperModel
 
-    from emofuse.text.weights import find_weights
+    from emofuse.encoders.weights import find_weights
 
     threads = os.cpu_count() or 1
     whisper = WhisperModel(str(find_weights("whisper-base")), device="cpu", compute_type="int8", cpu_threads=threads)

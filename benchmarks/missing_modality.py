@@ -15,10 +15,10 @@ from pathlib import Path
 import pandas as pd
 
 from emofuse.config import Recipe, load_recipe
-from emofuse.evaluation.intervals import bootstrap_interval, paired_difference
-from emofuse.training.data import Utterances
+from emofuse.data.prepare import prepare
+from emofuse.data.utterances import Utterances
+from emofuse.metrics.intervals import bootstrap_interval, paired_difference
 from emofuse.training.module import predict_rows
-from emofuse.training.prepare import prepare
 from emofuse.training.run import load_run, train
 
 

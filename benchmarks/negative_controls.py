@@ -13,8 +13,8 @@ from pathlib import Path
 import pandas as pd
 
 from emofuse.config import load_recipe
-from emofuse.evaluation.intervals import bootstrap_interval, paired_difference
-from emofuse.evaluation.metrics import uar
+from emofuse.metrics.intervals import bootstrap_interval, paired_difference
+from emofuse.metrics.scores import uar
 from emofuse.training.run import train
 
 FUSIONS = ("audio_only", "single_stage", "multistage")

@@ -22,10 +22,10 @@ from torch import Tensor
 
 from emofuse.audio import FrontEnd
 from emofuse.config import ModelConfig
+from emofuse.encoders.text_onnx import OnnxTextEncoder
 from emofuse.inference.bundle import DEFAULT_FOLDER, TEXT_ENCODER_FOLDER, Bundle
-from emofuse.inference.export import DIMENSIONS, INPUTS, Answers, export_bundle
 from emofuse.models.ser import build_model
-from emofuse.text.onnx import OnnxTextEncoder
+from emofuse.training.export import DIMENSIONS, INPUTS, Answers, export_bundle
 
 LABELS = ["neutral", "happiness", "sadness", "anger", "fear", "disgust", "surprise"]
 TEXT_ENCODER = DEFAULT_FOLDER / TEXT_ENCODER_FOLDER  # any will do: embeddings are random here

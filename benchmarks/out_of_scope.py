@@ -27,11 +27,11 @@ import numpy as np
 import emofuse
 from emofuse.audio import SAMPLE_RATE, read_audio
 from emofuse.config import load_recipe
+from emofuse.data.rows import LABEL, labelled_part
 from emofuse.degradations import coloured
-from emofuse.evaluation.intervals import bootstrap_interval
-from emofuse.evaluation.stress_rows import balanced_sample
 from emofuse.inference.predictor import Prediction, Predictor
-from emofuse.training.rows import LABEL, labelled_part
+from emofuse.metrics.intervals import bootstrap_interval
+from emofuse.stress.rows import balanced_sample
 
 SECONDS = 3.0
 QUIET = -70.0  # dB of full scale

@@ -29,11 +29,10 @@ from sklearn.metrics import recall_score
 from emofuse.audio import SAMPLE_RATE, read_audio
 from emofuse.corpora import read_corpus
 from emofuse.corpora.splits import make_splits
+from emofuse.encoders.speech import SpeechEncoder, load_speech_encoder, pool_time
+from emofuse.encoders.speech_export import export_speech_encoder
+from emofuse.encoders.speech_onnx import OnnxSpeechEncoder
 from emofuse.files import sha256
-from emofuse.inference.speech import OnnxSpeechEncoder
-from emofuse.models.speech_export import export_speech_encoder
-from emofuse.models.whisper import SpeechEncoder, load_speech_encoder
-from emofuse.training.states import pooled
 
 Hear = Callable[[np.ndarray], np.ndarray]  # samples (n,) to states (steps, layers * dim)
 
@@ -85,7 +84,7 @@ def export(encoder: SpeechEncoder, layers: list[int], folder: Path) -> dict[str,
 
 def in_torch(encoder: SpeechEncoder, layers: list[int]) -> Hear:
     def hear(samples: np.ndarray) -> np.ndarray:
-        states = pooled(encoder.hidden_states(samples)[layers].numpy(), 4)
+        states = pool_time(encoder.hidden_states(samples)[layers].numpy(), 4)
         return states.transpose(1, 0, 2).reshape(states.shape[1], -1)
 
     return hear
@@ -115,7 +114,7 @@ def compare(hearers: dict[str, Hear], seconds: int, threads: int, runs: int) -> 
 
 def memory(path: Path, facts: dict) -> str:
     code = (
-        "import re, numpy as np, onnxruntime; from emofuse.inference.speech import OnnxSpeechEncoder\n"
+        "import re, numpy as np, onnxruntime; from emofuse.encoders.speech_onnx import OnnxSpeechEncoder\n"
         "def peak(): return re.search(r'VmHWM:\\s+(.*)', open('/proc/self/status').read())[1]\n"
         f"before = peak(); encoder = OnnxSpeechEncoder({str(path)!r}, {facts!r}, 2); loaded = peak()\n"
         "encoder.states(np.random.default_rng(0).normal(0, 0.1, 240_000).astype(np.float32))\n"

@@ -16,8 +16,8 @@ import argparse
 
 import numpy as np
 
-from emofuse.evaluation.outcomes import Outcomes
-from emofuse.evaluation.significance import compare_all, smallest_detectable
+from emofuse.metrics.outcomes import Outcomes
+from emofuse.metrics.significance import compare_all, smallest_detectable
 
 CLASSES = 4
 UTTERANCES = 40

@@ -18,9 +18,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from emofuse.evaluation import metrics
-from emofuse.evaluation.outcomes import Outcomes
-from emofuse.evaluation.significance import compare_all, system_intervals
+from emofuse.metrics import scores as metrics
+from emofuse.metrics.outcomes import Outcomes
+from emofuse.metrics.significance import compare_all, system_intervals
 
 CLASSES = 8
 

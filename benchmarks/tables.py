@@ -24,9 +24,9 @@ import numpy as np
 
 from emofuse.config import SplitConfig
 from emofuse.corpora.audit import audit
-from emofuse.corpora.labels import EMOTIONS
 from emofuse.corpora.splits import freeze, make_split
 from emofuse.corpora.table import make_table, read_table, write_table
+from emofuse.labels import EMOTIONS
 
 ENDINGS = (".parquet", ".csv", ".jsonl")
 RULES = {

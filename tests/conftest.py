@@ -13,6 +13,7 @@ import pytest
 import soundfile
 
 from emofuse import cli
+from made_up.encoders import tiny_encoders  # noqa: F401 - a fixture
 
 LABELS = ["neutral", "happiness", "sadness", "anger"]
 
@@ -50,8 +51,8 @@ def text_encoder() -> Path:
 def facts(text_encoder):
     """What the bundle of `small_model` says about itself."""
     from emofuse.audio import FrontEnd
+    from emofuse.encoders.text_onnx import OnnxTextEncoder
     from emofuse.inference.bundle import Bundle
-    from emofuse.text.onnx import OnnxTextEncoder
 
     return Bundle(
         name="small",
@@ -71,7 +72,7 @@ def facts(text_encoder):
 @pytest.fixture(scope="session")
 def bundle_folder(small_model, facts, text_encoder, tmp_path_factory) -> Path:
     """`small_model`, exported. Read only: copy it to change it."""
-    from emofuse.inference.export import export_bundle
+    from emofuse.training.export import export_bundle
 
     folder = tmp_path_factory.mktemp("bundle") / "small"
     return export_bundle(small_model, folder, facts, text_encoder=text_encoder).folder

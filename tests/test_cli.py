@@ -186,7 +186,7 @@ def test_missing_matplotlib_is_told_before_the_work(explain, monkeypatch):
 def test_missing_training_libraries(run, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "emofuse.training.run", None)
     monkeypatch.setitem(sys.modules, "torch", None)
-    monkeypatch.delitem(sys.modules, "emofuse.inference.export", raising=False)
+    monkeypatch.delitem(sys.modules, "emofuse.training.export", raising=False)
     done = run("export", tmp_path, tmp_path / "out")
     assert done.code == 1 and "emofuse[train]" in done.err and "torch" in done.err
 

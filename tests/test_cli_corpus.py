@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from emofuse.corpora.table import read_table, write_table
-from emofuse.text.asr import Transcript
+from emofuse.encoders.recogniser import Transcript
 from made_up import trees
 
 
@@ -144,7 +144,7 @@ def test_transcribe_without_human_transcripts(run, table, tmp_path, monkeypatch)
         def transcribe_batch(self, samples, language=None):
             return [Transcript("words", "pl", 1.0, 0.5) for _ in samples]
 
-    monkeypatch.setattr("emofuse.text.asr.Transcriber", lambda *_, **__: Fake())
+    monkeypatch.setattr("emofuse.encoders.recogniser.Transcriber", lambda *_, **__: Fake())
     write_table(read_table(table).assign(text=None), tmp_path / "mute.csv")
     done = run("transcribe", tmp_path / "mute.csv")
     assert done.code == 0 and "no word error rate: the table has no human transcripts" in done.out, done.err

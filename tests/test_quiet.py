@@ -39,7 +39,7 @@ def test_the_bar_of_loading_is_off_and_that_of_downloads_stays():
 
 def test_training_and_export_say_nothing_on_stderr(tmp_path, capfd, monkeypatch, request):
     from emofuse.config import load_recipe
-    from emofuse.inference.export import export_run
+    from emofuse.training.export import export_run
     from emofuse.training.run import train
 
     monkeypatch.setenv("EMOFUSE_CACHE", str(tmp_path / "cache"))

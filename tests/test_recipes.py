@@ -12,7 +12,7 @@ from emofuse.config import load_recipe
 from emofuse.corpora import CORPORA, read_corpus
 from emofuse.corpora.splits import n_folds
 from emofuse.corpora.table import write_table
-from emofuse.training import prepare as preparing
+from emofuse.data import prepare as preparing
 from emofuse.training.run import evaluate, train
 from made_up import trees
 
@@ -48,7 +48,7 @@ def two_steps(tmp_path, monkeypatch):
     monkeypatch.setattr(
         preparing, "embed", lambda texts, config: (identity, {t: np.full(3, len(t) / 99, np.float32) for t in texts})
     )
-    monkeypatch.setattr("emofuse.models.whisper.load_speech_encoder", lambda name: Encoder())
+    monkeypatch.setattr("emofuse.encoders.speech.load_speech_encoder", lambda name: Encoder())
     monkeypatch.setenv("EMOFUSE_CACHE", str(tmp_path / "cache"))
 
     def run(recipe: str, *overrides: str) -> Path:

@@ -24,7 +24,7 @@ def load(
 
     Args:
         model: folder of a bundle; None for the model that ships in the package.
-        asr: speech recogniser for recordings that come without a transcript (see `emofuse.text.asr`).
+        asr: speech recogniser for recordings that come without a transcript (see `emofuse.encoders.recogniser`).
         transcribe: whether to recognise the words of such recordings at all.
         threads: processor threads that may be used in all; None for the cores available to this process. A network
             works on one thread; segments of a recording are worked on side by side, and the recogniser uses them all.

@@ -136,9 +136,9 @@ def explain(
 ) -> None:
     """Show which words and which stretches of audio moved the answer, and how much voice and words did."""
     import emofuse
-    from emofuse.inference import explain_table
-    from emofuse.inference.explain import explain as explain_all
-    from emofuse.inference.explain_plot import check_picture, draw
+    from emofuse.explain import table as explain_table
+    from emofuse.explain.attribution import explain as explain_all
+    from emofuse.explain.picture import check_picture, draw
 
     if picture is not None:
         check_picture(picture)  # told before the work, not after it
@@ -279,8 +279,8 @@ def evaluate(
     ] = None,
 ) -> None:
     """Compute the metrics of a run again, from its predictions."""
+    from emofuse.explain.picture import check_picture
     from emofuse.inference import formats
-    from emofuse.inference.explain_plot import check_picture
 
     if confusion is not None:
         check_picture(confusion)  # before the work, not after it
@@ -303,7 +303,7 @@ def export(
     licence: Annotated[str | None, typer.Option(help="Of the weights; default: by the known corpora.")] = None,
 ) -> None:
     """Export a run as a bundle for `emofuse predict --model`."""
-    from emofuse.inference.export import export_run
+    from emofuse.training.export import export_run
 
     typer.echo(export_run(run_folder, out, weights=weights.value, licence=licence).folder)
 
@@ -331,9 +331,9 @@ def stress(
     data: Annotated[Path | None, typer.Option(help="Folder of the corpora of runs; default: EMOFUSE_DATA.")] = None,
 ) -> None:
     """Score models under noise, echo, codecs, wrong or missing words, without audio: curves with intervals."""
-    from emofuse.evaluation import stress as stressing
-    from emofuse.evaluation import stress_models
-    from emofuse.evaluation.stress_conditions import conditions_of
+    from emofuse.stress import models as stress_models
+    from emofuse.stress import sweep as stressing
+    from emofuse.stress.conditions import conditions_of
 
     names = [name.strip() for name in conditions.split(",")] if conditions else None
     conditions_of(names)  # an error in them is told before the models are opened

@@ -221,8 +221,8 @@ def transcribe(
     from emofuse.corpora.table import TableError, read_table, write_table
     from emofuse.corpora.table_files import check_ending
     from emofuse.corpora.transcribe import render_wer, transcribe_table, wer_report
+    from emofuse.encoders.recogniser import Transcriber
     from emofuse.files import cache_dir
-    from emofuse.text.asr import Transcriber
 
     check_ending(out or table)
     df = read_table(table)

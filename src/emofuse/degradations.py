@@ -1,7 +1,7 @@
 """What rooms, noises, lines and codecs do to a clip: plain functions of its samples, without chance of their own.
 
-Training varies clips by them at random (`emofuse.training.rooms`); the stress tests set them one at a time
-(`emofuse.evaluation.stress`). Where a function needs noise, it is given some. Samples are mono at 16 kHz, float, full
+Training varies clips by them at random (`emofuse.data.effects`); the stress tests set them one at a time
+(`emofuse.stress.sweep`). Where a function needs noise, it is given some. Samples are mono at 16 kHz, float, full
 scale -1..1; what comes out may be float64 and may go past full scale.
 """
 

@@ -7,7 +7,7 @@ import pytest
 
 from emofuse.corpora.agreement import agreement, alpha, pairwise_ccc, split_half_ccc
 from emofuse.corpora.table import TableError, make_table
-from emofuse.evaluation.metrics import ccc
+from emofuse.metrics.scores import ccc
 
 NAN = np.nan
 # Krippendorff (2011), "Computing Krippendorff's Alpha-Reliability", section C: 4 observers, 12 units.

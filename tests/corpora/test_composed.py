@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from emofuse.corpora.composed import POLARITIES, compose, compose_task
-from emofuse.corpora.labels import DIMENSIONS, EMOTIONS, PROTOTYPES
 from emofuse.corpora.table import COLUMNS, TableError, make_table
+from emofuse.labels import DIMENSIONS, EMOTIONS, PROTOTYPES
 
 
 def clips(emotions=EMOTIONS, n: int = 20, text: str | None = "Dogs sit there.") -> pd.DataFrame:

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from emofuse.config import SplitConfig
-from emofuse.corpora.labels import DIMENSIONS, EMOTIONS
 from emofuse.corpora.splits import freeze, make_split, shared_speakers
 from emofuse.corpora.table import COLUMNS, TableError, read_table, write_table
+from emofuse.labels import DIMENSIONS, EMOTIONS
 
 pytestmark = pytest.mark.slow
 

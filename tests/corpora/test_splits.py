@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from emofuse.config import SplitConfig
 from emofuse.corpora import splits
-from emofuse.corpora.labels import EMOTIONS
 from emofuse.corpora.splits import Split, freeze, in_words, make_split, n_folds, shared_speakers
 from emofuse.corpora.table import TableError, make_table
 from emofuse.errors import EmofuseError
+from emofuse.labels import EMOTIONS
 
 
 def corpus(sizes: list[int], genders: str = "fm") -> pd.DataFrame:

@@ -13,10 +13,10 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emofuse.corpora.labels import EMOTIONS
 from emofuse.corpora.table import COLUMNS, TableError, check_table, make_table, read_table, write_table
 from emofuse.corpora.table_files import absent_files
 from emofuse.errors import EmofuseError
+from emofuse.labels import EMOTIONS
 
 
 def table(tmp_path: Path, text: str, name: str = "t.csv", encoding: str = "utf-8") -> Path:

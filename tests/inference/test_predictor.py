@@ -12,13 +12,13 @@ import torch
 
 import emofuse
 from emofuse.audio import log_mel, read_audio
+from emofuse.encoders.recogniser import Transcript
 from emofuse.errors import EmofuseError
 from emofuse.inference import predictor as module
 from emofuse.inference.bundle import Bundle
 from emofuse.inference.clips import predict_clips
 from emofuse.inference.predictor import Predictor
 from emofuse.inference.transcripts import Clip
-from emofuse.text.asr import Transcript
 
 
 class FakeEncoder:
@@ -144,7 +144,9 @@ def test_a_given_text_without_words_is_no_reason_to_recognise_any(listen, clip, 
 def test_the_recogniser_stays_within_the_threads(listen, monkeypatch, threads, calls, seconds, shape):
     predict, transcriber = listen()
     predict.threads, predict.calls_at_once = threads, calls
-    monkeypatch.setattr("emofuse.inference.vad.speech_segments", lambda samples, max_seconds: [(0.5, 2.0), (3.0, 7.0)])
+    monkeypatch.setattr(
+        "emofuse.encoders.detector.speech_segments", lambda samples, max_seconds: [(0.5, 2.0), (3.0, 7.0)]
+    )
     predict(np.random.default_rng(0).normal(0, 0.1, seconds * 16000).astype(np.float32), sample_rate=16000)
     assert transcriber.shapes == [shape]
 
@@ -158,7 +160,7 @@ def test_number_of_threads(bundle_folder, monkeypatch):
 
 
 def test_eight_threads_at_once_load_each_part_once(bundle_folder, clip, monkeypatch):
-    from emofuse.text import onnx as text_module
+    from emofuse.encoders import text_onnx as text_module
 
     loaded, together = Counter(), Barrier(8)
 
@@ -189,7 +191,7 @@ def test_absent_recogniser_warns_once(predict, clip, monkeypatch, caplog):
     def absent(name):
         raise EmofuseError("not installed")
 
-    monkeypatch.setattr("emofuse.text.weights.find_weights", absent)
+    monkeypatch.setattr("emofuse.encoders.weights.find_weights", absent)
     predict.transcribe = True
     with caplog.at_level(logging.WARNING, logger="emofuse"):
         assert [predict(clip)[0].used for _ in range(3)] == ["audio"] * 3
@@ -200,7 +202,9 @@ def test_long_recording_is_cut(listen, tmp_path, monkeypatch):
     predict, transcriber = listen()
     samples = np.random.default_rng(0).normal(0, 0.1, 16 * 16000)
     soundfile.write(tmp_path / "long.wav", samples, 16000)
-    monkeypatch.setattr("emofuse.inference.vad.speech_segments", lambda samples, max_seconds: [(0.5, 2.0), (3.0, 7.0)])
+    monkeypatch.setattr(
+        "emofuse.encoders.detector.speech_segments", lambda samples, max_seconds: [(0.5, 2.0), (3.0, 7.0)]
+    )
     found = predict(tmp_path / "long.wav", language="en")
     assert [(p.start, p.end) for p in found] == [(0.5, 2.0), (3.0, 7.0)]
     assert [(p.text, p.text_source) for p in found] == [(None, None), ("it is raining 1", "asr")]
@@ -282,7 +286,7 @@ def test_clips_side_by_side_come_in_order_with_the_same_values(predict, clip, tm
 def test_segments_side_by_side_have_the_same_values(predict, monkeypatch):
     samples = np.random.default_rng(0).normal(0, 0.1, 16 * 16000).astype(np.float32)
     segments = [(float(i), i + 0.5 + i / 20) for i in range(10)]
-    monkeypatch.setattr("emofuse.inference.vad.speech_segments", lambda samples, max_seconds: segments)
+    monkeypatch.setattr("emofuse.encoders.detector.speech_segments", lambda samples, max_seconds: segments)
     predict.threads = 1
     serial = predict(samples, sample_rate=16000)
     predict.threads = 4

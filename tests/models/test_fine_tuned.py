@@ -7,12 +7,11 @@ import transformers
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from emofuse.config import ModelConfig
+from emofuse.encoders.speech import SpeechEncoder, pool_time
 from emofuse.errors import EmofuseError
 from emofuse.models.fine_tuned import TopLayers
 from emofuse.models.fusion import LateModel
 from emofuse.models.ser import build_model
-from emofuse.models.whisper import SpeechEncoder
-from emofuse.training.states import pooled
 
 K, TEXT, DIM, DEPTH, STEPS = 4, 6, 16, 5, 30
 LENGTHS = [30, 17, 4, 1]  # of 4 steps to a mean, the last of a row has 2, 1, 4 and 1
@@ -63,7 +62,7 @@ def batch_of(width, seed=1) -> tuple[torch.Tensor, torch.Tensor]:
 def test_at_first_it_gives_what_the_frozen_encoder_gives(whisper, samples, layers, n, frozen):
     assert ModelConfig(encoder="ladder", layers=layers, fine_tune_layers=n).frozen_layers == frozen
     states = whisper.hidden_states(samples)
-    expected = pooled(states[layers].numpy(), 4).transpose(1, 0, 2).reshape(-1, len(layers) * DIM)
+    expected = pool_time(states[layers].numpy(), 4).transpose(1, 0, 2).reshape(-1, len(layers) * DIM)
     top = top_layers(whisper, layers, n)
     assert len(top.layers) == n
     with torch.no_grad():
@@ -202,7 +201,7 @@ def test_a_model_answers_at_first_as_on_frozen_states(make, whisper, samples, en
     assert all("top_layers" in name for name in weights.keys() - frozen.state_dict().keys())
     yes = torch.tensor([True])
     words = {"text": torch.randn(1, TEXT), "has_audio": yes, "has_text": yes}
-    means = torch.from_numpy(pooled(states[[2, 3, 4]].numpy(), 4).transpose(1, 0, 2).reshape(1, -1, 3 * DIM)).float()
+    means = torch.from_numpy(pool_time(states[[2, 3, 4]].numpy(), 4).transpose(1, 0, 2).reshape(1, -1, 3 * DIM)).float()
     taken = side_by_side(states, tuned.config.frozen_layers)
     with torch.no_grad():
         expected = frozen(means, torch.tensor([means.shape[1]]), **words)

@@ -9,8 +9,8 @@ import soundfile
 
 from emofuse.config import dump_toml, parse_recipe
 from emofuse.corpora.table import make_table, write_table
+from emofuse.data import rows as preparing
 from emofuse.report.write import write_report
-from emofuse.training import rows as preparing
 
 EMOTIONS = ["neutral", "anger", "happiness"]
 COLUMNS = ["gender", "voice", "words", "pairing", "seconds"]

@@ -8,14 +8,14 @@ import pandas as pd
 import pytest
 
 from emofuse.config import load_recipe
+from emofuse.data import prepare as preparing
 from emofuse.errors import EmofuseError
-from emofuse.evaluation.conditioning import effects
-from emofuse.evaluation.outcomes import Outcomes
+from emofuse.metrics.conditioning import effects
+from emofuse.metrics.outcomes import Outcomes
 from emofuse.report import conditioning, measured
-from emofuse.report.data import read_study
 from emofuse.report.results import results_of
 from emofuse.report.write import write_report
-from emofuse.training import prepare as preparing
+from emofuse.study.folder import read_study
 from emofuse.training.run import train
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "toy.toml"

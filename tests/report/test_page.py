@@ -14,8 +14,8 @@ import pytest
 
 from emofuse.config import load_recipe
 from emofuse.errors import EmofuseError
-from emofuse.report.columns import columns_of
 from emofuse.report.write import write_report
+from emofuse.study.columns import columns_of
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from emofuse.errors import EmofuseError
-from emofuse.evaluation import metrics
+from emofuse.metrics import scores as metrics
 from emofuse.report import stress as module
-from emofuse.report.data import read_study
 from emofuse.report.results import results_of
 from emofuse.report.write import write_report
+from emofuse.study.folder import read_study
 
 SYSTEMS = {"audio_only": 0.5, "late": 0.5, "multistage": 0.95}
 LEFT = {"audio_only": 1.0, "late": 1.0, "multistage": 0.3}  # share of the answers that noise leaves as they are

@@ -7,9 +7,9 @@ import pytest
 
 from emofuse.config import ComposedConfig, load_recipe
 from emofuse.report import answers, summary
-from emofuse.report.data import read_study
 from emofuse.report.facts import audit_findings
 from emofuse.report.results import results_of
+from emofuse.study.folder import read_study
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emofuse.evaluation import metrics
+from emofuse.metrics import scores as metrics
 from emofuse.report import tables
-from emofuse.report.data import read_study
 from emofuse.report.results import results_of
 from emofuse.report.table import Cell, Table, number, spread
+from emofuse.study.folder import read_study
 
 
 @pytest.fixture(scope="module")

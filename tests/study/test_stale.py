@@ -4,12 +4,12 @@ import pandas as pd
 import pytest
 
 from emofuse.corpora import chosen
+from emofuse.data.prepare import identify
+from emofuse.data.rows import select_rows
 from emofuse.errors import EmofuseError
 from emofuse.files import read_json, write_json
 from emofuse.study.grid import cells_of, folds_of, load_study, runs_of
 from emofuse.study.stale import find_stale, refuse_or_remove
-from emofuse.training.prepare import identify
-from emofuse.training.rows import select_rows
 
 AUDIO = ["model.fusion=audio_only"]
 SYSTEMS = {

@@ -9,16 +9,16 @@ import pytest
 import soundfile
 
 from emofuse.corpora.table import make_table, write_table
+from emofuse.data import prepare as preparing
+from emofuse.data.rows import LABEL
 from emofuse.errors import EmofuseError
-from emofuse.evaluation.stress_conditions import conditions_of
-from emofuse.evaluation.stress_models import rows_of_runs
-from emofuse.evaluation.stress_runs import Hearing
+from emofuse.stress.conditions import conditions_of
+from emofuse.stress.models import rows_of_runs
+from emofuse.stress.runs import Hearing
 from emofuse.study import stress as module
 from emofuse.study.grid import StressConfig, cells_of, load_study, runs_of
 from emofuse.study.stress import folds_of_runs, stress_study
 from emofuse.study.work import Place, train_cell
-from emofuse.training import prepare as preparing
-from emofuse.training.rows import LABEL
 
 TOY = Path(__file__).parents[2] / "recipes" / "toy.toml"
 CONDITIONS = ["gain", "wer", "no_text", "no_audio"]
@@ -58,7 +58,7 @@ def made_up(tmp_path_factory):
         patch.setattr(
             preparing, "embed", lambda texts, _: (IDENTITY, dict(zip(texts, Encoder().encode(texts), strict=True)))
         )
-        patch.setattr("emofuse.text.encoder.load_text_encoder", lambda name, pooling: encoder)
+        patch.setattr("emofuse.encoders.text.load_text_encoder", lambda name, pooling: encoder)
         yield encoder
 
 

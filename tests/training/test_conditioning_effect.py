@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from emofuse.config import ModelConfig
-from emofuse.evaluation.conditioning import ALL, WHOLE
+from emofuse.data.utterances import Utterances
+from emofuse.metrics.conditioning import ALL, WHOLE
 from emofuse.models.conditioning import OPERATORS, Add
 from emofuse.models.fusion import Ensemble
 from emofuse.models.ser import build_model
 from emofuse.training.conditioning import measure, stages_of
-from emofuse.training.data import Utterances
 from emofuse.training.module import predict_rows
 
 NAMES, DIM, N = ["calm", "tense"], 4, 9

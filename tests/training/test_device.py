@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from emofuse.config import load_recipe
-from emofuse.training import prepare as preparing
+from emofuse.data import prepare as preparing
 from emofuse.training import run as running
 from emofuse.training.run import train
 

@@ -10,13 +10,13 @@ import transformers
 
 import emofuse
 from emofuse.config import load_recipe
+from emofuse.data.prepare import prepare
+from emofuse.encoders.speech import load_speech_encoder
 from emofuse.errors import EmofuseError
-from emofuse.inference.export import export_run
 from emofuse.models.fine_tuned import TopLayers
 from emofuse.models.ser import build_model
-from emofuse.models.whisper import load_speech_encoder
+from emofuse.training.export import export_run
 from emofuse.training.module import SerModule, predict_rows
-from emofuse.training.prepare import prepare
 from emofuse.training.run import History, load_run, train
 
 TOY = Path(__file__).parents[2] / "recipes" / "toy.toml"
@@ -160,7 +160,7 @@ def test_a_broken_run_goes_on_as_an_unbroken_one(home, run, monkeypatch):
 def test_late_fusion_holds_the_trained_layers(home, monkeypatch):
     identity = {"name": "made-up", "weights_hash": "0", "pooling": "mean", "dim": 3}
     monkeypatch.setattr(
-        "emofuse.training.prepare.embed",
+        "emofuse.data.prepare.embed",
         lambda texts, config: (identity, {t: np.full(3, len(t) / 99, np.float32) for t in texts}),
     )
     late = train(recipe(home, "model.fusion=late", "training.epochs=1"), home / "late", home)
@@ -173,6 +173,6 @@ def test_late_fusion_holds_the_trained_layers(home, monkeypatch):
 def test_other_encoders_are_refused_before_anything_is_computed(home, monkeypatch):
     small = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 16}
     transformers.HubertModel(transformers.HubertConfig(**small)).save_pretrained(home / "hubert")
-    monkeypatch.setattr("emofuse.training.prepare.compute_states", lambda *_, **__: pytest.fail("computed"))
+    monkeypatch.setattr("emofuse.data.prepare.compute_states", lambda *_, **__: pytest.fail("computed"))
     with pytest.raises(EmofuseError, match="hubert' is no Whisper, whose layers alone can be trained"):
         prepare(recipe(home, f"model.speech_encoder={home / 'hubert'}"), data=home)

@@ -8,7 +8,7 @@ import pytest
 from emofuse.config import load_recipe
 from emofuse.errors import EmofuseError
 from emofuse.files import read_json
-from emofuse.inference.export import export_run
+from emofuse.training.export import export_run
 from emofuse.training.folds import train_folds
 from emofuse.training.run import evaluate
 

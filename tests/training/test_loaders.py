@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from emofuse.config import load_recipe
+from emofuse.data.prepare import prepare
+from emofuse.data.utterances import train_loader
 from emofuse.errors import EmofuseError
 from emofuse.files import read_json
-from emofuse.training.data import train_loader
 from emofuse.training.module import predict_rows
-from emofuse.training.prepare import prepare
 from emofuse.training.run import train
 
 TOY = Path(__file__).parents[2] / "recipes" / "toy.toml"

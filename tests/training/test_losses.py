@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from emofuse.evaluation.metrics import ccc
+from emofuse.metrics.scores import ccc
 from emofuse.training.losses import JointLoss, category_loss, ccc_loss
 
 NAN = float("nan")

@@ -13,9 +13,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from emofuse.config import load_recipe
+from emofuse.data.prepare import prepare
 from emofuse.errors import EmofuseError
 from emofuse.training.module import monitored, predict_rows, score
-from emofuse.training.prepare import prepare
 from emofuse.training.run import evaluate, load_run, train
 
 TOY = Path(__file__).parents[2] / "recipes" / "toy.toml"

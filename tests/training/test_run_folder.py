@@ -10,8 +10,8 @@ import soundfile
 
 from emofuse import hardware
 from emofuse.config import load_recipe
+from emofuse.data import prepare as preparing
 from emofuse.errors import EmofuseError
-from emofuse.training import prepare as preparing
 from emofuse.training import run as running
 from emofuse.training.run import train
 from emofuse.training.run_folder import changes

@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from emofuse.corpora.labels import DIMENSIONS
 from emofuse.corpora.table import TableError
-from emofuse.evaluation.metrics import ccc
+from emofuse.labels import DIMENSIONS
+from emofuse.metrics.scores import ccc
 
 MAX_FIXED_ANNOTATORS = 20
 SPLITS = 10

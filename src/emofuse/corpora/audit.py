@@ -28,9 +28,9 @@ from emofuse.console import as_text
 from emofuse.corpora.checks import audio as checks_audio
 from emofuse.corpora.checks import rows as checks
 from emofuse.corpora.checks.findings import Finding, Severity
-from emofuse.corpora.labels import DIMENSIONS
 from emofuse.corpora.splits import PARTS, Split
 from emofuse.files import cache_dir
+from emofuse.labels import DIMENSIONS
 
 _READ = ("key", "file", "start", "end", "speaker", "text", "emotion", "original_emotion", *DIMENSIONS)
 

@@ -20,8 +20,8 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from emofuse.corpora.labels import EMOTIONS, weak_dimensions
 from emofuse.corpora.table import TableError, make_table
+from emofuse.labels import EMOTIONS, weak_dimensions
 
 SHARES = {"agree": 0.5, "voice": 0.25, "words": 0.25}
 MIN_WORDS = 3

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from emofuse.audio import SAMPLE_RATE, AudioError, read_audio
 from emofuse.console import as_text
 from emofuse.corpora.agreement import agreement, votes_of
-from emofuse.corpora.labels import DIMENSIONS
+from emofuse.labels import DIMENSIONS
 
 _BINS = 20
 _LONGEST = 7 * 24 * 3600  # seconds; a header that announces more was never filled in

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from emofuse.corpora.labels import DIMENSIONS, EMOTIONS
 from emofuse.corpora.stats import seconds_of, word_counts
 from emofuse.files import atomic
+from emofuse.labels import DIMENSIONS, EMOTIONS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

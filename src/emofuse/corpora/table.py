@@ -19,7 +19,6 @@ from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
 from emofuse.audio_length import ends_before
-from emofuse.corpora.labels import DIMENSIONS, EMOTIONS
 from emofuse.corpora.table_columns import extra_of, inferred, numbers_of, texts_of
 from emofuse.corpora.table_files import (
     TableError,
@@ -30,7 +29,8 @@ from emofuse.corpora.table_files import (
     write_file,
 )
 from emofuse.corpora.table_problems import Problems
-from emofuse.text.words import has_words
+from emofuse.labels import DIMENSIONS, EMOTIONS
+from emofuse.words import has_words
 
 __all__ = [
     "COLUMNS",

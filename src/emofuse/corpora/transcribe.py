@@ -15,11 +15,11 @@ import pandas as pd
 
 from emofuse.audio import AudioError, read_audio
 from emofuse.corpora.table import TableError
-from emofuse.evaluation.intervals import bootstrap_interval
+from emofuse.encoders.recogniser import Transcript
 from emofuse.files import hash_of
 from emofuse.hashes import file_hashes
+from emofuse.metrics.intervals import bootstrap_interval
 from emofuse.stores import open_store
-from emofuse.text.asr import Transcript
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ _SCHEMA = (
 
 
 class Recogniser(Protocol):
-    """What transcribes: `emofuse.text.asr.Transcriber`, or anything alike."""
+    """What transcribes: `emofuse.encoders.recogniser.Transcriber`, or anything alike."""
 
     name: str
 

@@ -18,7 +18,7 @@ from emofuse.errors import EmofuseError
 from emofuse.files import read_json, sha256, write_json
 
 if TYPE_CHECKING:
-    from emofuse.inference.adapt import SpeakerAdapter
+    from emofuse.models.adapter import SpeakerAdapter
 
 FORMAT_VERSION = 2
 MODEL_FILE = "model.onnx"
@@ -114,7 +114,7 @@ class Bundle:
         """
         if not self.adapter:
             return None
-        from emofuse.inference.adapt import SpeakerAdapter
+        from emofuse.models.adapter import SpeakerAdapter
 
         path = self.folder / ADAPTER_FILE
         try:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from emofuse.audio import SAMPLE_RATE, WHISPER_SECONDS, FrontEnd, log_mel
-from emofuse.evaluation.calibration import Calibration, apply_temperature
+from emofuse.encoders.sessions import open_session
 from emofuse.inference.bundle import Bundle
-from emofuse.sessions import open_session
+from emofuse.metrics.calibration import Calibration, apply_temperature
 from emofuse.silence import sounding
 from emofuse.threads import once_property
 
@@ -117,7 +117,7 @@ class Network:
 
     @once_property
     def _speech_encoder(self) -> Any:
-        from emofuse.inference.speech import OnnxSpeechEncoder
+        from emofuse.encoders.speech_onnx import OnnxSpeechEncoder
 
         bundle = self.bundle
         checked = bool(bundle.files)  # by `Bundle.load`
@@ -127,7 +127,7 @@ class Network:
 
     @once_property
     def _text_encoder(self) -> Any:
-        from emofuse.text.onnx import OnnxTextEncoder, require_encoder
+        from emofuse.encoders.text_onnx import OnnxTextEncoder, require_encoder
 
         encoder = OnnxTextEncoder(self.bundle.text_encoder_path, threads=self._threads)
         require_encoder(encoder, self.bundle.text_encoder, str(self.bundle.folder))

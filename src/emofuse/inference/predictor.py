@@ -19,8 +19,8 @@ from emofuse.audio import SAMPLE_RATE, check_samples, read_audio
 from emofuse.errors import EmofuseError
 from emofuse.inference.bundle import Bundle
 from emofuse.inference.network import Network
-from emofuse.text.words import has_words
 from emofuse.threads import available_cores, side_by_side
+from emofuse.words import has_words
 
 MAX_SECONDS = 15.0  # of a segment
 MAX_UTTERANCE_SECONDS = 30.0  # of a recording that comes with its text: what the recogniser takes at once, too
@@ -110,9 +110,9 @@ class Predictor:
 
     Args:
         bundle: the model.
-        asr: speech recogniser for recordings without a transcript: a name that `emofuse.text.asr` knows, or a folder.
-            It is loaded when first needed. If its weights are not installed, a warning is logged once and the voice
-            alone is used.
+        asr: speech recogniser for recordings without a transcript: a name that `emofuse.encoders.recogniser` knows, or
+            a folder. It is loaded when first needed. If its weights are not installed, a warning is logged once and the
+            voice alone is used.
         threads: processor threads that may be used in all, at least 1; None for the cores available to this process.
             A network works on one thread. With more, segments of a recording (and clips of `predict_clips`) are worked
             on side by side, and the recogniser uses them all. Threads that call the predictor at once are not counted.
@@ -272,7 +272,7 @@ class Predictor:
                 f"{name}: {seconds:.0f} s are too long for one text (at most {MAX_UTTERANCE_SECONDS:.0f} s). "
                 "Leave the text out, or give a transcript for each part (--transcripts with columns start and end)."
             )
-        from emofuse.inference.vad import speech_segments
+        from emofuse.encoders.detector import speech_segments
 
         segments = speech_segments(samples, max_seconds=MAX_SECONDS)
         if not segments:
@@ -307,7 +307,7 @@ class Predictor:
 
     def _speaks(self, samples: np.ndarray, segments: int) -> bool:
         """Whether there is speech in a segment; one of several was cut out because there is."""
-        from emofuse.inference.vad import has_speech
+        from emofuse.encoders.detector import has_speech
 
         return segments > 1 or has_speech(samples)
 
@@ -315,7 +315,7 @@ class Predictor:
         """The language of a given text where that matters and can be told."""
         if "text" not in self.bundle.reads or "audio" not in self.bundle.reads:
             return None
-        from emofuse.text.language import language_of
+        from emofuse.encoders.language import language_of
 
         return language_of(text)
 
@@ -369,8 +369,8 @@ def _doubted(prediction: Prediction) -> Prediction:
 
 def _load_transcriber(name: str, *, threads: int, workers: int) -> Any:
     """The recogniser, or None (and a warning) where its weights are not installed."""
-    from emofuse.text.asr import Transcriber
-    from emofuse.text.weights import WEIGHTS, find_weights
+    from emofuse.encoders.recogniser import Transcriber
+    from emofuse.encoders.weights import WEIGHTS, find_weights
 
     if name in WEIGHTS:
         try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emofuse.errors import EmofuseError
-from emofuse.text.words import has_words
+from emofuse.words import has_words
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from emofuse.encoders.speech import POOL, SpeechEncoder
 from emofuse.errors import EmofuseError
-from emofuse.models.whisper import SpeechEncoder
-from emofuse.training.states import POOL
 
 
 class TopLayers(nn.Module):
@@ -51,7 +50,7 @@ class TopLayers(nn.Module):
 
         Returns:
             States (batch, ceil(steps / 4), len(layers) * dim), averaged over every 4 steps (the last of fewer), as
-            `training.states.pooled` averages, and the valid ones of each row, at least 1.
+            `encoders.speech.pool_time` averages, and the valid ones of each row, at least 1.
         """
         valid = mask = None
         if n_frames is not None:

@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from emofuse.config import ModelConfig
+from emofuse.encoders.speech import load_speech_encoder
 from emofuse.models.cnn import CNNS, CnnEncoder, load_panns, mask_frames
 from emofuse.models.conditioning import OPERATORS, Add, ConditioningOperator, conditioned_stages
 from emofuse.models.fine_tuned import TopLayers
 from emofuse.models.fusion import Ensemble, LateModel
 from emofuse.models.heads import Heads
 from emofuse.models.ladder import Ladder, LayerMix
-from emofuse.models.whisper import load_speech_encoder
 
 
 class SerModel(nn.Module):

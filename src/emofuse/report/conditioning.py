@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from emofuse.evaluation.conditioning import ALL, effects
+from emofuse.metrics.conditioning import ALL, effects
 from emofuse.report import page, plots
-from emofuse.report.data import StudyFolder
 from emofuse.report.measured import Measured, read_measured
 from emofuse.report.results import NAMES, SEED, Result
 from emofuse.report.table import Cell, Table, enumerated, number, share
+from emofuse.study.folder import StudyFolder
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +23,7 @@ class Effects:
 
     Attributes:
         result: where it belongs.
-        table: one row a system and stage, as of `evaluation.conditioning.effects`, with system, norm and by_words
+        table: one row a system and stage, as of `metrics.conditioning.effects`, with system, norm and by_words
             (means over utterances and seeds; NaN for all stages).
         seeds: under which it was measured.
         folds: on which.

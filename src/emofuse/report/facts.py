@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from emofuse.files import read_json
-from emofuse.report.data import StudyFolder, Task
+from emofuse.study.folder import StudyFolder, Task
 
 SEVERITIES = ("error", "warning", "note")
 

@@ -12,11 +12,11 @@ import pandas as pd
 from tqdm import tqdm
 
 from emofuse.config import ModelConfig, Recipe, TrainingConfig, load_recipe
-from emofuse.corpora.labels import DIMENSIONS
 from emofuse.errors import EmofuseError
-from emofuse.evaluation.conditioning import WHOLE
 from emofuse.files import atomic, hash_of, sha256
-from emofuse.report.data import StudyFolder, Task, complete
+from emofuse.labels import DIMENSIONS
+from emofuse.metrics.conditioning import WHOLE
+from emofuse.study.folder import StudyFolder, Task, complete
 
 CONDITIONED = ("multistage", "single_stage", "single_stage_additive")
 _VERSION = 1  # of what is kept
@@ -102,8 +102,8 @@ def _needed(recipe: Recipe) -> Recipe:
 
 
 def _measure(study: StudyFolder, needed: Recipe, runs: Sequence[Path], data: Path | None) -> None:
+    from emofuse.data.prepare import prepare
     from emofuse.training.conditioning import measure
-    from emofuse.training.prepare import prepare
     from emofuse.training.run import load_run
 
     prepared = prepare(needed, data=data)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from emofuse.evaluation import stress_plots
-from emofuse.evaluation.conditioning import ALL
-from emofuse.evaluation.conditioning import place as place_of
-from emofuse.evaluation.confusion_plot import draw_shares
-from emofuse.evaluation.intervals import Metric
+from emofuse.metrics.conditioning import ALL
+from emofuse.metrics.conditioning import place as place_of
+from emofuse.metrics.intervals import Metric
 from emofuse.report.results import FEW_SYSTEMS, NAMES, Result
+from emofuse.stress import plots as stress_plots
+from emofuse.training.confusion_plot import draw_shares
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

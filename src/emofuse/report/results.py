@@ -10,14 +10,14 @@ from typing import get_args
 import numpy as np
 import pandas as pd
 
-from emofuse.corpora.labels import DIMENSIONS
-from emofuse.evaluation.behaviour import Changed, breakdown, changed_answers, confusions, recalls
-from emofuse.evaluation.intervals import Interval, Metric, halves
-from emofuse.evaluation.metrics import LOWER_IS_BETTER, Floats
-from emofuse.evaluation.outcomes import Outcomes, outcomes_of
-from emofuse.evaluation.significance import Comparison, compare_all, smallest_detectable, system_intervals
 from emofuse.files import slug
-from emofuse.report.data import StudyFolder, Task
+from emofuse.labels import DIMENSIONS
+from emofuse.metrics.intervals import Interval, Metric, halves
+from emofuse.metrics.outcomes import Outcomes, outcomes_of
+from emofuse.metrics.scores import LOWER_IS_BETTER, Floats
+from emofuse.metrics.significance import Comparison, compare_all, smallest_detectable, system_intervals
+from emofuse.report.behaviour import Changed, breakdown, changed_answers, confusions, recalls
+from emofuse.study.folder import StudyFolder, Task
 
 OF_CATEGORIES: tuple[Metric, ...] = ("uar", "wa", "macro_f1", "weighted_f1", "ece")
 OF_DIMENSIONS: tuple[Metric, ...] = ("ccc", "pearson", "mae")

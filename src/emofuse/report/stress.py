@@ -10,17 +10,17 @@ import numpy as np
 import pandas as pd
 
 from emofuse.errors import EmofuseError
-from emofuse.evaluation.intervals import Metric
-from emofuse.evaluation.metrics import LOWER_IS_BETTER
-from emofuse.evaluation.significance import holm
-from emofuse.evaluation.stress_conditions import CONDITIONS
-from emofuse.evaluation.stress_scores import score
 from emofuse.files import read_json
+from emofuse.metrics.intervals import Metric
+from emofuse.metrics.scores import LOWER_IS_BETTER
+from emofuse.metrics.significance import holm
 from emofuse.report import page, plots
-from emofuse.report.data import StudyFolder, Task, complete
 from emofuse.report.results import ALPHA, NAMES, Result
 from emofuse.report.summary import FEW_SPEAKERS
 from emofuse.report.table import Cell, Table, number
+from emofuse.stress.conditions import CONDITIONS
+from emofuse.stress.scores import score
+from emofuse.study.folder import StudyFolder, Task, complete
 from emofuse.study.stress import FACTS_FILE, FOLDER
 
 RESAMPLES = 2000  # at most, of each bootstrap: there are some hundred of them
@@ -105,7 +105,7 @@ def scores_of(result: Result, predictions: pd.DataFrame, *, resamples: int) -> p
     """Scores under stress of what a result is on; metrics have the names that the result has.
 
     Returns:
-        As `emofuse.evaluation.stress.Stress.scores`, systems in the order of the result.
+        As `emofuse.stress.sweep.Stress.scores`, systems in the order of the result.
     """
     own = predictions[predictions["corpus"] == result.corpus] if result.corpus else predictions
     wanted = ("uar", "ece") if result.dimension is None else (f"ccc_{result.dimension}",)

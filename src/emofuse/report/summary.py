@@ -10,12 +10,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from emofuse.evaluation.metrics import LOWER_IS_BETTER
-from emofuse.evaluation.ranking import average_ranks
-from emofuse.evaluation.significance import Comparison
-from emofuse.report.data import StudyFolder
+from emofuse.metrics.ranking import average_ranks
+from emofuse.metrics.scores import LOWER_IS_BETTER
+from emofuse.metrics.significance import Comparison
 from emofuse.report.results import ALPHA, NAMES, Result
 from emofuse.report.table import count, enumerated, number, p_value, share, spread
+from emofuse.study.folder import StudyFolder
 
 FEW_SPEAKERS = 5
 MOST_PAIRS = 6  # that are told; the table has all

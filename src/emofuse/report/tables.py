@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from emofuse.corpora.labels import DIMENSIONS
-from emofuse.evaluation.behaviour import CHANGES
-from emofuse.evaluation.intervals import Interval, Metric
-from emofuse.evaluation.ranking import win_tie_loss
 from emofuse.files import slug
+from emofuse.labels import DIMENSIONS
+from emofuse.metrics.intervals import Interval, Metric
+from emofuse.metrics.ranking import win_tie_loss
+from emofuse.report.behaviour import CHANGES
 from emofuse.report.results import ALPHA, NAMES, Result
 from emofuse.report.table import Cell, Table, count, number, p_value, share
 

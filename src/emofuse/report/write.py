@@ -12,12 +12,12 @@ from emofuse import __version__
 from emofuse.config import dump_toml
 from emofuse.files import read_json, write_text
 from emofuse.report import answers, conditioning, facts, page, plots, stress, summary, tables
-from emofuse.report.columns import columns_of
-from emofuse.report.data import StudyFolder, read_study
 from emofuse.report.measured import measure_study
 from emofuse.report.page import Section
 from emofuse.report.results import FEW_SYSTEMS, NAMES, RESAMPLES, Result, results_of
 from emofuse.report.table import Table
+from emofuse.study.columns import columns_of
+from emofuse.study.folder import StudyFolder, read_study
 from emofuse.study.progress import in_words
 
 

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from emofuse.config import MODALITIES, FolderName, Recipe, Section, load_recipe, parse, read_toml
 from emofuse.errors import EmofuseError
-from emofuse.evaluation.stress_conditions import conditions_of
+from emofuse.stress.conditions import conditions_of
 
 Folds = Literal["all"] | Annotated[list[int], Field(min_length=1)]
 

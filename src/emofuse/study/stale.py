@@ -28,8 +28,8 @@ def find_stale(runs: Iterable[Cell], cells: Path, data: Path, tables: Path) -> d
     Raises:
         EmofuseError: a corpus or an encoder is not there any more.
     """
-    from emofuse.training.prepare import identify
-    from emofuse.training.rows import select_rows
+    from emofuse.data.prepare import identify
+    from emofuse.data.rows import select_rows
     from emofuse.training.run_folder import ENVIRONMENT_FILE, changes
 
     identities: dict[str, dict[str, Any]] = {}

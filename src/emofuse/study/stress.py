@@ -1,7 +1,7 @@
 """Stress tests of a finished study: every run on the test rows of its fold, all runs of a fold together.
 
 In the study's folder, `stress/TASK-fold-N-HASH.parquet` holds the predictions of a fold, as those of
-`emofuse.evaluation.stress.Stress` with a column `seed`, and `stress/stress.json` tells what was done. The hash is of
+`emofuse.stress.sweep.Stress` with a column `seed`, and `stress/stress.json` tells what was done. The hash is of
 all that made the predictions: what is there is not done again, and another choice of conditions, rows or runs has a
 file of its own.
 """
@@ -17,8 +17,8 @@ import pandas as pd
 
 from emofuse.config import Recipe, load_recipe
 from emofuse.errors import EmofuseError
-from emofuse.evaluation.stress_conditions import Condition, conditions_of
 from emofuse.files import atomic, hash_of, read_json, slug, write_json
+from emofuse.stress.conditions import Condition, conditions_of
 from emofuse.study.grid import StressConfig
 from emofuse.study.runner import alone_in
 
@@ -127,10 +127,10 @@ def stress_fold(
     Raises:
         EmofuseError: as `stress_study`.
     """
-    from emofuse.evaluation.stress import answers_of
-    from emofuse.evaluation.stress_rows import balanced_sample
-    from emofuse.evaluation.stress_runs import systems_of
-    from emofuse.training.rows import LABEL
+    from emofuse.data.rows import LABEL
+    from emofuse.stress.rows import balanced_sample
+    from emofuse.stress.runs import systems_of
+    from emofuse.stress.sweep import answers_of
 
     first = {system: path for (system, _), path in reversed(fold.runs.items())}
     recipes = {system: load_recipe(path / "recipe.toml") for system, path in first.items()}
@@ -151,7 +151,7 @@ def stress_fold(
 
 def _test_rows(recipes: Sequence[Recipe], data: Path | None) -> list[pd.DataFrame]:
     """The test rows of each recipe, with the words that it reads."""
-    from emofuse.training.rows import labelled_parts
+    from emofuse.data.rows import labelled_parts
 
     tables = labelled_parts(recipes, "test", data=data)
     return [

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import torch
 
+from emofuse.data.utterances import Utterances
 from emofuse.errors import EmofuseError
 from emofuse.files import atomic, read_json, write_json
-from emofuse.inference.adapt import SpeakerAdapter
+from emofuse.models.adapter import SpeakerAdapter
 from emofuse.training.adapter import fit_adapter
-from emofuse.training.data import Utterances
 from emofuse.training.module import predict_rows
 
 

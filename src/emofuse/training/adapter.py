@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from emofuse.errors import EmofuseError
-from emofuse.inference.adapt import SpeakerAdapter, spread
+from emofuse.models.adapter import SpeakerAdapter, spread
 
 Floats = np.ndarray
 

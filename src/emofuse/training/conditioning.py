@@ -17,13 +17,13 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from emofuse.corpora.labels import DIMENSIONS
-from emofuse.evaluation.conditioning import ALL, WHOLE, place
+from emofuse.data.batch import Batch
+from emofuse.data.utterances import Utterances, bucketed_batches
+from emofuse.labels import DIMENSIONS
+from emofuse.metrics.conditioning import ALL, WHOLE, place
 from emofuse.models.cnn import mask_frames
 from emofuse.models.fusion import Ensemble
 from emofuse.models.ser import SerModel
-from emofuse.training.batch import Batch
-from emofuse.training.data import Utterances, bucketed_batches
 
 
 def stages_of(model: nn.Module) -> list[str]:

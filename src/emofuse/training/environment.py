@@ -13,8 +13,8 @@ import torch
 
 from emofuse.audio import FrontEnd
 from emofuse.config import Recipe
+from emofuse.data.prepare import Prepared
 from emofuse.hardware import hardware_facts
-from emofuse.training.prepare import Prepared
 
 PACKAGES = ("emofuse", "torch", "lightning", "numpy", "transformers", "soxr", "soundfile")
 

@@ -11,16 +11,16 @@ import torch
 from torch import nn
 
 from emofuse.config import Recipe
-from emofuse.corpora.labels import DIMENSIONS
-from emofuse.evaluation import metrics
+from emofuse.data.batch import Batch
+from emofuse.data.offsets import Offsets
+from emofuse.data.utterances import Utterances, eval_loader, seed_of, train_loader
 from emofuse.hardware import full_precision
+from emofuse.labels import DIMENSIONS
+from emofuse.metrics import scores as metrics
 from emofuse.models.conditioning import ConditioningOperator
 from emofuse.models.fine_tuned import TopLayers
 from emofuse.models.fusion import Ensemble
-from emofuse.training.batch import Batch
-from emofuse.training.data import Utterances, eval_loader, seed_of, train_loader
 from emofuse.training.losses import JointLoss
-from emofuse.training.offsets import Offsets
 
 SCORE = "dev_score"
 

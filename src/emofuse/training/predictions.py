@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 
 from emofuse.config import load_recipe
-from emofuse.corpora.labels import DIMENSIONS
 from emofuse.errors import EmofuseError
-from emofuse.evaluation.confusion_plot import save_confusion
 from emofuse.files import write_text
+from emofuse.labels import DIMENSIONS
+from emofuse.training.confusion_plot import save_confusion
 
 PARTS = ("dev", "test", "test-adapted")
 

@@ -22,19 +22,19 @@ from safetensors.torch import load_file, save_file
 
 from emofuse.config import MODALITIES, Recipe, load_recipe
 from emofuse.corpora.audit import render
-from emofuse.corpora.labels import DIMENSIONS
+from emofuse.data.prepare import Prepared, identify, prepare
+from emofuse.data.rows import select_rows
 from emofuse.errors import EmofuseError
 from emofuse.files import atomic, read_json, write_json, write_text
 from emofuse.hardware import Precision, choose_device, choose_precision, describe_device
-from emofuse.inference.adapt import SpeakerAdapter
+from emofuse.labels import DIMENSIONS
+from emofuse.models.adapter import SpeakerAdapter
 from emofuse.models.fusion import LateModel
 from emofuse.models.ser import build_model
 from emofuse.quiet import quiet_lightning
 from emofuse.training.adapted import adapter_of, load_run_adapter, predict_adapted, save_run_adapter
 from emofuse.training.environment import describe_environment
 from emofuse.training.module import SCORE, SerModule, monitored, predict_rows, score
-from emofuse.training.prepare import Prepared, identify, prepare
-from emofuse.training.rows import select_rows
 from emofuse.training.run_folder import (
     ENVIRONMENT_FILE,
     LAST_CHECKPOINT,

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from emofuse.config import Recipe
-from emofuse.corpora.labels import DIMENSIONS
-from emofuse.evaluation import intervals, metrics
+from emofuse.labels import DIMENSIONS
+from emofuse.metrics import intervals
+from emofuse.metrics import scores as metrics
 
 
 def part_metrics(table: pd.DataFrame, recipe: Recipe) -> dict[str, Any]:

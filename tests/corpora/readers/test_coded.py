@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 
 from emofuse.corpora.about import Corpus
-from emofuse.corpora.labels import EMOTIONS
 from emofuse.corpora.readers import coded_european, coded_other, esd, ravdess, shemo
 from emofuse.corpora.table import COLUMNS, TableError
 from emofuse.errors import EmofuseError
+from emofuse.labels import EMOTIONS
 from made_up import coded
 from made_up.clips import write_clip
 

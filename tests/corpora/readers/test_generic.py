@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from emofuse.corpora.labels import EMOTIONS
 from emofuse.corpora.readers.generic import SYNONYMS, adapt, finish_adapted, guessed, official_part, read
 from emofuse.corpora.table import TableError, make_table, write_table
+from emofuse.labels import EMOTIONS
 from made_up.clips import write_clip
 
 

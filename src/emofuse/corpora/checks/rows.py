@@ -14,8 +14,8 @@ import pandas as pd
 
 from emofuse.corpora.checks.findings import Finding, Severity, affected, of_all, some
 from emofuse.corpora.checks.near_text import JACCARD, MIN_WORDS, is_short, nearest, normalised
-from emofuse.corpora.labels import DIMENSIONS
 from emofuse.corpora.splits import PARTS, Split
+from emofuse.labels import DIMENSIONS
 
 SMALL_SHARE = 0.01  # of the rows of a part: below it, shared or nearly shared sentences are a note
 MISSING_SHARE = 0.05  # above it, missing transcripts, labels or audio are a warning

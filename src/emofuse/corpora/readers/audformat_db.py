@@ -15,12 +15,12 @@ from typing import Any
 
 import pandas as pd
 
-from emofuse.corpora.labels import DIMENSIONS, EMOTIONS
 from emofuse.corpora.readers.generic import finish_adapted, guessed, official_part
 from emofuse.corpora.readers.source import scaled
 from emofuse.corpora.table import COLUMNS, TableError
 from emofuse.errors import EmofuseError
 from emofuse.files import atomic
+from emofuse.labels import DIMENSIONS, EMOTIONS
 
 Segment = tuple[str, float | None, float | None]
 """File, start and end in seconds; a whole file has neither."""

@@ -13,9 +13,9 @@ from typing import Any
 
 import pandas as pd
 
-from emofuse.corpora.labels import DIMENSIONS, EMOTIONS
 from emofuse.corpora.readers.source import finish
 from emofuse.corpora.table import COLUMNS, TableError, make_table, read_table
+from emofuse.labels import DIMENSIONS, EMOTIONS
 
 SYNONYMS = {
     **{emotion: emotion for emotion in EMOTIONS},

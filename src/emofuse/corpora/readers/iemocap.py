@@ -16,9 +16,9 @@ from typing import Any
 import pandas as pd
 
 from emofuse.corpora.about import About, Corpus
-from emofuse.corpora.labels import to_shared
 from emofuse.corpora.readers.source import Clips, finish, read_lines, read_rows, scaled
 from emofuse.corpora.table import TableError
+from emofuse.labels import to_shared
 
 ABOUT = About(
     title="IEMOCAP: Interactive Emotional Dyadic Motion Capture database",

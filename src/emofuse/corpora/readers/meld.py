@@ -13,9 +13,9 @@ from pathlib import Path
 import pandas as pd
 
 from emofuse.corpora.about import About, Corpus
-from emofuse.corpora.labels import to_shared
 from emofuse.corpora.readers.source import Clips, finish, read_rows
 from emofuse.corpora.table import TableError
+from emofuse.labels import to_shared
 
 ABOUT = About(
     title="MELD: Multimodal EmotionLines Dataset",

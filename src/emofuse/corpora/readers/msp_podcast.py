@@ -12,10 +12,10 @@ from typing import Any
 import pandas as pd
 
 from emofuse.corpora.about import About, Corpus
-from emofuse.corpora.labels import EMOTIONS
 from emofuse.corpora.readers.msp_labels import Rating, checked_rating, pooled, read_transcripts, split_line
 from emofuse.corpora.readers.source import Clips, finish, read_lines, read_rows, read_text, scaled
 from emofuse.corpora.table import TableError
+from emofuse.labels import EMOTIONS
 
 ABOUT = About(
     title="MSP-Podcast",

@@ -10,9 +10,9 @@ from pathlib import Path
 import pandas as pd
 
 from emofuse.corpora.about import About, Corpus
-from emofuse.corpora.labels import to_shared
 from emofuse.corpora.readers.source import Clips, finish, read_rows
 from emofuse.corpora.table import TableError
+from emofuse.labels import to_shared
 
 ABOUT = About(
     title="nEMO, dataset of emotional speech in Polish",

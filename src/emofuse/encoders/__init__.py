@@ -1,0 +1,1 @@
+"""Pretrained encoders: weights, text, speech, the speech recogniser and the speech detector."""

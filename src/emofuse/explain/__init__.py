@@ -1,0 +1,1 @@
+"""What moved an answer: words, stretches of audio, modalities; and its picture."""

@@ -1,0 +1,203 @@
+"""What several systems answered to the test utterances of one task, under several seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from emofuse.errors import EmofuseError
+from emofuse.metrics.intervals import Metric, halves, numbered
+from emofuse.metrics.scores import Floats, Labels, class_numbers
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CATEGORIES = ("uar", "wa", "macro_f1", "weighted_f1")  # metrics of class against class
+
+
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """Answers of systems to the same utterances: the test parts of all folds together, each utterance once.
+
+    A seed is one repetition of the whole experiment, every fold trained anew. A system's value is the mean over the
+    seeds of the metric over all rows; the folds' rows are put together first, so that a small fold counts little and a
+    class that a fold lacks does no harm.
+
+    Attributes:
+        metric: name of a metric of `emofuse.metrics.scores`.
+        keys: (n,) keys of the utterances, each once.
+        truth: (n,) classes or numbers; rows without one count nowhere.
+        predictions: of each system (seeds, n) classes or numbers, or (seeds, n, K) probabilities for "ece"; of equally
+            many seeds, the same seed at the same place.
+        speakers: (n,) speakers; a row without one (None or NaN) stands alone.
+        labels: class names in order; needed for metrics of classes. Classes become numbers, -1 where missing.
+
+    Raises:
+        ValueError: shapes that do not fit, a key twice, an unknown metric or class, classes without `labels`, no
+            prediction of a class where there is a truth.
+    """
+
+    metric: Metric
+    keys: NDArray[Any]
+    truth: NDArray[Any]
+    predictions: Mapping[str, NDArray[Any]]
+    speakers: NDArray[Any]
+    labels: Labels = None
+
+    def __post_init__(self) -> None:
+        halves(self.metric)
+        truth, predictions = _array(self.truth), {name: np.asarray(values) for name, values in self.predictions.items()}
+        if self.metric in CATEGORIES:
+            if self.labels is None:
+                raise ValueError(f"{self.metric} needs labels, the class names in order")
+            predictions = {name: self._numbers(name, values) for name, values in predictions.items()}
+        numbers = class_numbers(truth, labels=self.labels) if self.of_classes else truth.astype(np.float64)
+        arrays = {"keys": _array(self.keys), "truth": numbers, "speakers": _array(self.speakers)}
+        for name, values in {**arrays, "predictions": predictions}.items():
+            object.__setattr__(self, name, values)
+        self._check()
+
+    @property
+    def of_classes(self) -> bool:
+        """Whether the truth is a class."""
+        return self.metric in CATEGORIES or self.metric == "ece"
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """(n,) rows that have a truth."""
+        return self.truth >= 0 if self.of_classes else ~np.isnan(self.truth)
+
+    @property
+    def systems(self) -> list[str]:
+        """Names of the systems."""
+        return list(self.predictions)
+
+    def where(self, rows: ArrayLike) -> Outcomes:
+        """The same for some rows: (n,) booleans, or positions."""
+        chosen = np.asarray(rows)
+        predictions = {name: values[:, chosen] for name, values in self.predictions.items()}
+        return replace(
+            self,
+            keys=self.keys[chosen],
+            truth=self.truth[chosen],
+            predictions=predictions,
+            speakers=self.speakers[chosen],
+        )
+
+    def sums(self) -> tuple[Floats, int]:
+        """Statistics of each speaker (speakers, systems, seeds, S), whose sum has the score; and rows with a truth."""
+        statistics = halves(self.metric).statistics
+        systems = list(self.predictions.values())
+        known = self.known
+        truth, speakers = self.truth[known], numbered(self.speakers[known])
+
+        def summed(prediction: NDArray[Any]) -> Floats:
+            rows = statistics(truth, prediction[known], self.labels)
+            sums = np.zeros((speakers.max(initial=-1) + 1, rows.shape[1]))
+            np.add.at(sums, speakers, rows)
+            return sums
+
+        sums = np.stack([[summed(prediction) for prediction in seeds] for seeds in systems])
+        return np.moveaxis(sums, 2, 0), len(speakers)
+
+    def _numbers(self, system: str, values: NDArray[Any]) -> NDArray[np.int64]:
+        if values.ndim != 2:
+            raise ValueError(f"{system}: predictions must be (seeds, rows), found shape {values.shape}")
+        return np.stack([class_numbers(row, labels=self.labels) for row in values])
+
+    def _check(self) -> None:
+        n = len(self.keys)
+        if not self.predictions:
+            raise ValueError("no system: predictions are empty")
+        if len(set(self.keys.tolist())) < n:
+            raise ValueError("a key stands twice: every utterance must be in the test part of one fold")
+        if not n == len(self.truth) == len(self.speakers):
+            raise ValueError(f"{n} keys, but {len(self.truth)} rows of truth and {len(self.speakers)} speakers")
+        dimensions = 3 if self.metric == "ece" else 2
+        first = next(iter(self.predictions.values())).shape[:2]
+        for name, values in self.predictions.items():
+            if values.ndim != dimensions or values.shape[:2] != first or values.shape[1] != n or not len(values):
+                expected = f"({first[0] or 'seeds'}, {n}{', classes' if dimensions == 3 else ''})"
+                raise ValueError(f"{name}: predictions of shape {values.shape}, expected {expected}")
+            if self.metric in CATEGORIES and (lacking := self.known & (values < 0).any(axis=0)).any():
+                raise ValueError(f"{name}: no prediction for {self.keys[lacking][0]}, which has a truth")
+
+
+def outcomes_of(
+    tables: Mapping[str, Sequence[pd.DataFrame]],
+    metric: Metric,
+    *,
+    labels: Labels = None,
+    dimension: str | None = None,
+) -> Outcomes:
+    """Outcomes from tables of predictions, joined by key.
+
+    Args:
+        tables: of each system one table a seed, as in `predictions-test.parquet` with the folds put together: columns
+            key, speaker, truth (class number, -1 without) and probability_0.., or true_<dimension> and <dimension>.
+        metric: name of a metric of `emofuse.metrics.scores`.
+        labels: class names in order, for metrics of classes; the answer is the most probable class.
+        dimension: "arousal", "valence" or "dominance", for metrics of numbers.
+
+    Raises:
+        EmofuseError: systems have different numbers of tables, or the tables differ in utterances, truths or speakers.
+        ValueError: a dimension for a metric of classes, or none for one of numbers; as `Outcomes`.
+    """
+    if (dimension is None) != (metric in (*CATEGORIES, "ece")):
+        raise ValueError(f"metric {metric} with dimension {dimension}: give one for metrics of numbers, and only there")
+    counts = {name: len(seeds) for name, seeds in tables.items()}
+    if len(set(counts.values())) != 1 or 0 in counts.values():
+        each = ", ".join(f"{name} {count}" for name, count in counts.items()) or "no system"
+        raise EmofuseError(f"predictions of different numbers of seeds ({each}). Train every system with each.")
+    truth_name = "truth" if dimension is None else f"true_{dimension}"
+    reference = next(iter(tables.values()))[0].set_index("key")
+    predictions = {}
+    for system, seeds in tables.items():
+        found: list[NDArray[Any]] = []
+        for number, table in enumerate(seeds):
+            rows = table.set_index("key")
+            _same_rows(rows, reference, truth_name, f"{system}, table {number + 1}")
+            rows = rows.loc[reference.index]
+            if dimension is not None:
+                found.append(rows[dimension].to_numpy())
+                continue
+            classes = sum(str(name).startswith("probability_") for name in rows.columns)
+            probabilities = rows[[f"probability_{k}" for k in range(classes)]].to_numpy()
+            found.append(probabilities if metric == "ece" else probabilities.argmax(axis=1))
+        predictions[system] = np.stack(found)
+    return Outcomes(
+        metric,
+        keys=reference.index.to_numpy(),
+        truth=reference[truth_name].to_numpy(),
+        predictions=predictions,
+        speakers=reference["speaker"].to_numpy(),
+        labels=labels,
+    )
+
+
+def _same_rows(rows: pd.DataFrame, reference: pd.DataFrame, truth: str, name: str) -> None:
+    if rows.index.has_duplicates:
+        key = rows.index[rows.index.duplicated()][0]
+        raise EmofuseError(f"{name}: utterance {key} is there twice. Each belongs in the test part of one fold.")
+    differing = rows.index.symmetric_difference(reference.index)
+    if len(differing):
+        raise EmofuseError(
+            f"{name}: {len(differing)} utterances are not those of the first table (one is {differing[0]}). Test every "
+            "system and seed on the same utterances."
+        )
+    rows = rows.loc[reference.index]
+    for column in (truth, "speaker"):
+        same = (rows[column] == reference[column]) | (rows[column].isna() & reference[column].isna())
+        if not same.all():
+            raise EmofuseError(
+                f"{name}: {column} of {same.idxmin()} differs from the first table's. Read every system's corpus with "
+                "the same labels."
+            )
+
+
+def _array(values: ArrayLike) -> NDArray[Any]:
+    return np.asarray(values, dtype=None if hasattr(values, "dtype") else object)

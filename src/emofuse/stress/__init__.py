@@ -1,0 +1,1 @@
+"""Degraded recordings and transcripts, and how well systems do on them."""

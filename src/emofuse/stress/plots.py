@@ -1,0 +1,135 @@
+"""Pictures of a stress test: a metric against the levels of each condition, one line a system, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from emofuse.files import atomic
+from emofuse.stress.conditions import CONDITIONS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Okabe & Ito's palette, told apart by colour-blind readers too.
+_PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+COLUMNS = 4
+MARKERS = "osD^vP*X"
+
+Style = tuple[str, str]  # colour and marker
+
+
+def save_curves(scores: pd.DataFrame, metric: str, path: Path) -> Path:
+    """Draw one metric: a panel for each condition with degrees, and one for all others.
+
+    Lines have the 95 % interval about them; dashed lines are the same rows as they are.
+
+    Args:
+        scores: as `emofuse.stress.sweep.Stress` has them.
+        metric: one that is in them.
+        path: .png.
+
+    Raises:
+        EmofuseError: the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    scores = scores[scores["metric"] == metric]
+    count = panels(scores)
+    columns = min(COLUMNS, count)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(3.6 * columns, 0.6 + 2.8 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+    names = list(dict.fromkeys(scores["system"]))
+    styles = {name: (_PALETTE[i % len(_PALETTE)], MARKERS[i % len(MARKERS)]) for i, name in enumerate(names)}
+    draw(axes, scores, styles)
+    for ax in axes[:count]:
+        ax.spines[["top", "right"]].set_visible(False)
+    for ax in axes[:count:columns]:
+        ax.set_ylabel(metric.replace("_", " ").replace("uar", "UAR").replace("ece", "ECE").replace("ccc", "CCC"))
+    handles, labels = legend(styles)
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 5), frameon=False)
+    with atomic(path) as temporary:
+        figure.savefig(temporary, dpi=120)
+    return path
+
+
+def panels(scores: pd.DataFrame) -> int:
+    """How many panels the conditions need."""
+    graded, others = _conditions(scores)
+    return len(graded) + bool(others)
+
+
+def draw(axes: Sequence[Axes] | np.ndarray, scores: pd.DataFrame, styles: Mapping[Any, Style]) -> None:
+    """Draw scores of one metric, a panel for each condition with degrees, one for all others; hide what is left over.
+
+    Args:
+        axes: at least as many as `panels` says.
+        scores: rows of one metric.
+        styles: of each system.
+    """
+    graded, others = _conditions(scores)
+    for ax, name in zip(axes, graded, strict=False):
+        _curves(ax, scores[scores["condition"] == name], name, styles)
+    if others:
+        _points(axes[len(graded)], scores, others, styles)
+    for ax in axes[panels(scores) :]:
+        ax.set_axis_off()
+
+
+def legend(styles: Mapping[Any, Style]) -> tuple[list[Any], list[str]]:
+    """Handles and labels of the systems, and of the dashed lines."""
+    from matplotlib.lines import Line2D
+
+    handles = [Line2D([], [], color=colour, marker=marker, markersize=4) for colour, marker in styles.values()]
+    dashed = Line2D([], [], color="#666666", linestyle="--", linewidth=1)
+    return [*handles, dashed], [*map(str, styles), "the same rows as they are"]
+
+
+def _conditions(scores: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Those with degrees, and the others."""
+    there = [name for name in CONDITIONS if (scores["condition"] == name).any()]
+    graded = [name for name in there if len(CONDITIONS[name].levels) > 1]
+    return graded, [name for name in there if name not in graded]
+
+
+def _curves(ax: Axes, scores: pd.DataFrame, condition: str, styles: Mapping[Any, Style]) -> None:
+    levels = CONDITIONS[condition].levels
+    for system, (colour, marker) in styles.items():
+        own = scores[scores["system"] == system].sort_values("level")
+        clean, rows = own[own["level"].isna()], own[own["level"].notna()]
+        ax.fill_between(rows["level"], rows["low"], rows["high"], color=colour, alpha=0.18, linewidth=0)
+        ax.plot(rows["level"], rows["value"], color=colour, marker=marker, markersize=3.5)
+        for value in clean["value"]:
+            ax.axhline(value, color=colour, linestyle="--", linewidth=1)
+    if levels[0] > levels[-1]:
+        ax.invert_xaxis()  # harder to the right
+    ax.set_title(f"{condition.replace('_', ' ')} (n = {_n(scores)})", fontsize=10)
+    ax.set_xlabel(CONDITIONS[condition].axis, fontsize=9)
+
+
+def _points(ax: Axes, scores: pd.DataFrame, conditions: list[str], styles: Mapping[Any, Style]) -> None:
+    for number, (system, (colour, marker)) in enumerate(styles.items()):
+        shift = 0.6 * ((number + 0.5) / len(styles) - 0.5)
+        for place, condition in enumerate(conditions):
+            own = scores[(scores["system"] == system) & (scores["condition"] == condition)]
+            x = place + shift
+            for row in own.to_dict("records"):
+                if np.isnan(row["level"]):
+                    ax.hlines(row["value"], x - 0.2, x + 0.2, color=colour, linestyle="--", linewidth=1)
+                else:
+                    ax.vlines(x, row["low"], row["high"], color=colour, linewidth=1.5)
+                    ax.plot(x, row["value"], marker, color=colour, markersize=4.5)
+    names = [f"{name.replace('_', ' ')}\n(n = {_n(scores[scores['condition'] == name])})" for name in conditions]
+    ax.set_xticks(range(len(conditions)), names, fontsize=7.5)
+    ax.margins(x=0.12)
+
+
+def _n(rows: pd.DataFrame) -> str:
+    """Rows scored: one number where all systems and levels have the same."""
+    low, high = rows["n"].min(), rows["n"].max()
+    return str(low) if low == high else f"{low} to {high}"

@@ -1,1 +1,0 @@
-"""Words: summary embeddings and speech recognition."""

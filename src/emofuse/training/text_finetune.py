@@ -1,0 +1,325 @@
+"""Fine-tune a text encoder on sentences with emotions, so that its frozen summary embedding carries emotion.
+
+The encoder learns beneath the `text_only` model of the recipes, on categories (MELD) and dimensions (EmoBank) together:
+a sentence counts for the labels that it has. The embeddings of words and the lowest layers stay as they are, and of the
+others lower ones learn slower (Howard & Ruder 2018, arXiv 1801.06146), so that words which these corpora lack keep
+their place beside those which they have. The epoch with the best development score is kept; test is never read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from emofuse.config import CorpusConfig, LabelsConfig, ModelConfig, SplitConfig
+from emofuse.corpora.chosen import read_and_split
+from emofuse.data.utterances import bucketed_batches, seed_of
+from emofuse.encoders.text import FINETUNING_FILE, TextEncoder, load_text_encoder, pool
+from emofuse.errors import EmofuseError
+from emofuse.files import atomic, write_json
+from emofuse.labels import DIMENSIONS
+from emofuse.metrics import scores as metrics
+from emofuse.models.ser import build_model
+from emofuse.training.losses import JointLoss
+from emofuse.words import has_words
+
+CATEGORIES: list[str] = LabelsConfig().names
+CORPORA = ("meld", "emobank")
+_WARM_UP = 0.1  # share of the steps
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to fine-tune.
+
+    Attributes:
+        epochs: passes over the training sentences.
+        batch_size: sentences of a step.
+        learning_rate: of the highest layer; it rises over the first tenth of the steps, then falls to 0 in a line.
+        layer_decay: factor on the learning rate from each layer to the one below.
+        frozen_layers: so many of the lowest layers do not learn; the embeddings of words never do.
+        head_rate: learning rate of the heads.
+        weight_decay: of AdamW.
+        dropout: in the heads; the encoder has its own.
+        max_tokens: longer sentences are cut in training.
+        seed: of the heads, dropout and the order of sentences.
+
+    Raises:
+        EmofuseError: no epoch, or a negative number of frozen layers.
+    """
+
+    epochs: int = 3
+    batch_size: int = 64
+    learning_rate: float = 2e-4
+    layer_decay: float = 0.9
+    frozen_layers: int = 2
+    head_rate: float = 1e-3
+    weight_decay: float = 0.01
+    dropout: float = 0.2
+    max_tokens: int = 64
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("epochs", 1), ("frozen_layers", 0)):
+            if getattr(self, name) < least:
+                raise EmofuseError(f"fine-tuning: {name} = {getattr(self, name)}; expected {least} or more.")
+
+
+class Sentences:
+    """Texts with what is known of their emotion.
+
+    Args:
+        tables: of utterances; rows without text are left out.
+
+    Attributes:
+        texts: n texts.
+        label: (n,) int, number of the category, -1 without.
+        dimensions: (n, 3) float32, 0..1, NaN without.
+    """
+
+    def __init__(self, tables: Iterable[pd.DataFrame]):
+        table = pd.concat(tables)
+        table = table[[isinstance(text, str) and has_words(text) for text in table["text"]]]
+        self.texts: list[str] = table["text"].tolist()
+        self.label = table["emotion"].map({name: i for i, name in enumerate(CATEGORIES)}).fillna(-1).to_numpy(int)
+        self.dimensions = table[list(DIMENSIONS)].to_numpy(np.float32)
+
+    def truth(self, rows: list[int]) -> tuple[Tensor, Tensor]:
+        """One-hot categories (rows, 7), zeros without; dimensions (rows, 3), NaN without."""
+        label = torch.from_numpy(self.label[rows])
+        one_hot = functional.one_hot(label.clamp(min=0), len(CATEGORIES)).float()
+        return one_hot * (label >= 0).unsqueeze(1), torch.from_numpy(self.dimensions[rows])
+
+
+def read_sentences(data: Path | None = None) -> tuple[Sentences, Sentences]:
+    """Train and development parts of MELD and EmoBank, by their official splits.
+
+    Args:
+        data: folder that holds `meld` and `emobank`; EMOFUSE_DATA or the working folder if None.
+
+    Raises:
+        EmofuseError: a corpus is not there, or has bad rows.
+    """
+    parts: dict[str, list[pd.DataFrame]] = {"train": [], "dev": []}
+    for name in CORPORA:
+        table, split = read_and_split(CorpusConfig(reader=name, root=name, split=SplitConfig(rule="official")), data)
+        rows = table.set_index("key", drop=False)
+        for part, tables in parts.items():
+            tables.append(rows.loc[list(getattr(split, part))])
+    return Sentences(parts["train"]), Sentences(parts["dev"])
+
+
+def fine_tune(
+    encoder: TextEncoder, train: Sentences, dev: Sentences, options: Options | None = None
+) -> list[dict[str, float]]:
+    """Fine-tune an encoder in place; afterwards it is frozen again, with the weights of the epoch of the best score.
+
+    The same seed and number of threads give the same weights.
+
+    Args:
+        encoder: any BERT-family encoder; its pooling is part of the model.
+        train: sentences to learn from.
+        dev: sentences that choose the epoch.
+        options: see `Options`.
+
+    Returns:
+        For each epoch: "loss" (mean over its steps) and what `score` says of dev.
+
+    Raises:
+        EmofuseError: the encoder has no layer above the frozen ones, or dev lacks categories or dimensions.
+    """
+    options = options or Options()
+    if not ((dev.label >= 0).any() and (~np.isnan(dev.dimensions)).any(axis=0).all()):
+        raise EmofuseError("fine-tuning: development sentences need categories and dimensions, to choose the epoch by.")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(options.seed)
+        head = _new_head(encoder, options.dropout)
+        groups = [*_layer_groups(encoder, options), {"params": list(head.parameters()), "lr": options.head_rate}]
+        try:
+            history, best = _epochs(encoder, head, groups, train, dev, options)
+        finally:
+            encoder.model.eval().requires_grad_(False)
+    encoder.model.load_state_dict(best)
+    return history
+
+
+def _epochs(
+    encoder: TextEncoder,
+    head: nn.Module,
+    groups: list[dict[str, Any]],
+    train: Sentences,
+    dev: Sentences,
+    options: Options,
+) -> tuple[list[dict[str, float]], dict[str, Tensor]]:
+    """The history, and the encoder's weights at the best epoch."""
+    tokens = encoder.tokenizer(
+        train.texts,
+        truncation=True,
+        max_length=min(options.max_tokens, encoder.max_tokens),
+        return_token_type_ids="token_type_ids" in encoder.inputs,
+    )
+    lengths = np.array([len(ids) for ids in tokens["input_ids"]])
+    epochs = [
+        list(bucketed_batches(lengths, options.batch_size, generator=_generator(options.seed, epoch)))
+        for epoch in range(options.epochs)
+    ]
+    steps = sum(map(len, epochs))
+    optimizer = torch.optim.AdamW(groups, weight_decay=options.weight_decay, fused=True)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate((step + 1) / (steps + 1)))
+    history: list[dict[str, float]] = []
+    best: dict[str, Tensor] = {}
+    for batches in epochs:
+        losses = []
+        encoder.model.train()
+        head.train()
+        for rows in batches:
+            fields = {name: [tokens[name][row] for row in rows] for name in encoder.inputs}
+            outputs = _outputs(encoder, head, encoder.tokenizer.pad(fields, return_tensors="pt"))
+            loss = JointLoss()(outputs, *train.truth(rows))
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_([p for group in groups for p in group["params"]], 1.0)
+            optimizer.step()
+            schedule.step()
+            losses.append(loss.item())
+        history.append({"loss": float(np.mean(losses)), **score(encoder, head, dev)})
+        if history[-1]["score"] >= max(epoch["score"] for epoch in history):
+            best = {name: value.detach().clone() for name, value in encoder.model.state_dict().items()}
+        print(f"epoch {len(history)}: " + ", ".join(f"{name} {value:.4f}" for name, value in history[-1].items()))
+    return history, best
+
+
+@torch.inference_mode()
+def score(encoder: TextEncoder, head: nn.Module, dev: Sentences) -> dict[str, float]:
+    """Weighted F1 and UAR of the categories, CCC of each dimension, and "score", the mean of weighted F1 and mean CCC.
+
+    Each is over the sentences that have the label, and NaN without any.
+    """
+    encoder.model.eval()
+    head.eval()
+    outputs = _predict(head, torch.from_numpy(encoder.encode(dev.texts)))
+    guess = outputs["logits"].argmax(dim=1).numpy()
+    scores = {
+        "weighted_f1": metrics.weighted_f1(dev.label, guess, labels=CATEGORIES),
+        "uar": metrics.uar(dev.label, guess, labels=CATEGORIES),
+    }
+    for i, name in enumerate(DIMENSIONS):
+        scores[f"ccc_{name}"] = metrics.ccc(dev.dimensions[:, i], outputs["dimensions"].numpy()[:, i])
+    mean_ccc = float(np.mean([scores[f"ccc_{name}"] for name in DIMENSIONS]))
+    return {**scores, "score": (scores["weighted_f1"] + mean_ccc) / 2}
+
+
+def save_text_encoder(encoder: TextEncoder, folder: Path | str, about: Mapping[str, Any]) -> None:
+    """Write weights and tokenizer as transformers does, for `load_text_encoder(folder)`, and `finetuning.json`.
+
+    Args:
+        encoder: what to write.
+        folder: replaced if it is there; written whole or not at all.
+        about: how the weights came about.
+
+    Raises:
+        EmofuseError: the folder cannot be written.
+    """
+    with atomic(folder) as temporary:
+        encoder.model.save_pretrained(temporary)
+        encoder.tokenizer.save_pretrained(temporary)
+        write_json(temporary / FINETUNING_FILE, dict(about))
+
+
+def _new_head(encoder: TextEncoder, dropout: float) -> nn.Module:
+    config = ModelConfig(fusion="text_only", heads=["categories", "dimensions"], dropout=dropout)
+    return build_model(config, len(CATEGORIES), encoder.dim)
+
+
+def _outputs(encoder: TextEncoder, head: nn.Module, tokens: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    with torch.autocast("cpu", torch.bfloat16):
+        hidden = encoder.model(**tokens).last_hidden_state  # (batch, tokens, dim)
+    return _predict(head, pool(hidden.float(), tokens["attention_mask"], encoder.pooling))
+
+
+def _predict(head: nn.Module, summary: Tensor) -> dict[str, Tensor]:
+    """The `text_only` model on summary embeddings (batch, dim), without any audio."""
+    spoken = torch.ones(len(summary), dtype=torch.bool)
+    outputs: dict[str, Tensor] = head(
+        torch.zeros(len(summary), 0, 0), torch.zeros(len(summary)), summary, ~spoken, spoken
+    )
+    return outputs
+
+
+def _layer_groups(encoder: TextEncoder, options: Options) -> list[dict[str, Any]]:
+    """Parameters of each layer that learns, lowest first, with its learning rate."""
+    layers: dict[int, list[nn.Parameter]] = {}
+    for name, parameter in encoder.model.named_parameters():
+        if found := re.search(r"\blayer\.(\d+)\.", name):
+            layers.setdefault(int(found[1]), []).append(parameter)
+    learning = sorted(layers)[options.frozen_layers :]
+    if not learning:
+        raise EmofuseError(
+            f"text encoder {encoder.name!r}: {len(layers)} layers, of which {options.frozen_layers} are to stay "
+            "as they are; nothing is left to learn. Freeze fewer."
+        )
+    groups = []
+    for below, layer in enumerate(reversed(learning)):
+        for parameter in layers[layer]:
+            parameter.requires_grad_(True)
+        groups.append({"params": layers[layer], "lr": options.learning_rate * options.layer_decay**below})
+    return groups[::-1]
+
+
+def _rate(progress: float) -> float:
+    """Factor on the learning rates after a share of the steps.
+
+    >>> _rate(0.0), _rate(0.1), round(_rate(0.55), 6), _rate(1.0)
+    (0.0, 1.0, 0.5, 0.0)
+    """
+    return min(progress / _WARM_UP, (1 - progress) / (1 - _WARM_UP))
+
+
+def _generator(seed: int, epoch: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed_of(seed, epoch))
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m emofuse.training.text_finetune", description="Fine-tune a text encoder on MELD and EmoBank."
+    )
+    parser.add_argument("folder", type=Path, help="is replaced if it is there")
+    parser.add_argument("--data", type=Path, help="folder that holds meld and emobank (EMOFUSE_DATA)")
+    parser.add_argument("--encoder", default="minilm", help="minilm, a folder, or a hub name")
+    parser.add_argument("--epochs", type=int, default=Options.epochs)
+    parser.add_argument("--learning-rate", type=float, default=Options.learning_rate)
+    parser.add_argument("--frozen-layers", type=int, default=Options.frozen_layers)
+    parser.add_argument("--seed", type=int, default=Options.seed)
+    given = parser.parse_args()
+    try:
+        options = Options(
+            epochs=given.epochs, learning_rate=given.learning_rate, frozen_layers=given.frozen_layers, seed=given.seed
+        )
+        train, dev = read_sentences(given.data)
+        encoder = load_text_encoder(given.encoder)
+        start = encoder.identity
+        if encoder.finetuning:
+            start["start"] = encoder.finetuning.get("start")
+        history = fine_tune(encoder, train, dev, options)
+        save_text_encoder(
+            encoder,
+            given.folder,
+            {"start": start, "corpora": CORPORA, "options": asdict(options), "dev": history},
+        )
+    except EmofuseError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    _main()

