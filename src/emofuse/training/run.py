@@ -126,7 +126,7 @@ def train(
     precision = chosen_precision(recipe, folder, device)
     prepared = prepare(recipe, rows=rows, device=device)
     if _is_first_process():
-        _tell(prepared)
+        _print_audits(prepared)
         print(f"Training on {describe_device(device)}, in {precision}.")
         environment = describe_environment(recipe, prepared, identity, device, precision)
         environment |= _finished_before(folder, more)
@@ -166,7 +166,7 @@ def _finished_before(folder: RunFolder, more: int) -> dict[str, list[int]]:
     return {"finished_before": epochs} if epochs else {}
 
 
-def _tell(prepared: Prepared) -> None:
+def _print_audits(prepared: Prepared) -> None:
     for corpus, found in prepared.audits.items():
         print(f"{corpus}\n{render(found, brief=True)}")
     for note in prepared.notes:

@@ -72,7 +72,7 @@ def open_run_folder(path: Path) -> RunFolder:
     if not _has_begun(path):
         strange = [p.name for p in path.iterdir() if not _of_a_start(p.name)] if path.is_dir() else []
         if path.exists() and (strange or not path.is_dir()):
-            raise EmofuseError(f"{path}: is not empty and no run folder. Choose another folder with --out.")
+            raise EmofuseError(f"{path}: is not empty and is not a run folder. Choose another folder with --out.")
         return RunFolder(path, None, {})
     environment = path / ENVIRONMENT_FILE
     recipe = load_recipe(path / RECIPE_FILE)
@@ -157,8 +157,9 @@ def _has_begun(path: Path) -> bool:
 
 
 def _of_a_start(name: str) -> bool:
-    """Whether a run that stopped before its training leaves a file of this name."""
-    return name in (RECIPE_FILE, ENVIRONMENT_FILE, "audit.json", "tensorboard") or name.startswith(f".{RECIPE_FILE}.")
+    """Whether a run that stopped before its first checkpoint leaves a file or folder of this name."""
+    names = (RECIPE_FILE, ENVIRONMENT_FILE, "audit.json", "history.csv", "checkpoints", "tensorboard")
+    return name in names or name.startswith(tuple(f".{part}." for part in names))
 
 
 def _with_epochs(recipe: Recipe, epochs: int) -> Recipe:
