@@ -79,6 +79,14 @@ def test_same_answer_as_torch(predict, clip, small_model):
     assert (found.file, found.start, found.end) == (str(clip), 0.0, 1.0)
 
 
+def test_a_stretch_that_ends_after_the_recording_is_cut_with_a_warning(predict, clip, caplog):
+    [found] = predict(clip, start=0.25, end=9.0)
+    assert (found.start, found.end) == (0.25, 1.0)
+    assert found.probabilities == predict(clip, start=0.25)[0].probabilities
+    [said] = caplog.messages
+    assert str(clip) in said and "9 s" in said and "1.00 s" in said
+
+
 def test_says_what_it_used(predict, clip):
     [both], [audio], [text] = predict(clip, " a text "), predict(clip), predict(text="a text")
     assert [p.used for p in (both, audio, text)] == ["audio+text", "audio", "text"]

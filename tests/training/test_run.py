@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,8 @@ from safetensors.torch import load_file, save_file
 from emofuse.config import load_recipe
 from emofuse.data.prepare import prepare
 from emofuse.errors import EmofuseError
-from emofuse.training.module import monitored, predict_rows, score
+from emofuse.models.fusion import Ensemble
+from emofuse.training.module import SerModule, monitored, predict_rows, score
 from emofuse.training.run import evaluate, load_run, train
 
 TOY = Path(__file__).parents[2] / "recipes" / "toy.toml"
@@ -114,6 +116,14 @@ def test_gradients_are_clipped_by_their_norm(tmp_path):
     moved = (weights("moved", "training.learning_rate=1.0") - start).norm()
     clipped = (weights("clipped", "training.learning_rate=1.0", "training.gradient_clip=0.01") - start).norm()
     assert float(clipped) == pytest.approx(0.01, rel=1e-3) and moved > 0.02
+
+
+def test_members_of_an_ensemble_are_clipped_each_by_itself():
+    members = [torch.nn.Linear(1, 1, bias=False) for _ in range(2)]
+    for member, gradient in zip(members, (30.0, 0.25), strict=True):
+        member.weight.grad = torch.full((1, 1), gradient)
+    SerModule.configure_gradient_clipping(SimpleNamespace(model=Ensemble(members)), None, 0.5)
+    assert [member.weight.grad.item() for member in members] == pytest.approx([0.5, 0.25], rel=1e-4)
 
 
 def test_learns_the_made_up_corpus(tmp_path):

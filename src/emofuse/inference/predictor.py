@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from emofuse.audio import SAMPLE_RATE, check_samples, read_audio
+from emofuse.audio import SAMPLE_RATE, EndsEarly, check_samples, read_audio
 from emofuse.errors import EmofuseError
 from emofuse.inference.bundle import Bundle
 from emofuse.inference.network import Network
@@ -238,7 +238,13 @@ class Predictor:
     ) -> tuple[str | None, np.ndarray]:
         if isinstance(audio, np.ndarray):
             return None, _from_array(audio, sample_rate, start, end)
-        return str(audio), read_audio(audio, start=start, end=end)
+        try:
+            return str(audio), read_audio(audio, start=start, end=end)
+        except EndsEarly as error:  # the last subtitle often does: what is there is predicted
+            log.warning(
+                "%s: segment ends at %g s, is cut at the end of the recording (%.2f s).", audio, end, error.seconds
+            )
+            return str(audio), read_audio(audio, start=start)
 
     def _hear(self, samples: np.ndarray, segments: list[tuple[float, float]], name: str) -> list[Any]:
         """Frames of each segment; None for all if the model does not listen."""

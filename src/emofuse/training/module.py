@@ -77,6 +77,14 @@ class SerModule(lightning.LightningModule):
         self.log("train_loss", mean, on_step=False, on_epoch=True, batch_size=len(batch.rows), prog_bar=True)
         return losses.sum()  # each learns as it would alone
 
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clip the gradient of each network of an ensemble by itself: each learns as it would alone."""
+        if gradient_clip_val:
+            for member in members_of(self.model):
+                torch.nn.utils.clip_grad_norm_(member.parameters(), gradient_clip_val)
+
     def validation_step(self, batch: Batch, _: int) -> None:
         """Collect the outputs of one batch."""
         self._outputs.add(batch, self.model(*batch.inputs()))
@@ -137,8 +145,13 @@ def _parameters(model: nn.Module, kind: type[nn.Module]) -> list[nn.Parameter]:
 
 def member_losses(model: nn.Module, loss: JointLoss, batch: Batch) -> torch.Tensor:
     """Loss of each network of an ensemble, or of the one network, (members,)."""
-    members = model.members if isinstance(model, Ensemble) else [model]
-    return torch.stack([loss(member(*batch.inputs()), batch.target, batch.dimensions) for member in members])
+    outputs = (member(*batch.inputs()) for member in members_of(model))
+    return torch.stack([loss(out, batch.target, batch.dimensions) for out in outputs])
+
+
+def members_of(model: nn.Module) -> list[nn.Module]:
+    """The networks of an ensemble, or the one network."""
+    return list(model.members) if isinstance(model, Ensemble) else [model]
 
 
 @torch.inference_mode()
