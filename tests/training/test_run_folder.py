@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+import torch
 
 from emofuse import hardware
 from emofuse.config import load_recipe
@@ -182,6 +183,16 @@ def test_more_epochs_on_a_finished_run_are_as_if_it_had_never_stopped(tmp_path):
     assert notes[-1] == "Trained on after its test part had been read at 2 epochs."
     with pytest.raises(EmofuseError, match=r"another recipe \(it differs in training.epochs\)"):
         train(toy(plateau, "training.epochs=3"), run, tmp_path)
+
+
+def test_a_run_goes_on_where_its_folder_was_moved_to(tmp_path):
+    """With its best weights: at a learning rate of nearly 0 no later epoch is better than the first."""
+    options = ["training.schedule=none", "training.learning_rate=1e-12"]
+    run = train(toy(*options, "training.epochs=2"), tmp_path / "here", tmp_path)
+    there = run.rename(tmp_path / "there")
+    train(toy(*options, "training.epochs=3"), there, tmp_path)
+    best = torch.load(there / "checkpoints" / "best.ckpt", weights_only=True)
+    assert best["epoch"] == 0 and len(pd.read_csv(there / "history.csv")) == 3
 
 
 def test_more_epochs_need_a_schedule_and_a_checkpoint(tmp_path):

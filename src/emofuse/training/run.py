@@ -7,6 +7,7 @@ model.safetensors), `history.csv`, TensorBoard events, `predictions-{dev,test,te
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -341,6 +342,19 @@ class History(Callback):
         if trainer.is_global_zero:
             write_text(self.path, pd.DataFrame(self.rows).to_csv(index=False))
 
+    def on_load_checkpoint(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Let Lightning find the best weights where the run folder is now: it keeps whole paths, and drops others."""
+        folder = os.path.realpath(self.path.parent / "checkpoints")
+        for state in checkpoint["callbacks"].values():
+            if "best_k_models" not in state:
+                continue
+            state["dirpath"] = folder
+            for name in ("best_model_path", "kth_best_model_path", "last_model_path"):
+                state[name] = _moved(state[name], folder)
+            state["best_k_models"] = {_moved(path, folder): score for path, score in state["best_k_models"].items()}
+
     def state_dict(self) -> dict[str, Any]:
         """Rows so far."""
         return {"rows": self.rows}
@@ -348,3 +362,8 @@ class History(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up the rows of a checkpoint."""
         self.rows = list(state_dict["rows"])
+
+
+def _moved(path: str, folder: str) -> str:
+    """The path of a file that now lies in another folder; an empty path names no file."""
+    return os.path.join(folder, os.path.basename(path)) if path else path
