@@ -255,10 +255,10 @@ def eval_loader(data: Utterances, batch_size: int, *, shift: np.ndarray | None =
     """Whole utterances, shortest first; every row once; `shift` as in `Utterances.batch`."""
     batches = list(bucketed_batches(data.n_frames, batch_size))
 
-    def collate(rows: list[list[int]]) -> Batch:
-        return data.batch(rows[0], shift=shift)
+    def make(rows: list[int]) -> Batch:
+        return data.batch(rows, shift=shift)
 
-    return DataLoader(batches, batch_size=1, collate_fn=collate)  # type: ignore[arg-type]
+    return DataLoader(batches, batch_size=None, collate_fn=make)  # type: ignore[arg-type]
 
 
 def bucketed_batches(

@@ -11,12 +11,13 @@ from typing import Any
 
 import torch
 
+from emofuse import __version__
 from emofuse.audio import FrontEnd
 from emofuse.config import Recipe
 from emofuse.data.prepare import Prepared
 from emofuse.hardware import hardware_facts
 
-PACKAGES = ("emofuse", "torch", "lightning", "numpy", "transformers", "soxr", "soundfile")
+PACKAGES = ("torch", "lightning", "numpy", "transformers", "soxr", "soundfile")
 
 
 def describe_environment(
@@ -33,7 +34,11 @@ def describe_environment(
     """
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "versions": {
+            "python": platform.python_version(),
+            "emofuse": __version__,
+            **{name: version(name) for name in PACKAGES},
+        },
         "commit": _commit(),
         "hardware": hardware_facts(device),
         "precision": precision,

@@ -40,6 +40,7 @@ from emofuse.training.run_folder import (
     ENVIRONMENT_FILE,
     LAST_CHECKPOINT,
     METRICS_FILE,
+    RECIPE_FILE,
     RunFolder,
     begin,
     check_identity,
@@ -176,7 +177,7 @@ def _print_audits(prepared: Prepared) -> None:
 
 def evaluate(run: Path, recipe: Recipe | None = None) -> dict[str, Any]:
     """Metrics of a finished run, computed again from its predictions; its recipe is read if it is not given."""
-    recipe = recipe or load_recipe(run / "recipe.toml")
+    recipe = recipe or load_recipe(run / RECIPE_FILE)
     parts = {}
     for part in ("dev", "test", "test-adapted"):
         path = run / f"predictions-{part}.parquet"
@@ -196,8 +197,8 @@ def load_run(run: Path) -> LoadedRun:
     weights = run / "checkpoints" / "model.safetensors"
     if not weights.exists():
         raise EmofuseError(f"{run}: no finished run ({weights.relative_to(run)} is absent). Train it first.")
-    recipe = load_recipe(run / "recipe.toml")
-    facts = read_json(run / "environment.json")
+    recipe = load_recipe(run / RECIPE_FILE)
+    facts = read_json(run / ENVIRONMENT_FILE)
     text = facts["text_encoder"]
     audio = facts["speech_encoder"]
     names = recipe.data.labels.names
@@ -205,9 +206,7 @@ def load_run(run: Path) -> LoadedRun:
     try:
         model.load_state_dict(load_file(weights))
     except RuntimeError as error:
-        raise EmofuseError(
-            f"{weights}: a checkpoint of another model than {run / 'recipe.toml'} says: {error}"
-        ) from None
+        raise EmofuseError(f"{weights}: a checkpoint of another model than {run / RECIPE_FILE} says: {error}") from None
     metrics, calibration = (
         read_json(path) if (path := run / f"{name}.json").exists() else {} for name in ("metrics", "calibration")
     )
