@@ -24,7 +24,7 @@ FLOORS = [
         "threads",
     },
     {"stores", "hashes", "words", "quiet"},
-    {"audio", "audio_length", "silence", "degradations", "metrics"},
+    {"audio", "silence", "degradations", "metrics"},
     {"encoders"},
     {"models", "corpora"},
     {"data"},

@@ -18,7 +18,7 @@ import pandas as pd
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
-from emofuse.audio_length import ends_before
+from emofuse.audio.length import ends_before
 from emofuse.corpora.table_columns import extra_of, inferred, numbers_of, texts_of
 from emofuse.corpora.table_files import (
     TableError,

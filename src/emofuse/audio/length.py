@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from emofuse.audio import CONTAINERS, LOSSLESS, AudioError, EndsEarly, check_end, decode
+from emofuse.audio.decoders import CONTAINERS, LOSSLESS
+from emofuse.audio.parts import View, parts_of
+from emofuse.audio.reading import EndsEarly, check_end, decode
+from emofuse.audio.samples import AudioError
 
 
 def ends_before(path: Path | str, seconds: float) -> EndsEarly | None:
     """The error of a segment that lasts until `seconds`, if the recording ends before, beyond the tolerance.
 
-    Only headers are read, but where the header of a compressed format says that the recording is too short: such
-    headers are estimates, and the file is decoded.
+    Only headers are read, but where the header of a compressed format says that the recording is too short, or where
+    several recordings are joined in one file: then the file is decoded.
 
     Args:
         path: recording. None is returned for one that cannot be read: other checks name it.
@@ -34,21 +36,30 @@ def ends_before(path: Path | str, seconds: float) -> EndsEarly | None:
 
 
 def _header_seconds(path: Path) -> tuple[float | None, bool]:
-    """Duration by the header, None if it has none; and whether it is exact."""
+    """Duration by the header, None if it has none or several; and whether it is exact."""
     import soundfile
 
     try:
-        info = soundfile.info(os.fspath(path))
-        return (info.frames / info.samplerate if info.frames > 0 else None), info.format in LOSSLESS
-    except (soundfile.SoundFileError, TypeError, OSError):
-        return _ffmpeg_seconds(path), False
+        with path.open("rb") as file:
+            parts = parts_of(file)
+            if len(parts) != 1:
+                return None, False
+            view = parts[0].view
+            try:
+                info = soundfile.info(view)
+            except (soundfile.SoundFileError, TypeError):
+                return _ffmpeg_seconds(view), False
+            return (info.frames / info.samplerate if info.frames > 0 else None), info.format in LOSSLESS
+    except OSError:
+        return None, False
 
 
-def _ffmpeg_seconds(path: Path) -> float | None:
+def _ffmpeg_seconds(view: View) -> float | None:
     import av
 
+    view.seek(0)
     try:
-        with path.open("rb") as file, av.open(file, "r", options={"format_whitelist": CONTAINERS}) as container:
+        with av.open(view, "r", options={"format_whitelist": CONTAINERS}) as container:
             return None if container.duration is None else container.duration / av.time_base
     except (av.FFmpegError, ValueError, OSError):
         return None

@@ -1,0 +1,51 @@
+"""Recordings in, samples and log-Mel frames out, in NumPy alone: what prediction and training share."""
+
+from emofuse.audio.decoders import CONTAINERS, LOSSLESS, Note
+from emofuse.audio.mel import (
+    WHISPER,
+    WHISPER_SECONDS,
+    FrontEnd,
+    hann_window,
+    log_mel,
+    mel_filter_bank,
+    whisper_log_mel,
+)
+from emofuse.audio.reading import EndsEarly, Source, decode, name_of, read_audio, read_recording, stream_audio
+from emofuse.audio.samples import (
+    MAX_PEAK,
+    MIN_SECONDS,
+    SAMPLE_RATE,
+    SILENCE_PEAK,
+    AudioError,
+    channels_cancel,
+    channels_of,
+    check_samples,
+)
+
+__all__ = [
+    "CONTAINERS",
+    "LOSSLESS",
+    "MAX_PEAK",
+    "MIN_SECONDS",
+    "SAMPLE_RATE",
+    "SILENCE_PEAK",
+    "WHISPER",
+    "WHISPER_SECONDS",
+    "AudioError",
+    "EndsEarly",
+    "FrontEnd",
+    "Note",
+    "Source",
+    "channels_cancel",
+    "channels_of",
+    "check_samples",
+    "decode",
+    "hann_window",
+    "log_mel",
+    "mel_filter_bank",
+    "name_of",
+    "read_audio",
+    "read_recording",
+    "stream_audio",
+    "whisper_log_mel",
+]
