@@ -46,8 +46,8 @@ def _header_seconds(path: Path) -> tuple[float | None, bool]:
                 return None, False
             view = parts[0].view
             try:
-                info = soundfile.info(view)
-            except (soundfile.SoundFileError, TypeError):
+                info = soundfile.info(str(path) if parts[0].whole else view)
+            except (soundfile.SoundFileError, TypeError, UnicodeEncodeError):
                 return _ffmpeg_seconds(view), False
             return (info.frames / info.samplerate if info.frames > 0 else None), info.format in LOSSLESS
     except OSError:

@@ -67,7 +67,7 @@ def test_facts(tmp_path):
     assert facts.loc["c/loud", "clipped"] == pytest.approx((np.abs(loud) >= 0.99).mean(), abs=1e-4)
     assert facts["silent"].tolist() == [False, False, False, True, False, False, False]
     assert facts.loc["c/short", "seconds"] == 0.05
-    assert "damaged.wav: no audio" in facts.loc["c/damaged", "error"]
+    assert "damaged.wav: it holds no sound" in facts.loc["c/damaged", "error"]
     assert "absent.wav: no such file" in facts.loc["c/absent", "error"]
     assert facts["error"].notna().sum() == 2
 
