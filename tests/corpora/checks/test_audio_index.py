@@ -68,7 +68,7 @@ def test_facts(tmp_path):
     assert facts["silent"].tolist() == [False, False, False, True, False, False, False]
     assert facts.loc["c/short", "seconds"] == 0.05
     assert "damaged.wav: it holds no sound" in facts.loc["c/damaged", "error"]
-    assert "absent.wav: no such file" in facts.loc["c/absent", "error"]
+    assert "absent.wav: there is no such file" in facts.loc["c/absent", "error"]
     assert facts["error"].notna().sum() == 2
 
 
