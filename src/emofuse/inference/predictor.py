@@ -51,6 +51,8 @@ class Prediction:
             model that knows what its confidence is worth takes it half way back to even where there is no speech.
         intervals: lowest and highest likely value of each dimension; empty if that was not measured.
         adapted: whether other audio of the same voice adapted the prediction.
+        channel: number of the recording's channel, from 1; None where its channels were averaged.
+        speaker: name of who speaks; None if not known.
     """
 
     file: str | None
@@ -69,6 +71,8 @@ class Prediction:
     uncertain: bool | None = None
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     adapted: bool = False
+    channel: int | None = None
+    speaker: str | None = None
 
 
 class Heard(NamedTuple):

@@ -1,0 +1,1 @@
+"""Predictions over the time of a recording."""
