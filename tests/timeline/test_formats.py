@@ -68,7 +68,7 @@ def test_captions_are_read_by_webvtt(tmp_path):
     assert captions[0].text == '[anger 0.84] He said "no" &amp; left &lt;here&gt;'
     (tmp_path / "a.srt").write_text(to_srt(CALL), encoding="utf-8")
     subtitles = webvtt.from_srt(str(tmp_path / "a.srt"))
-    assert [one.text for one in subtitles] == [
+    assert [one.raw_text for one in subtitles] == [
         'A: [anger 0.84] He said "no" & left <here>',
         "B: [sadness? 0.84] Ja, das weiß ich. Noch was?",
         "A: [neutral 0.50]",
@@ -132,8 +132,7 @@ def test_every_segment_comes_back_with_its_times(tmp_path_factory, segments):
     tiers = [name for name in document.get_tier_names() if name.endswith("emotion")]
     assert sorted(row[0] for name in tiers for row in document.get_annotation_data_for_tier(name)) == expected
     grid = textgrid_of(folder, to_textgrid(predictions))
-    starts = [
-        entry.start for name in grid.tierNames if name.endswith("emotion") for entry in grid.getTier(name).entries
-    ]
+    tiers = [grid.getTier(name) for name in grid.tierNames if name.endswith("emotion")]
+    starts = [entry.start for tier in tiers for entry in tier.entries]
     assert sorted(round(start * 1000) for start in starts) == expected
     assert len(to_audacity(predictions).splitlines()) == len(segments)
