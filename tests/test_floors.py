@@ -32,7 +32,7 @@ FLOORS = [
     {"explain", "stress"},
     {"study"},
     {"report"},
-    {"cli", "cli_corpus", "__main__"},
+    {"cli", "__main__"},
 ]
 FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in names}
 HEAVY = ("torch", "pandas", "lightning", "transformers", "sklearn", "matplotlib")
