@@ -29,7 +29,7 @@ FLOORS = [
     {"models", "corpora"},
     {"data"},
     {"inference", "training"},
-    {"explain", "stress"},
+    {"explanation", "stress"},
     {"study"},
     {"report"},
     {"cli", "__main__"},

@@ -109,9 +109,9 @@ def explain(
     It measures the effect of each word, of each stretch of audio, of the voice and of the words as a whole.
     """
     import emofuse
-    from emofuse.explain import table as explain_table
-    from emofuse.explain.attribution import explain as explain_recording
-    from emofuse.explain.picture import check_picture, draw
+    from emofuse.explanation import table as explain_table
+    from emofuse.explanation.attribution import explain as explain_recording
+    from emofuse.explanation.picture import check_picture, draw
 
     if picture is not None:
         check_picture(picture)  # before the computation, which takes a while

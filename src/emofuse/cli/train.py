@@ -66,7 +66,7 @@ def evaluate(
     ] = None,
 ) -> None:
     """Compute the metrics of a run again from its predictions."""
-    from emofuse.explain.picture import check_picture
+    from emofuse.explanation.picture import check_picture
     from emofuse.inference import formats
 
     if confusion is not None:
