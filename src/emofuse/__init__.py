@@ -1,50 +1,51 @@
 """Speech emotion recognition from voice and words together.
 
-Predict (nothing here needs PyTorch). `load` gives a `Predictor`, which returns a `Prediction` for each segment:
+Examples:
+    `load` gives a `Predictor`, which returns a `Prediction` for each segment. Prediction does not need PyTorch:
 
->>> import emofuse
->>> predict = emofuse.load()  # the model in the package; emofuse.load("my-bundle") for one of your own
->>> [prediction] = predict("examples/angry.flac", text="Kids are talking by the door!")
->>> prediction.emotion, prediction.used, prediction.start
-('anger', 'audio+text', 0.0)
->>> [prediction] = predict(text="I finally got the job!")
->>> prediction.emotion, prediction.valence > 0.6
-('happiness', True)
+    >>> import emofuse
+    >>> predict = emofuse.load()  # or emofuse.load("my-bundle")
+    >>> [prediction] = predict("examples/angry.flac", text="Kids are talking by the door!")
+    >>> prediction.emotion, prediction.used, prediction.start
+    ('anger', 'audio+text', 0.0)
+    >>> [prediction] = predict(text="I finally got the job!")
+    >>> prediction.emotion, prediction.valence > 0.6
+    ('happiness', True)
 
-A `Bundle` holds what is known about a model:
+    A `Bundle` holds what is known about a model:
 
->>> predict.bundle.labels[:3], predict.bundle.licence
-(['neutral', 'happiness', 'sadness'], 'CC BY-NC-SA 4.0 (non-commercial)')
+    >>> predict.bundle.labels[:3], predict.bundle.licence
+    (['neutral', 'happiness', 'sadness'], 'CC BY-NC-SA 4.0 (non-commercial)')
 
-`explain` measures the effect of voice, words and stretches of audio on a prediction:
+    `explain` measures the effect of voice, words and stretches of audio on a prediction:
 
->>> [explanation] = emofuse.explain(predict, text="I finally got the job!")
->>> max(explanation.words, key=lambda word: word.left_out["happiness"]).word
-'job!'
+    >>> [explanation] = emofuse.explain(predict, text="I finally got the job!")
+    >>> max(explanation.words, key=lambda word: word.left_out["happiness"]).word
+    'job!'
 
-`load_recipe` reads a `Recipe`, and `train` trains and evaluates it and returns the run folder (this needs the extra
-`train`: `emofuse.train(recipe, Path("runs/toy"))`):
+    `load_recipe` reads a `Recipe`, and `train` trains and evaluates it and returns the run folder (this needs the extra
+    `train`: `emofuse.train(recipe, Path("runs/toy"))`):
 
->>> recipe = emofuse.load_recipe("recipes/toy.toml", ["model.fusion=audio_only"])
->>> recipe.model.fusion
-'audio_only'
+    >>> recipe = emofuse.load_recipe("recipes/toy.toml", ["model.fusion=audio_only"])
+    >>> recipe.model.fusion
+    'audio_only'
 
-`read_corpus` reads a corpus into a table of utterances, here one that is made up (extra `train`):
+    `read_corpus` reads a corpus into a table of utterances, here one that is made up (extra `train`):
 
->>> import tempfile
->>> with tempfile.TemporaryDirectory() as folder:
-...     table = emofuse.read_corpus("toy", folder)
->>> sorted(table["emotion"].dropna().unique())
-['anger', 'happiness', 'neutral', 'sadness']
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     table = emofuse.read_corpus("toy", folder)
+    >>> sorted(table["emotion"].dropna().unique())
+    ['anger', 'happiness', 'neutral', 'sadness']
 
-Errors that you can correct, such as a missing file or a wrong key in a recipe, are `EmofuseError`s, whose message says
-what to do:
+    Errors that you can correct, such as a missing file or a wrong key in a recipe, are `EmofuseError`s, and their
+    messages say what to do:
 
->>> try:
-...     emofuse.load("no-such-bundle")
-... except emofuse.EmofuseError as error:
-...     print(error)  # doctest: +ELLIPSIS
-no-such-bundle: ...
+    >>> try:
+    ...     emofuse.load("no-such-bundle")
+    ... except emofuse.EmofuseError as error:
+    ...     print(error)  # doctest: +ELLIPSIS
+    no-such-bundle: ...
 """
 
 from __future__ import annotations
