@@ -4,7 +4,7 @@ PYTHON ?= python3
 SOURCES := $(shell find src -type f -not -name '*.pyc') README.md LICENSE NOTICE
 PIP := -m pip --disable-pip-version-check -q install -c constraints.txt
 
-.PHONY: demo test clean
+.PHONY: demo test docs clean
 
 # Prediction only (no PyTorch): what the default model says of the example recordings and of a text.
 demo: .venv-demo/.installed
@@ -18,10 +18,21 @@ test: .venv/.installed
 	.venv/bin/mypy
 	.venv/bin/pytest --doctest-modules src tests $(PYTEST_FLAGS)
 
+# The documentation as a site, in .site/; a warning is an error.
+docs: .venv-docs/.installed
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
+	@echo "Open .site/index.html in a browser."
+
 .venv-demo/.installed: pyproject.toml constraints.txt $(SOURCES)
 	@echo "Installing emofuse for prediction into .venv-demo (a few hundred MB, once) ..."
 	$(PYTHON) -m venv .venv-demo
 	.venv-demo/bin/python $(PIP) .
+	touch $@
+
+.venv-docs/.installed: pyproject.toml constraints.txt
+	@echo "Installing emofuse with what builds the documentation into .venv-docs (a few hundred MB, once) ..."
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python $(PIP) -e ".[docs]"
 	touch $@
 
 .venv/.installed: pyproject.toml constraints.txt
@@ -32,4 +43,4 @@ test: .venv/.installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-demo
+	rm -rf .venv .venv-demo .venv-docs .site

@@ -12,8 +12,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import soundfile
+import typer
 
-from emofuse import __version__
+from emofuse import __version__, cli
 
 
 @pytest.fixture
@@ -29,6 +30,21 @@ def predict(run, bundle_folder):
 def test_version_and_help(run):
     assert run("--version").out == f"emofuse {__version__}\n"
     assert "predict" in run("--help").out and run("predict", "--help").code == 0
+
+
+def names_of_commands(group=None, names=()):
+    """Names of all commands and groups, such as ("corpus", "split")."""
+    group = group or typer.main.get_command(cli.app)
+    for name, command in group.commands.items():
+        yield (*names, name)
+        if hasattr(command, "commands"):
+            yield from names_of_commands(command, (*names, name))
+
+
+@pytest.mark.parametrize("names", [(), *names_of_commands()], ids=" ".join)
+def test_short_help_is_the_same_as_help(run, names):
+    short, long = run(*names, "-h"), run(*names, "--help")
+    assert short.code == 0 and short.out == long.out and short.out.startswith("Usage: ")
 
 
 def test_table_names_file_and_emotion(predict, clip):

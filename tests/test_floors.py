@@ -29,10 +29,10 @@ FLOORS = [
     {"models", "corpora"},
     {"data"},
     {"inference", "training"},
-    {"explain", "stress"},
+    {"explanation", "stress"},
     {"study", "timeline"},
     {"report"},
-    {"cli", "cli_corpus", "__main__"},
+    {"cli", "__main__"},
 ]
 FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in names}
 HEAVY = ("torch", "pandas", "lightning", "transformers", "sklearn", "matplotlib")

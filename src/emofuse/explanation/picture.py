@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emofuse.errors import EmofuseError
-from emofuse.explain.table import LOWERED, MODALITIES, RAISED, headline, move
+from emofuse.explanation.table import LOWERED, MODALITIES, RAISED, headline, move
 from emofuse.files import atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from emofuse.explain.attribution import Explanation, Word
+    from emofuse.explanation.attribution import Explanation, Word
 
 _KINDS = (".png", ".svg", ".pdf")
 _MOST_SEGMENTS = 20

@@ -15,11 +15,11 @@ from matplotlib.patches import FancyBboxPatch
 
 from emofuse.audio import read_audio
 from emofuse.errors import EmofuseError
-from emofuse.explain import attribution as module
-from emofuse.explain import picture as explain_plot
-from emofuse.explain.attribution import explain, explain_segment, integrated_gradients
-from emofuse.explain.picture import draw
-from emofuse.explain.table import LOWERED, RAISED, render
+from emofuse.explanation import attribution as module
+from emofuse.explanation import picture as explain_plot
+from emofuse.explanation.attribution import explain, explain_segment, integrated_gradients
+from emofuse.explanation.picture import draw
+from emofuse.explanation.table import LOWERED, RAISED, render
 from emofuse.inference.bundle import Bundle
 from emofuse.inference.network import Answer
 from emofuse.inference.predictor import Heard, Prediction, Predictor
@@ -437,8 +437,8 @@ def test_temperature_counts(predict, clip):
 def test_neither_torch_nor_matplotlib(bundle_folder, clip):
     code = (
         "import sys, emofuse\n"
-        "from emofuse.explain.attribution import explain\n"
-        "from emofuse.explain.table import render\n"
+        "from emofuse.explanation.attribution import explain\n"
+        "from emofuse.explanation.table import render\n"
         f"found = explain(emofuse.load({str(bundle_folder)!r}, transcribe=False, threads=1), {str(clip)!r}, 'a text')\n"
         "print(len(render(found, 'table')) > 100)\n"
         "print([m for m in ('torch', 'pandas', 'lightning', 'matplotlib') if m in sys.modules])"
