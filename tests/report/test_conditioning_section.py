@@ -12,7 +12,7 @@ from emofuse.data import prepare as preparing
 from emofuse.errors import EmofuseError
 from emofuse.metrics.conditioning import effects
 from emofuse.metrics.outcomes import Outcomes
-from emofuse.report import conditioning, measured
+from emofuse.report import conditioning
 from emofuse.report.results import results_of
 from emofuse.report.write import write_report
 from emofuse.study.folder import read_study
@@ -36,14 +36,21 @@ def keep(study, seeds, *, needed=("2", "all"), systems=("multistage",)):
             answer = told[[f"probability_{k}" for k in range(4)]].to_numpy().argmax(axis=1)
             table["answer"] = 0 if off in needed else answer
             tables.append(table)
-        path = measured._kept(study, run)
+        path = conditioning._measurement(study, run)
         path.parent.mkdir(exist_ok=True)
         pd.concat(tables).to_parquet(path)
 
 
 def found(study):
     """Effects on the categories."""
-    return conditioning.found_on(results_of(study, resamples=200)[0], measured.read_measured(study, study.tasks[0]))
+    return conditioning.effects_on(
+        results_of(study, resamples=200)[0], conditioning.read_measured(study, study.tasks[0])
+    )
+
+
+def better(effects):
+    """Sentences that a system loses something."""
+    return [sentence for sentence in effects.sentences if " is better than " in sentence]
 
 
 def test_effects_are_differences_of_the_metric():
@@ -78,34 +85,34 @@ def test_made_up_measurements_are_told(make_study):
     assert stages.loc["2", "without"] == 0.25 and stages.loc["2", "difference"] == pytest.approx(0.25 - value)
     assert stages.loc["2", "low"] < stages.loc["2", "difference"] < stages.loc["2", "high"] < 0
     assert stages.loc["2", ["norm", "by_words"]].tolist() == [0.5, 0.125]
-    first, second = conditioning.sentences(own)
-    assert "change the maps by 25 to 50 % of their norm" in first and "0 to 12 % of their norm" in first
-    assert second.startswith(
-        f"Without the words at stage 2, the one that matters most, its UAR changes by −{value - 0.25:.3f}"
-    )
-    assert "; without them at all stages, by −" in second
+    norms, at_two, at_all, nowhere_else = own.sentences
+    assert "25 to 50 %" in norms and "0 to 12 %" in norms
+    for sentence, stage in ((at_two, "stage 2"), (at_all, "all stages")):
+        assert "is better than multistage without text at " + stage in sentence and f"+{value - 0.25:.3f}" in sentence
+    assert "No difference" in nowhere_else and "at stage 1 (0.000" in nowhere_else
 
 
-def test_no_loss_is_told_of_those_that_have_none(make_study):
+def test_systems_without_a_loss(make_study):
     study = read_study(make_study(systems={"multistage": 0.9, "single_stage": 0.6}))
     keep(study, [1, 2, 3], needed=["all"], systems=["multistage"])
     keep(study, [1, 2, 3], systems=["single_stage"])
-    assert conditioning.sentences(found(study))[-1].endswith("was found in multistage (95 % intervals).")
+    assert [s.startswith("No difference") for s in found(study).sentences[1:]].count(True) == 2  # one of each system
+    assert not any("multistage without text at stage" in s for s in better(found(study)))
     keep(study, [1, 2, 3], needed=[], systems=["multistage", "single_stage"])
-    assert conditioning.sentences(found(study))[-1].endswith("was found in any conditioned system (95 % intervals).")
+    assert len(better(found(study))) == 0
 
 
 def test_only_utterances_of_the_report_count(make_study):
     study = read_study(make_study())
-    assert measured.read_measured(study, study.tasks[0]) is None
+    assert conditioning.read_measured(study, study.tasks[0]) is None
     keep(study, [1])
-    own = measured.read_measured(study, study.tasks[0])
+    own = conditioning.read_measured(study, study.tasks[0])
     assert own.seeds == [1]
     tables = [table[table["key"].str.endswith(("0", "1"))] for table in own.tables["multistage"]]
     result = results_of(study, resamples=50)[0]
-    part = conditioning.found_on(result, measured.Measured([1], [0, 1], {"multistage": tables}))
+    part = conditioning.effects_on(result, conditioning.Measured([1], [0, 1], {"multistage": tables}))
     assert (part.table["n"] == 24).all() and (part.table["speakers"] == 12).all()
-    nothing = conditioning.found_on(result, measured.Measured([1], [0, 1], {"multistage": [tables[0].iloc[:0]]}))
+    nothing = conditioning.effects_on(result, conditioning.Measured([1], [0, 1], {"multistage": [tables[0].iloc[:0]]}))
     assert nothing.table.empty
 
 
@@ -159,7 +166,12 @@ def test_other_answers_than_the_run_s_are_refused(trained, command_line, tmp_pat
     told["valence"] += 0.1
     told.to_parquet(path)
     failed = command_line("report", trained, "--conditioning", 1, "--data", tmp_path)
-    assert failed.code == 1 and "its model now answers otherwise" in failed.err and "Traceback" not in failed.err
+    assert (
+        failed.code == 1
+        and "predictions-test.parquet" in failed.err
+        and "--conditioning" in failed.err
+        and "Traceback" not in failed.err
+    )
     assert not (trained / "conditioning").exists() and not (trained / "report").exists()
 
 

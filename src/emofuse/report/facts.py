@@ -1,21 +1,21 @@
-"""What a study was made with: audits, corpora, environment, time, training curves; all read from its run folders."""
+"""Audits, corpora, environment, time and training curves of a study, read from its run folders."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from emofuse.files import read_json
 from emofuse.study.folder import StudyFolder, Task
+from emofuse.study.progress import in_words
 
 SEVERITIES = ("error", "warning", "note")
 
 
 def audit_findings(tasks: Sequence[Task]) -> pd.DataFrame:
-    """Errors, warnings and notes of the audits, worst first; what several folds have is one row.
+    """Errors, warnings and notes of the audits, worst first; a finding of several folds is one row.
 
     Returns:
         Columns task, corpus, folds ("all" or numbers), severity, check, message, advice (of the first fold).
@@ -25,31 +25,24 @@ def audit_findings(tasks: Sequence[Task]) -> pd.DataFrame:
         system, seed = next(iter(task.fusions)), task.seeds[0]
         for fold in task.folds:
             for corpus, audit in read_json(task.runs[system, seed, fold] / "audit.json").items():
-                for found in audit["findings"]:
-                    if found["severity"] in SEVERITIES:
-                        key = (task.name, corpus, found["severity"], found["check"])
-                        new = {"message": found["message"], "advice": found["advice"], "folds": []}
-                        rows.setdefault(key, new)["folds"].append(fold)
-    of = {task.name: task.folds for task in tasks}
-    listed = [
-        {
-            "task": task,
-            "corpus": corpus,
-            "folds": "all" if row["folds"] == of[task] else ", ".join(map(str, row["folds"])),
-            "severity": severity,
-            "check": check,
-            "message": row["message"],
-            "advice": row["advice"],
-        }
-        for (task, corpus, severity, check), row in rows.items()
-    ]
-    listed.sort(key=lambda row: SEVERITIES.index(row["severity"]))
+                for finding in audit["findings"]:
+                    if finding["severity"] in SEVERITIES:
+                        row = {"task": task.name, "corpus": corpus, "folds": []} | {
+                            name: finding[name] for name in ("severity", "check", "message", "advice")
+                        }
+                        key = (task.name, corpus, finding["severity"], finding["check"])
+                        rows.setdefault(key, row)["folds"].append(fold)
+    folds = {task.name: task.folds for task in tasks}
+    for row in rows.values():
+        row["folds"] = "all" if row["folds"] == folds[row["task"]] else ", ".join(map(str, row["folds"]))
     columns = ["task", "corpus", "folds", "severity", "check", "message", "advice"]
-    return pd.DataFrame(listed, columns=columns)
+    ordered = list(rows.values())
+    ordered.sort(key=lambda row: SEVERITIES.index(row["severity"]))
+    return pd.DataFrame(ordered, columns=columns)
 
 
 def run_notes(tasks: Sequence[Task]) -> list[str]:
-    """What the runs say a reader should know (rows left out, leaks), each once."""
+    """Notes of the runs (rows left out, leaks), each once."""
     notes = {
         f"{task.name}: {note}": None
         for task in tasks
@@ -78,11 +71,11 @@ def corpora(tasks: Sequence[Task]) -> pd.DataFrame:
     return pd.DataFrame(list(rows.values()))
 
 
-def environment(tasks: Sequence[Task]) -> dict[str, str]:
-    """Versions, commit, hardware, encoders and dates of all runs; several values where runs differ."""
-    seen: dict[str, dict[str, None]] = {}
+def environment(study: StudyFolder) -> dict[str, str]:
+    """Versions, commit, hardware, encoders, dates and processor time of all runs; several values where runs differ."""
+    values: dict[str, dict[str, None]] = {}
     created = []
-    for task in tasks:
+    for task in study.tasks:
         for run in task.runs.values():
             facts = read_json(run / "environment.json")
             created.append(facts["created"])
@@ -92,27 +85,24 @@ def environment(tasks: Sequence[Task]) -> dict[str, str]:
                 if (encoder := facts[name]) is not None:
                     named[name.replace("_", " ")] = f"{encoder['name']} ({str(encoder['weights_hash'])[:16]})"
             for name, value in named.items():
-                seen.setdefault(name, {})[str(value)] = None
-    told = {name: ", ".join(values) for name, values in seen.items()}
-    return told | {"runs made": " to ".join(dict.fromkeys((min(created), max(created))))}
+                values.setdefault(name, {})[str(value)] = None
+    table = {name: ", ".join(different) for name, different in values.items()}
+    table["runs made"] = " to ".join(dict.fromkeys((min(created), max(created))))
+    if (path := study.folder / "time.json").exists():
+        total = read_json(path)
+        table["processor time"] = f"{in_words(total['cpu_seconds'])}, all {total['runs']} runs"
+    return table
 
 
 def spent(tasks: Sequence[Task]) -> pd.DataFrame:
-    """Runs, and their seconds of processor and wall time, by task and system."""
-    rows = [
-        {"task": task.name, "system": system} | read_times(run)
-        for task in tasks
-        for (system, _, _), run in task.runs.items()
-    ]
-    table = pd.DataFrame(rows)
-    named = {"runs": ("cpu", "size"), "cpu": ("cpu", "sum"), "wall": ("wall", "sum")}
-    return table.groupby(["task", "system"], sort=False).agg(**named).reset_index()
-
-
-def read_times(run: Path) -> dict[str, float]:
-    """Seconds of a run."""
-    facts = read_json(run / "cell.json")
-    return {"cpu": facts["cpu_seconds"], "wall": facts["wall_seconds"]}
+    """Runs and their seconds of processor and wall time: task, system, runs, cpu, wall."""
+    rows = []
+    for task in tasks:
+        for (system, _, _), run in task.runs.items():
+            cell = read_json(run / "cell.json")
+            times = {"cpu": cell["cpu_seconds"], "wall": cell["wall_seconds"]}
+            rows.append({"task": task.name, "system": system, "runs": 1, **times})
+    return pd.DataFrame(rows).groupby(["task", "system"], sort=False).sum().reset_index()
 
 
 def histories(task: Task) -> pd.DataFrame:
@@ -126,7 +116,7 @@ def histories(task: Task) -> pd.DataFrame:
 
 
 def commands(study: StudyFolder, by: Sequence[str]) -> list[str]:
-    """How to make the study and this report again."""
+    """Commands that make the study and this report again."""
     file = study.facts.get("file", "STUDY.toml")
     breakdowns = "".join(f" --by {column}" for column in by)
     stress = " --stress" * (study.folder / "stress" / "stress.json").exists()
@@ -137,5 +127,5 @@ def commands(study: StudyFolder, by: Sequence[str]) -> list[str]:
 
 
 def changes_of_systems(facts: Mapping[str, Any]) -> dict[str, str]:
-    """What each system changes in a task's recipe."""
+    """Changes that each system makes to a task's recipe."""
     return {system["name"]: "  ".join(system["overrides"]) or "nothing" for system in facts["systems"]}

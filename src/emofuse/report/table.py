@@ -1,61 +1,64 @@
-"""A table that can be written as HTML, Markdown, LaTeX (booktabs) and CSV, and how its numbers look."""
+"""Tables as HTML, Markdown, LaTeX and CSV, how their numbers look, and the templates of a report."""
 
 from __future__ import annotations
 
-import html
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from emofuse.files import write_text
 
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
 _TEX = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
+    "\\": "\\textbackslash{}",
+    "&": "\\&",
+    "%": "\\%",
+    "$": "\\$",
+    "#": "\\#",
+    "_": "\\_",
+    "{": "\\{",
+    "}": "\\}",
+    "~": "\\textasciitilde{}",
+    "^": "\\textasciicircum{}",
+    "<": "\\textless{}",
+    ">": "\\textgreater{}",
+    "|": "\\textbar{}",
     '"': "''",
     "\n": " ",
-    "±": r"$\pm$",
-    "×": r"$\times$",
-    "≤": r"$\leq$",
-    "≥": r"$\geq$",
-    "≈": r"$\approx$",
-    "→": r"$\rightarrow$",
-    "…": r"\ldots{}",
+    "±": "$\\pm$",
+    "×": "$\\times$",
+    "≤": "$\\leq$",
+    "≥": "$\\geq$",
+    "≈": "$\\approx$",
+    "→": "$\\rightarrow$",
+    "…": "\\ldots{}",
     "“": "``",
     "”": "''",
     "‘": "`",
     "’": "'",
     "—": "---",
-    "\u00a0": "~",
-    "†": r"\dag{}",
-    "‡": r"\ddag{}",
+    "\xa0": "~",
+    "†": "\\dag{}",
+    "‡": "\\ddag{}",
     "–": "--",
     "−": "$-$",
 }
-_OPEN_ROWS = 20  # a longer table is folded in the page
-_PAGE_LINES = 35  # what a page holds beside a long caption
-_LONG_TEXT = 50  # letters from which a text is broken into lines
+_PAGE_LINES = 35  # of a LaTeX page beside a long caption
+_LONG_TEXT = 50  # letters from which LaTeX breaks a text into lines
 _LINE_LETTERS = 80  # of all such texts of a row together
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in a cell: text, what is said beside it (an interval), whether it is bold, a sign after it."""
+    """A cell of a table: text, a detail beside it (an interval), whether it is the best value, a mark after it."""
 
     text: str
     detail: str = ""
@@ -65,15 +68,16 @@ class Cell:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """A table for people and the same as numbers.
+    """A table for readers, with its numbers.
 
     Attributes:
-        name: of its files, and its anchor.
+        name: of its files, and its anchor in the page.
         caption: what it shows.
         columns: group (empty for none) and name of each.
-        rows: one cell a column; the first is the head of the row.
+        rows: one cell for each column; the first is the head of the row.
         data: the numbers in full, one observation a row.
-        note: what holds for all tables of its kind: follows the caption in files; the page says it once.
+        note: what holds for all tables of its kind: files have it after the caption, the page has it once.
+        is_text: whether the cells are texts, which the page aligns to the left.
     """
 
     name: str
@@ -82,83 +86,44 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     data: pd.DataFrame
     note: str = ""
-
-    def to_html(self) -> str:
-        """A figure with the table, which scrolls where it is too wide and is folded where it is long."""
-        groups = _groups(self.columns)
-        head = ""
-        if any(group for group, _ in groups):
-            cells = (f'<th colspan="{n}" scope="colgroup">{html.escape(group)}</th>' for group, n in groups)
-            head = f"<tr>{''.join(cells)}</tr>"
-        head += "<tr>" + "".join(f'<th scope="col">{html.escape(name)}</th>' for _, name in self.columns) + "</tr>"
-        body = "\n".join(
-            "<tr>" + "".join(_html(cell, head=i == 0) for i, cell in enumerate(row)) + "</tr>" for row in self.rows
-        )
-        caption = f"<figcaption>{html.escape(self.caption)}</figcaption>"
-        table = f'<div class="scroll" tabindex="0"><table><thead>{head}</thead><tbody>\n{body}\n</tbody></table></div>'
-        if len(self.rows) > _OPEN_ROWS:
-            table = f"<details><summary>{len(self.rows)} rows</summary>{table}</details>"
-        return f'<figure class="table" id="table-{html.escape(self.name)}">{caption}{table}</figure>'
-
-    def to_markdown(self) -> str:
-        """A table with pipes, the group before the name of a column."""
-        heads = [_pipes(f"{group}: {name}" if group else name) for group, name in self.columns]
-        lines = [heads, ["---"] * len(heads), *([_markdown(cell) for cell in row] for row in self.rows)]
-        return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n{self._told}\n"
-
-    def to_latex(self) -> str:
-        """Table floats, as many as pages are needed, no wider than the line; need booktabs and graphicx."""
-        groups = _groups(self.columns)
-        head = [" & ".join(tex(name) for _, name in self.columns) + r" \\"]
-        if any(group for group, _ in groups):
-            cells, rules, start = [], [], 1
-            for group, n in groups:
-                cells.append(rf"\multicolumn{{{n}}}{{c}}{{{tex(group)}}}" if group else "&" * (n - 1))
-                if group:
-                    rules.append(rf"\cmidrule(lr){{{start}-{start + n - 1}}}")
-                start += n
-            head = [" & ".join(cells) + r" \\", "".join(rules), *head]
-        head = [rf"\begin{{tabular}}{{{self._kinds()}}}", r"\toprule", *head, r"\midrule"]
-        lines = []
-        for i, rows in enumerate(self._pages()):
-            named = rf"\caption{{{tex(self._told)}}}" + "\n" + rf"\label{{tab:{self.name}}}"
-            lines += [
-                r"\begin{table}",
-                r"\centering",
-                rf"Table \ref{{tab:{self.name}}}, continued.\par\smallskip" if i else named,
-                r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-                *head,
-                *(" & ".join(map(_latex, row)) + r" \\" for row in rows),
-                r"\bottomrule",
-                r"\end{tabular}}",
-                r"\end{table}",
-                "",
-            ]
-        return "\n".join(lines)
+    is_text: bool = False
 
     @property
-    def _told(self) -> str:
+    def full_caption(self) -> str:
+        """Caption and note."""
         return f"{self.caption} {self.note}".strip()
 
     @property
-    def _long(self) -> list[bool]:
-        """Columns of texts that LaTeX has to break into lines."""
-        return [any(len(row[i].text) > _LONG_TEXT for row in self.rows) for i in range(len(self.columns))]
+    def groups(self) -> list[tuple[str, int]]:
+        """Name and number of columns of each group of columns."""
+        return [(group, len(list(columns))) for group, columns in groupby(self.columns, key=lambda column: column[0])]
 
-    def _kinds(self) -> str:
-        """LaTeX's letters for the columns."""
-        wide = f"p{{{1.2 / max(sum(self._long), 1):.2f}\\linewidth}}"
-        return "".join(wide if long else "r" if i else "l" for i, long in enumerate(self._long))
+    @property
+    def has_groups(self) -> bool:
+        """Whether a group of columns has a name."""
+        return any(group for group, _ in self.columns)
 
-    def _pages(self) -> list[list[Sequence[Cell]]]:
+    @property
+    def group_spans(self) -> list[tuple[int, int]]:
+        """First and last column, from 1, of each group with a name."""
+        ends = np.cumsum([n for _, n in self.groups]).tolist()
+        return [(end - n + 1, end) for (group, n), end in zip(self.groups, ends, strict=True) if group]
+
+    @property
+    def latex_columns(self) -> str:
+        """Column types for LaTeX: long texts are broken into lines."""
+        wide = f"p{{{1.2 / max(sum(self._is_long), 1):.2f}\\linewidth}}"
+        return "".join(wide if is_long else "r" if i else "l" for i, is_long in enumerate(self._is_long))
+
+    @property
+    def pages(self) -> list[list[Sequence[Cell]]]:
         """The rows of each LaTeX float."""
-        letters = _LINE_LETTERS // max(sum(self._long), 1)
+        letters = _LINE_LETTERS // max(sum(self._is_long), 1)
         pages: list[list[Sequence[Cell]]] = [[]]
         left = _PAGE_LINES
         for row in self.rows:
-            lines = max(
-                1 + len(cell.text) // letters if long else 1 for cell, long in zip(row, self._long, strict=True)
-            )
+            lengths = [len(cell.text) for cell, is_long in zip(row, self._is_long, strict=True) if is_long]
+            lines = 1 + max(lengths, default=0) // letters
             if lines > left and pages[-1]:
                 pages.append([])
                 left = _PAGE_LINES
@@ -166,26 +131,69 @@ class Table:
             left -= lines
         return pages
 
+    @property
+    def _is_long(self) -> list[bool]:
+        return [any(len(row[i].text) > _LONG_TEXT for row in self.rows) for i in range(len(self.columns))]
+
+    def to_html(self) -> str:
+        """A figure with the table, which scrolls where it is too wide and is folded where it is long."""
+        return render("table.html.j2", table=self)
+
+    def to_markdown(self) -> str:
+        """A table with pipes, the group before the name of a column."""
+        return render("table.md.j2", table=self)
+
+    def to_latex(self) -> str:
+        """Table floats, as many as pages are needed, no wider than the line; need booktabs and graphicx."""
+        return render("table.tex.j2", table=self)
+
     def save(self, folder: Path) -> list[Path]:
         """Write NAME.csv (the numbers), NAME.md and NAME.tex.
 
         Raises:
             EmofuseError: the folder cannot be written.
         """
-        forms: dict[str, Callable[[], str]] = {
-            "csv": lambda: self.data.to_csv(index=False, lineterminator="\n"),
-            "md": self.to_markdown,
-            "tex": self.to_latex,
+        texts = {
+            "csv": self.data.to_csv(index=False, lineterminator="\n"),
+            "md": self.to_markdown(),
+            "tex": self.to_latex(),
         }
-        paths = []
-        for ending, form in forms.items():
-            paths.append(folder / f"{self.name}.{ending}")
-            write_text(paths[-1], form())
-        return paths
+        for ending, text in texts.items():
+            write_text(folder / f"{self.name}.{ending}", text)
+        return [folder / f"{self.name}.{ending}" for ending in texts]
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+    environment = Environment(
+        loader=PackageLoader("emofuse.report"),
+        autoescape=select_autoescape(["html.j2"]),
+        extensions=["jinja2.ext.do"],
+        keep_trailing_newline=True,
+        lstrip_blocks=True,
+        trim_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters |= {"pipes": _pipes, "tex": tex, "tex_cell": _tex_cell}
+    environment.tests["filled"] = lambda text: bool(text.strip())
+    return environment
+
+
+def render(template: str, **context: Any) -> str:
+    """A template of this package, filled in; LaTeX templates have << >> and <% %> where others have braces."""
+    environment = _environment()
+    if template.endswith(".tex.j2"):
+        signs = {"variable_start_string": "<<", "variable_end_string": ">>"}
+        signs |= {"block_start_string": "<%", "block_end_string": "%>"}
+        signs |= {"comment_start_string": "<#", "comment_end_string": "#>"}
+        environment = environment.overlay(**signs)  # type: ignore[arg-type]
+    return environment.get_template(template).render(**context)
 
 
 def number(value: float, *, sign: bool = False) -> str:
-    """Three decimals, a dash for NaN; with `sign` also a plus.
+    """Format with three decimals, a dash for NaN; with `sign` also a plus.
 
     >>> number(0.5), number(-0.0312), number(0.03, sign=True), number(float("nan"))
     ('0.500', '−0.031', '+0.030', '–')
@@ -198,7 +206,7 @@ def number(value: float, *, sign: bool = False) -> str:
 
 
 def share(value: float) -> str:
-    """A share in percent.
+    """Format a share in percent.
 
     >>> share(0.1234), share(float("nan"))
     ('12 %', '–')
@@ -206,18 +214,26 @@ def share(value: float) -> str:
     return "–" if np.isnan(value) else f"{100 * value:.0f} %"
 
 
+def interval(low: float, high: float, *, sign: bool = False) -> str:
+    """Format an interval in brackets; empty where there is none.
+
+    >>> interval(0.45, 0.552)
+    '(0.450 .. 0.552)'
+    """
+    return "" if np.isnan(low) or np.isnan(high) else f"({number(low, sign=sign)} .. {number(high, sign=sign)})"
+
+
 def spread(value: float, low: float, high: float, *, sign: bool = False) -> str:
-    """A value with its interval, where there is one.
+    """Format a value with its interval, if it has one.
 
     >>> spread(0.5, 0.45, 0.552)
     '0.500 (0.450 .. 0.552)'
     """
-    inside = "" if np.isnan(low) or np.isnan(high) else f" ({number(low, sign=sign)} .. {number(high, sign=sign)})"
-    return number(value, sign=sign) + inside
+    return f"{number(value, sign=sign)} {interval(low, high, sign=sign)}".strip()
 
 
 def p_value(p: float) -> str:
-    """A p-value, never 0.
+    """Format a p-value, which is never 0.
 
     >>> p_value(0.01234), p_value(0.00002), p_value(float("nan"))
     ('0.012', '< 0.001', '–')
@@ -226,7 +242,7 @@ def p_value(p: float) -> str:
 
 
 def enumerated(names: Sequence[str]) -> str:
-    """Names as a sentence has them.
+    """Join names for a sentence.
 
     >>> enumerated(["a"]), enumerated(["a", "b", "c"])
     ('a', 'a, b and c')
@@ -235,7 +251,7 @@ def enumerated(names: Sequence[str]) -> str:
 
 
 def count(n: int, what: str) -> str:
-    """A number of things.
+    """A count with its noun.
 
     >>> count(1, "seed"), count(4200, "utterance")
     ('1 seed', '4,200 utterances')
@@ -244,7 +260,7 @@ def count(n: int, what: str) -> str:
 
 
 def tex(text: str) -> str:
-    """Text as LaTeX shows it.
+    """Escape text for LaTeX.
 
     >>> tex("single_stage 5 %")
     'single\\\\_stage 5 \\\\%'
@@ -252,33 +268,13 @@ def tex(text: str) -> str:
     return "".join(_TEX.get(letter, letter) for letter in text)
 
 
-def _groups(columns: Sequence[tuple[str, str]]) -> list[tuple[str, int]]:
-    return [(group, len(list(own))) for group, own in groupby(columns, key=lambda column: column[0])]
-
-
-def _html(cell: Cell, *, head: bool) -> str:
-    text = html.escape(cell.text)
-    text = f"<strong>{text}</strong>" if cell.best else text
-    if cell.mark:
-        text += f"<sup>{html.escape(cell.mark)}</sup>"
-    if cell.detail:
-        text += f" <small>{html.escape(cell.detail)}</small>"
-    return f'<th scope="row">{text}</th>' if head else f"<td>{text}</td>"
-
-
-def _markdown(cell: Cell) -> str:
-    text = _pipes(cell.text)
-    text = (f"**{text}**" if cell.best else text) + cell.mark
-    return f"{text} {cell.detail}" if cell.detail else text
-
-
-def _pipes(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
-
-
-def _latex(cell: Cell) -> str:
+def _tex_cell(cell: Cell) -> str:
     text = tex(cell.text)
     text = f"{{}}{text}" if text.startswith(("[", "*")) else text  # else an option of the line break before it
     text = rf"\textbf{{{text}}}" if cell.best else text
     text += rf"\textsuperscript{{{tex(cell.mark)}}}" if cell.mark else ""
     return rf"{text} {{\scriptsize {tex(cell.detail)}}}" if cell.detail else text
+
+
+def _pipes(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,29 +13,29 @@ from emofuse.metrics.intervals import Interval, Metric
 from emofuse.metrics.ranking import win_tie_loss
 from emofuse.report.behaviour import CHANGES
 from emofuse.report.results import ALPHA, NAMES, Result
-from emofuse.report.table import Cell, Table, count, number, p_value, share
+from emofuse.report.table import Cell, Table, count, interval, number, p_value, share
 
 IN_PAPER: tuple[Metric, ...] = ("uar", "wa", "macro_f1", "ccc")
 MOST_COLUMNS = 6
 BETTER, WORSE = "†", "‡"
 MARKS = (
     f"{BETTER} better, {WORSE} worse than {{reference}} by the headline metric (UAR, CCC) after Holm's correction over "
-    f"all pairs of systems, p at most {ALPHA}. Bold is the best value, which alone does not say that it is better."
+    f"all pairs of systems, p at most {ALPHA}. Bold is the best value, which need not be better than the others."
 )
-NO_MARKS = "Bold is the best value, which does not say that it is better: no difference between systems can be shown."
+NO_MARKS = "Bold is the best value, which need not be better: no difference between systems can be shown."
 PAIRS = (
-    "Paired comparisons with 95 % intervals; p Holm is the larger p after Holm's correction over all pairs. Could have "
-    f"seen: the smallest true difference that the first step of the correction (alpha {ALPHA} / pairs) finds with "
-    "power 0.8."
+    "Paired comparisons with 95 % intervals; p Holm is the larger p after Holm's correction over all pairs. "
+    f"Detectable: the smallest true difference that the first step of the correction (alpha {ALPHA} / pairs) finds "
+    "with power 0.8."
 )
 CHANGED = (
-    "Where a fused system answers otherwise than a unimodal one, and whether it is right to (answers of all seeds; 95 "
-    "% intervals over speakers)."
+    "How often a fused system changes the prediction of a unimodal one, and whether it is then right (predictions of "
+    "all seeds; 95 % intervals over speakers)."
 )
 
 
 def paper_table(results: Sequence[Result], reference: str) -> Table:
-    """Systems x results: best in bold, what differs from the reference marked.
+    """Systems x results: the best value is bold, systems that differ from the reference are marked.
 
     Where all of IN_PAPER would be more than MOST_COLUMNS, only the headline metrics are shown; the data have all.
     """
@@ -53,9 +52,9 @@ def paper_table(results: Sequence[Result], reference: str) -> Table:
                 columns.append((_group(result), _measure(result, metric)))
                 cells.append([_value(found.get(name), name in best, marks.get(name, "")) for name in systems])
             rows += [
-                {"system": name, "result": result.title, "metric": metric, **_numbers(interval), "best": name in best}
+                {"system": name, "result": result.title, "metric": metric, **_numbers(value), "best": name in best}
                 | {"against_reference": {BETTER: "better", WORSE: "worse"}.get(marks.get(name, ""), "")}
-                for name, interval in found.items()
+                for name, value in found.items()
             ]
     shown = [[Cell(name), *(column[i] for column in cells)] for i, name in enumerate(systems)]
     caption = "Value over all test utterances (95 % interval over speakers and seeds). "
@@ -72,9 +71,9 @@ def metrics_table(result: Result) -> Table:
         for name in result.systems
     ]
     data = [
-        {"system": name, "metric": metric, **_numbers(interval)}
+        {"system": name, "metric": metric, **_numbers(value)}
         for metric, found in result.intervals.items()
-        for name, interval in found.items()
+        for name, value in found.items()
     ]
     lower = [NAMES[m] for m in ("ece", "mae") if m in result.outcomes]
     caption = f"{result.title}: n {result.n}, {result.speakers} speakers; 95 % intervals; lower {lower[0]} is better."
@@ -84,15 +83,15 @@ def metrics_table(result: Result) -> Table:
 def comparisons_table(result: Result) -> Table:
     """Every system against every other."""
     columns = ["system", "against", f"difference ({NAMES[result.metric]})", "p bootstrap", "p permutation", "p Holm"]
-    columns += ["better", "could have seen"]
+    columns += ["better", "detectable"]
     rows, data = [], []
     for found in result.comparisons:
         better = found.better(alpha=ALPHA)
         least = result.detectable(found) if result.can_differ else np.nan
         ps = [Cell(p_value(p)) for p in (found.p_bootstrap, found.p_permutation, found.p_holm)]
-        change = Cell(number(found.difference, sign=True), _interval(found.low, found.high, _signed))
-        told = Cell(better, best=True) if better else Cell("no difference found")
-        rows.append([Cell(found.a), Cell(found.b), change, *ps, told, Cell(number(least))])
+        change = Cell(number(found.difference, sign=True), interval(found.low, found.high, sign=True))
+        verdict = Cell(better, best=True) if better else Cell("no difference found")
+        rows.append([Cell(found.a), Cell(found.b), change, *ps, verdict, Cell(number(least))])
         data.append(
             {"system": found.a, "against": found.b, "metric": found.metric, "difference": found.difference}
             | {"low": found.low, "high": found.high, "standard_error": found.standard_error}
@@ -115,7 +114,7 @@ def recall_table(result: Result) -> Table:
         scores = {r["system"]: r for r in own.to_dict("records")}
         cells.append(
             [
-                Cell(number(r["score"]), _interval(r["low"], r["high"]), best=r["score"] == best)
+                Cell(number(r["score"]), interval(r["low"], r["high"]), best=r["score"] == best)
                 for r in (scores[name] for name in result.systems)
             ]
         )
@@ -125,13 +124,13 @@ def recall_table(result: Result) -> Table:
 
 
 def changes_table(result: Result) -> Table:
-    """What fusion does to the answers of the unimodal systems."""
-    columns = ["unimodal", "fused", "changed", "of these right", "wrong answers put right", "right answers spoilt"]
-    columns += ["put right : spoilt"]
+    """How fusion changes the predictions of the unimodal systems."""
+    columns = ["unimodal", "fused", "changed", "right after the change", "wrong ones corrected", "right ones broken"]
+    columns += ["corrected : broken"]
     rows, data = [], []
     for (one, both), found in result.changed.items():
         parts = {"changed": found.changed, "right": found.right, "rescued": found.rescued, "broken": found.broken}
-        shown = [Cell(share(part.value), _interval(part.low, part.high, share)) for part in parts.values()]
+        shown = [Cell(share(part.value), _shares(part.low, part.high)) for part in parts.values()]
         ratio = f"{found.counts['wrong to right']} : {found.counts['right to wrong']}"
         rows.append([Cell(one), Cell(both), *shown, Cell(ratio)])
         spreads = {
@@ -141,7 +140,7 @@ def changes_table(result: Result) -> Table:
         }
         counts = {kind.replace(" ", "_"): found.counts[kind] for kind in CHANGES}
         data.append({"unimodal": one, "fused": both, **spreads, **counts})
-    caption = f"{result.title}: answers that fusion changes."
+    caption = f"{result.title}: predictions that fusion changes."
     return Table(f"changes-{result.slug}", caption, _flat(columns), rows, pd.DataFrame(data), CHANGED)
 
 
@@ -152,7 +151,7 @@ def breakdown_table(result: Result, column: str, found: pd.DataFrame) -> Table:
     for value, own in found.groupby("value", sort=False):
         scores = {r["system"]: r for r in own.to_dict("records")}
         facts = [str(own[name].iloc[0]) for name in columns[1 : -len(result.systems)]]
-        cells = [Cell(number(s["score"]), _interval(s["low"], s["high"])) for s in map(scores.get, result.systems) if s]
+        cells = [Cell(number(s["score"]), interval(s["low"], s["high"])) for s in map(scores.get, result.systems) if s]
         rows.append([Cell(str(value)), *map(Cell, facts), *cells])
     caption = (
         f"{result.title}: {NAMES[result.metric]} by {column} (95 % interval). Not tested for differences; parts with "
@@ -176,7 +175,7 @@ def seeds_table(results: Sequence[Result]) -> Table:
                 for seed, value in zip(result.task.seeds, values, strict=True)
             ]
     columns = ["result", "metric", "system", "value under each seed", "standard deviation"]
-    caption = "Stability over seeds: the headline metric of each repetition of all folds. Of one seed there is none."
+    caption = "Stability over seeds: the headline metric of each repetition of all folds, and its standard deviation."
     return Table("seeds", caption, _flat(columns), rows, pd.DataFrame(data))
 
 
@@ -186,9 +185,9 @@ def wins_table(results: Sequence[Result]) -> Table:
     total = counts.groupby("system", sort=False)[["wins", "ties", "losses"]].sum().reset_index()
     rows = [[Cell(str(value)) for value in row] for row in total.itertuples(index=False)]
     caption = (
-        f"On how many of {len(results)} results, against each other system, a system is better (wins), not told apart "
-        "(ties: no sign that they are equal) and worse (losses), by the headline metric after Holm's correction "
-        "within each result. Dimensions of one corpus are not independent."
+        f"On how many of {len(results)} results, against each other system, a system is better (wins), not found "
+        "to be different (ties) and worse (losses), by the headline metric after Holm's correction within each result. "
+        "Dimensions of one corpus are not independent."
     )
     return Table("wins", caption, _flat(list(total.columns)), rows, counts)
 
@@ -208,8 +207,8 @@ def cost_table(spent: pd.DataFrame) -> Table:
 
 
 def audit_table(findings: pd.DataFrame) -> Table:
-    """What the audits of the splits found; see `facts.audit_findings`."""
-    columns = ["task", "corpus", "folds", "severity", "check", "found", "what to do"]
+    """Findings of the audits of the splits; see `facts.audit_findings`."""
+    columns = ["task", "corpus", "folds", "severity", "check", "finding", "what to do"]
     rows = [
         [Cell(str(r[name]), best=name == "severity" and r[name] == "error") for name in findings.columns]
         for r in findings.to_dict("records")
@@ -217,7 +216,7 @@ def audit_table(findings: pd.DataFrame) -> Table:
     caption = (
         "Errors, warnings and notes of the audit of each split (one fold's wording where folds differ in numbers)."
     )
-    return Table("audit", caption, _flat(columns), rows, findings)
+    return Table("audit", caption, _flat(columns), rows, findings, is_text=True)
 
 
 def confusion_table(result: Result) -> Table:
@@ -234,13 +233,13 @@ def confusion_table(result: Result) -> Table:
 
 
 def plain(name: str, caption: str, data: pd.DataFrame) -> Table:
-    """A table as it is."""
+    """A data frame as a table of texts."""
     rows = [[Cell(str(value)) for value in row] for row in data.itertuples(index=False)]
-    return Table(name, caption, _flat([str(column) for column in data.columns]), rows, data)
+    return Table(name, caption, _flat([str(column) for column in data.columns]), rows, data, is_text=True)
 
 
 def mark(better: str | None, system: str) -> str:
-    """The sign of a system that was compared with the reference."""
+    """Mark of a system that was compared with the reference."""
     return "" if better is None else BETTER if better == system else WORSE
 
 
@@ -253,15 +252,11 @@ def _measure(result: Result, metric: Metric) -> str:
 
 
 def _value(found: Interval | None, best: bool, sign: str = "") -> Cell:
-    return Cell("–") if found is None else Cell(number(found.value), _interval(found.low, found.high), best, sign)
+    return Cell("–") if found is None else Cell(number(found.value), interval(found.low, found.high), best, sign)
 
 
-def _interval(low: float, high: float, form: Any = number) -> str:
-    return "" if np.isnan(low) or np.isnan(high) else f"({form(low)} .. {form(high)})"
-
-
-def _signed(value: float) -> str:
-    return number(value, sign=True)
+def _shares(low: float, high: float) -> str:
+    return "" if np.isnan(low) or np.isnan(high) else f"({share(low)} .. {share(high)})"
 
 
 def _numbers(found: Interval) -> dict[str, float]:
