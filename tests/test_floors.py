@@ -30,7 +30,7 @@ FLOORS = [
     {"data"},
     {"inference", "training"},
     {"explain", "stress"},
-    {"study"},
+    {"study", "timeline"},
     {"report"},
     {"cli", "cli_corpus", "__main__"},
 ]

@@ -1,0 +1,1 @@
+"""Recordings over time: their segments, and who speaks in each."""
