@@ -1,1 +1,1 @@
-"""Predictions over the time of a recording."""
+"""Recordings over time: their segments, who speaks in each, and predictions in the formats of other tools."""
