@@ -64,7 +64,7 @@ def made_up(tmp_path_factory):
 
 def trained(study, folds, out, data):
     """A finished study, its cells trained in this process."""
-    place = Place(out / "cells", data, out / "tables", 1)
+    place = Place(out / "cells", data, 1)
     cells = cells_of(study, folds)
     for cell in runs_of(cells):
         train_cell(cell, place, {})

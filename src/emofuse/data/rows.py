@@ -12,7 +12,7 @@ import pandas as pd
 from emofuse.config import ComposedConfig, Recipe
 from emofuse.corpora.agreement import votes_of
 from emofuse.corpora.audit import Audit
-from emofuse.corpora.chosen import audited, read_and_split, restricted
+from emofuse.corpora.chosen import audit_split, read_and_split, restricted
 from emofuse.corpora.composed import compose, compose_task
 from emofuse.corpora.splits import PARTS, Split, shared_speakers
 from emofuse.corpora.table import texts_of, without_mere_marks
@@ -44,7 +44,7 @@ class Rows:
     audits: dict[str, Audit]
 
 
-def select_rows(recipe: Recipe, *, data: Path | None = None, tables: Path | None = None) -> Rows:
+def select_rows(recipe: Recipe, *, data: Path | None = None) -> Rows:
     """Read, split and audit the corpora of a recipe, and choose the rows that it can use.
 
     A test part without any label stays, to be predicted without truth.
@@ -52,18 +52,17 @@ def select_rows(recipe: Recipe, *, data: Path | None = None, tables: Path | None
     Args:
         recipe: whose rows.
         data: folder that relative corpus roots start from; EMOFUSE_DATA or the working folder if None.
-        tables: folder in which runs that start together share the tables and audits of their corpora; None: read anew.
 
     Raises:
         EmofuseError: a corpus is absent or has bad rows, or no row is left to train on.
     """
-    read, sources = read_rows(recipe, data=data, tables=tables)
+    read, sources = read_rows(recipe, data=data)
     used_tables, splits = [], []
     audits: dict[str, Audit] = {}
     notes: list[str] = []
     for table, split in read:
         name = _name(table) if _name(table) not in audits else f"{_name(table)}, {len(audits) + 1}"
-        audits[name] = audited(table, split, tables)
+        audits[name] = audit_split(table, split)
         notes += [f"{name}: {found.message}." for found in audits[name].findings if found.severity == "error"]
         table = _labelled(table, recipe, notes, test=split.test)
         split = restricted(split, table)
@@ -85,14 +84,13 @@ def select_rows(recipe: Recipe, *, data: Path | None = None, tables: Path | None
 
 
 def read_rows(
-    recipe: Recipe, *, data: Path | None = None, tables: Path | None = None
+    recipe: Recipe, *, data: Path | None = None
 ) -> tuple[list[tuple[pd.DataFrame, Split]], list[pd.DataFrame]]:
     """The corpora of a recipe with their splits, or the pairs that its task composes of them.
 
     Args:
         recipe: whose corpora.
         data: as for `select_rows`.
-        tables: as for `select_rows`.
 
     Returns:
         Rows and split of each corpus, or of the pairs; and what the pairs were made from, by corpus.
@@ -100,7 +98,7 @@ def read_rows(
     Raises:
         EmofuseError: a corpus is absent or has bad rows.
     """
-    read = [read_and_split(corpus, data, tables) for corpus in recipe.data.corpora]
+    read = [read_and_split(corpus, data) for corpus in recipe.data.corpora]
     if recipe.data.composed is None or recipe.data.composed.task == "mix":
         return read, []
     pairs, sources = _composed(read, recipe.data.composed, recipe)

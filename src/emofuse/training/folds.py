@@ -7,7 +7,6 @@ use is trained like them, on all rows, and not measured itself; temperature, int
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
@@ -38,17 +37,15 @@ def train_folds(recipe: Recipe, out: Path | None = None, data: Path | None = Non
         EmofuseError: no corpus has folds, or they differ in number; and what `train` raises.
     """
     folder = out or Path("runs") / recipe.name
-    with TemporaryDirectory() as temporary:  # the corpora are read and audited once for all folds
-        tables = Path(temporary)
-        count = count_folds(recipe, data, tables)
-        if not count:
-            raise EmofuseError(f"recipe {recipe.name}: no corpus has a split with folds ({', '.join(FOLDED)}).")
-        for fold in range(count):
-            train(recipe.with_fold(fold), folder / f"fold-{fold}", data, tables=tables, fresh=fresh)
-        metrics, calibration = _pooled(recipe, folder, count)
-        fitting = recipe.training.model_copy(update={"fit": "all"})
-        whole = recipe.model_copy(update={"training": fitting}).with_fold(0)
-        final = train(whole, folder / "final", data, tables=tables, fresh=fresh)
+    count = count_folds(recipe, data)
+    if not count:
+        raise EmofuseError(f"recipe {recipe.name}: no corpus has a split with folds ({', '.join(FOLDED)}).")
+    for fold in range(count):
+        train(recipe.with_fold(fold), folder / f"fold-{fold}", data, fresh=fresh)
+    metrics, calibration = _pooled(recipe, folder, count)
+    fitting = recipe.training.model_copy(update={"fit": "all"})
+    whole = recipe.model_copy(update={"training": fitting}).with_fold(0)
+    final = train(whole, folder / "final", data, fresh=fresh)
     write_json(final / "metrics.json", metrics)
     write_json(final / "calibration.json", calibration)
     return folder

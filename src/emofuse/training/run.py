@@ -89,7 +89,6 @@ def train(
     data: Path | None = None,
     *,
     unimodal: Path | None = None,
-    tables: Path | None = None,
     fresh: bool = False,
 ) -> Path:
     """Train a recipe to its end, going on from the last finished epoch if the run folder has one.
@@ -103,7 +102,6 @@ def train(
         data: folder that relative corpus roots start from.
         unimodal: folder where the unimodal runs of a late fusion lie, each named by `Recipe.run_id`; what is finished
             there is not trained again. In the run folder, as audio_only and text_only, if None.
-        tables: see `select_rows`.
         fresh: remove what the run folder holds of a run first.
 
     Returns:
@@ -117,7 +115,7 @@ def train(
         remove(run)
     folder = open_run_folder(run)
     more = check_recipe(folder, recipe)
-    rows = select_rows(recipe, data=data, tables=tables)
+    rows = select_rows(recipe, data=data)
     identity = identify(recipe, rows)
     check_identity(folder, identity)
     if folder.finished and not more:
@@ -138,7 +136,7 @@ def train(
         write_json(run / "audit.json", {corpus: found.to_dict() for corpus, found in prepared.audits.items()})
     model: torch.nn.Module
     if recipe.model.fusion == "late":
-        model = _train_late(recipe, run, prepared, device, data=data, unimodal=unimodal, tables=tables)
+        model = _train_late(recipe, run, prepared, device, data=data, unimodal=unimodal)
     else:
         model = _fit(recipe, run, prepared, device, precision)
     if _is_first_process():
@@ -263,14 +261,13 @@ def _train_late(
     *,
     data: Path | None,
     unimodal: Path | None,
-    tables: Path | None,
 ) -> LateModel:
     """Train both unimodal models as runs of their own, then weigh them (equally, or best on the development part)."""
     models: list[torch.nn.Module] = []
     for modality in MODALITIES:
         alone = recipe.alone(modality)
         folder = unimodal / alone.run_id if unimodal else run / modality
-        models.append(load_run(train(alone, folder, data, tables=tables)).model)
+        models.append(load_run(train(alone, folder, data)).model)
     audio, text = models
     model = LateModel(audio, text, weight=0.5)
     model.to(device)
