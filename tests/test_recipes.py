@@ -12,7 +12,6 @@ from emofuse.config import load_recipe
 from emofuse.corpora import CORPORA, read_corpus
 from emofuse.corpora.splits import n_folds
 from emofuse.corpora.table import write_table
-from emofuse.data import prepare as preparing
 from emofuse.training.run import evaluate, train
 from made_up import trees
 
@@ -41,13 +40,8 @@ class Encoder:
 
 
 @pytest.fixture
-def two_steps(tmp_path, monkeypatch):
+def two_steps(tmp_path, monkeypatch, length_encoder):
     """Train two steps on made-up trees, with an embedding that needs no weights; the run folder."""
-    identity = {"name": "made-up", "weights_hash": "0", "pooling": "mean", "dim": 3}
-    monkeypatch.setattr(preparing, "text_identity", lambda config: identity)
-    monkeypatch.setattr(
-        preparing, "embed", lambda texts, config: (identity, {t: np.full(3, len(t) / 99, np.float32) for t in texts})
-    )
     monkeypatch.setattr("emofuse.encoders.speech.load_speech_encoder", lambda name: Encoder())
     monkeypatch.setenv("EMOFUSE_CACHE", str(tmp_path / "cache"))
 

@@ -157,12 +157,7 @@ def test_a_broken_run_goes_on_as_an_unbroken_one(home, run, monkeypatch):
         pd.testing.assert_frame_equal(read(home / "broken" / name), read(run / name), rtol=1e-3, atol=1e-4)
 
 
-def test_late_fusion_holds_the_trained_layers(home, monkeypatch):
-    identity = {"name": "made-up", "weights_hash": "0", "pooling": "mean", "dim": 3}
-    monkeypatch.setattr(
-        "emofuse.data.prepare.embed",
-        lambda texts, config: (identity, {t: np.full(3, len(t) / 99, np.float32) for t in texts}),
-    )
+def test_late_fusion_holds_the_trained_layers(home, length_encoder):
     late = train(recipe(home, "model.fusion=late", "training.epochs=1"), home / "late", home)
     model = load_run(late).model
     heard = load_run(late / "audio_only").model.state_dict()

@@ -48,7 +48,8 @@ def compose(audio_df: pd.DataFrame, text_df: pd.DataFrame, *, pairs: int, seed: 
     Every emotion gets the same number of pairs, in the `SHARES` of the three pairings as far as the corpora allow
     (neutral can only agree). Audio file, times, speaker and gender come from the clip, text and language from the
     sentence; arousal, valence and dominance are missing. More extra columns: `clip` and `sentence` (keys of what was
-    paired), `voice` and `words` (the emotion of each). Compose within one part of a split at a time.
+    paired), `voice` and `words` (the emotion of each), and `composed`, which is True. Compose within one part of a split
+    at a time.
 
     Args:
         audio_df: utterance table; rows with audio and emotion are used.
@@ -288,7 +289,8 @@ def _beside(clips: pd.DataFrame, sentences: pd.DataFrame) -> pd.DataFrame:
 
 
 def _table(drawn: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    return make_table([row for pairs in drawn for row in pairs.to_dict("records")], "composed")  # type: ignore[misc]
+    rows = [row | {"composed": True} for pairs in drawn for row in pairs.to_dict("records")]
+    return make_table(rows, "composed")  # type: ignore[arg-type]
 
 
 def _plain(texts: pd.Series) -> pd.Series:

@@ -105,26 +105,21 @@ def read_rows(
     return [pairs], sources
 
 
-def labelled_part(recipe: Recipe, part: str, *, data: Path | None = None) -> pd.DataFrame:
-    """The rows of one part as `select_rows` has them, with the column `LABEL`, without features.
+def labelled_parts(recipes: Sequence[Recipe], part: str, *, data: Path | None = None) -> list[pd.DataFrame]:
+    """The rows of one part as `select_rows` gives them, with the column `LABEL`, for each recipe.
 
-    `text` is what the recipe reads; but where that is `human_text`, `text` keeps what a recogniser heard. Of a composed
-    task these are its pairs; pairs that are composed to train beside other rows are not there.
+    Recipes that read the same corpora share one reading. `text` is what the recipe reads; but if that is `human_text`,
+    `text` keeps what the recogniser wrote. The rows of a composed task are its pairs; pairs that are composed to train
+    beside the rows of corpora are left out.
 
     Args:
-        recipe: whose rows.
+        recipes: whose rows.
         part: train, dev or test.
         data: as for `select_rows`.
 
     Raises:
         EmofuseError: a corpus is absent or has bad rows.
     """
-    [table] = labelled_parts([recipe], part, data=data)
-    return table
-
-
-def labelled_parts(recipes: Sequence[Recipe], part: str, *, data: Path | None = None) -> list[pd.DataFrame]:
-    """As `labelled_part` for each recipe; what several read alike is read once."""
     read: dict[str, list[tuple[pd.DataFrame, Split]]] = {}
     found = []
     for recipe in recipes:

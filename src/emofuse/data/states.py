@@ -40,7 +40,7 @@ class LayerStates:
 
     def __getitem__(self, clip: Clip) -> np.ndarray:
         """States of a clip, (steps, width) float16."""
-        return chosen(self._stored[clip], self.layers, of=self.of)
+        return select_layers(self._stored[clip], self.layers, of=self.of)
 
 
 def compute_states(
@@ -65,7 +65,7 @@ def compute_states(
         device: that computes them; the CPU if None.
 
     Returns:
-        Frames of (layers * dim) values, half precision; see `unpacked` and `chosen`.
+        Frames of (layers * dim) values, half precision; see `select_layers`.
 
     Raises:
         AudioError: a file is no usable audio; names the utterance's key.
@@ -92,12 +92,7 @@ def compute_states(
     return stored(table, folder, make, width=len(kept) * encoder.dim, name=name)
 
 
-def unpacked(frames: np.ndarray, layers: int) -> np.ndarray:
-    """Stored frames (steps, layers * dim) as (layers, steps, dim)."""
-    return frames.reshape(len(frames), layers, -1).transpose(1, 0, 2)
-
-
-def chosen(frames: np.ndarray, layers: Sequence[int], *, of: int) -> np.ndarray:
+def select_layers(frames: np.ndarray, layers: Sequence[int], *, of: int) -> np.ndarray:
     """Stored frames of some layers alone, side by side in the order given, as `export_speech_encoder` gives them.
 
     Args:
@@ -108,7 +103,7 @@ def chosen(frames: np.ndarray, layers: Sequence[int], *, of: int) -> np.ndarray:
     Returns:
         (steps, len(layers) * dim).
 
-    >>> chosen(np.arange(6).reshape(1, 6), [2, 0], of=3)
+    >>> select_layers(np.arange(6).reshape(1, 6), [2, 0], of=3)
     array([[4, 5, 0, 1]])
     """
     return frames.reshape(len(frames), of, -1)[:, list(layers)].reshape(len(frames), -1)

@@ -77,7 +77,8 @@ class Utterances:
         shares = _shares(self.table, self.label, labels, soft)
         self.target = _balance(self.table["corpus"], shares) if balanced else shares
         self.dimensions = torch.tensor(self.table[list(DIMENSIONS)].to_numpy(np.float32))
-        self.composed = self.table["key"].str.startswith("composed").to_numpy(bool)
+        composed = self.table["composed"] if "composed" in self.table else pd.Series(False, index=self.table.index)
+        self.composed = composed.eq(True).to_numpy(bool)  # empty in rows of corpora beside which pairs were mixed
         self.has_audio = np.array([clip is not None for clip in self.clips])
         self.texts = [embeddings.get(t) if isinstance(t, str) else None for t in self.table["text"]]
         self.n_frames = np.array([features.length(clip) if clip else 0 for clip in self.clips])

@@ -110,8 +110,8 @@ def _measure(study: StudyFolder, needed: Recipe, runs: Sequence[Path], data: Pat
     for run in tqdm(runs, desc="conditioning", unit="run", disable=None, leave=False):
         loaded = load_run(run)
         for what, had, have in (
-            ("speech", loaded.speech_encoder, prepared.audio),
-            ("text", loaded.text_encoder, prepared.text),
+            ("speech", loaded.speech_encoder, prepared.speech_encoder),
+            ("text", loaded.text_encoder, prepared.text_encoder),
         ):
             if not _same(had, have):
                 raise EmofuseError(

@@ -44,10 +44,10 @@ def describe_environment(
         "precision": precision,
         "seed": recipe.seed,
         "recipe": recipe.hash,
-        "split": prepared.split.hash,
+        "split": prepared.rows.split.hash,
         "front_end": FrontEnd().to_dict(),
-        "speech_encoder": prepared.audio,
-        "text_encoder": prepared.text,
+        "speech_encoder": prepared.speech_encoder,
+        "text_encoder": prepared.text_encoder,
         "corpora": prepared.corpora,
         "identity": identity,
     }

@@ -23,7 +23,8 @@ from safetensors.torch import load_file, save_file
 
 from emofuse.config import MODALITIES, Recipe, load_recipe
 from emofuse.corpora.audit import render
-from emofuse.data.prepare import Prepared, identify, prepare
+from emofuse.data.identity import Encoders, identify
+from emofuse.data.prepare import Prepared, prepare
 from emofuse.data.rows import select_rows
 from emofuse.errors import EmofuseError
 from emofuse.files import atomic, read_json, write_json, write_text
@@ -116,7 +117,8 @@ def train(
     folder = open_run_folder(run)
     more = check_recipe(folder, recipe)
     rows = select_rows(recipe, data=data)
-    identity = identify(recipe, rows)
+    encoders = Encoders(recipe)
+    identity = identify(recipe, rows, encoders)
     check_identity(folder, identity)
     if folder.finished and not more:
         if "identity" not in folder.environment:
@@ -124,7 +126,8 @@ def train(
         return run
     device = choose_device(recipe.training.accelerator)
     precision = chosen_precision(recipe, folder, device)
-    prepared = prepare(recipe, rows=rows, device=device)
+    prepared = prepare(recipe, rows=rows, encoders=encoders, device=device)
+    del encoders  # training does without their memory
     if _is_first_process():
         _print_audits(prepared)
         print(f"Training on {describe_device(device)}, in {precision}.")
@@ -133,7 +136,7 @@ def train(
         if more:
             (run / METRICS_FILE).unlink(missing_ok=True)
         begin(folder, recipe, environment)
-        write_json(run / "audit.json", {corpus: found.to_dict() for corpus, found in prepared.audits.items()})
+        write_json(run / "audit.json", {corpus: found.to_dict() for corpus, found in prepared.rows.audits.items()})
     model: torch.nn.Module
     if recipe.model.fusion == "late":
         model = _train_late(recipe, run, prepared, device, data=data, unimodal=unimodal)
@@ -167,9 +170,9 @@ def _finished_before(folder: RunFolder, more: int) -> dict[str, list[int]]:
 
 
 def _print_audits(prepared: Prepared) -> None:
-    for corpus, found in prepared.audits.items():
+    for corpus, found in prepared.rows.audits.items():
         print(f"{corpus}\n{render(found, brief=True)}")
-    for note in prepared.notes:
+    for note in prepared.rows.notes:
         print(note)
 
 
@@ -216,8 +219,8 @@ def load_run(run: Path) -> LoadedRun:
 def _fit(recipe: Recipe, run: Path, prepared: Prepared, device: torch.device, precision: Precision) -> torch.nn.Module:
     config = recipe.training
     lightning.seed_everything(recipe.seed, verbose=False)
-    text_dim = prepared.text["dim"] if prepared.text else 1
-    state_dim = prepared.audio["dim"] if prepared.audio else 0
+    text_dim = prepared.text_encoder["dim"] if prepared.text_encoder else 1
+    state_dim = prepared.speech_encoder["dim"] if prepared.speech_encoder else 0
     model = build_model(recipe.model, len(recipe.data.labels.names), text_dim, state_dim, pretrained=True)
     if config.channels_last:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -298,13 +301,13 @@ def _finish(recipe: Recipe, run: Path, prepared: Prepared, model: torch.nn.Modul
     weights = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
     with atomic(run / "checkpoints" / "model.safetensors") as temporary:
         save_file(weights, temporary)
-    prepared.split.save(run / "split.json")
+    prepared.rows.split.save(run / "split.json")
     for part in ("dev", "test"):
         rows = prepared.parts[part]
         if len(rows) and part not in recipe.training.fitted:
             with atomic(run / f"predictions-{part}.parquet") as temporary:
                 predict_rows(model, rows).to_parquet(temporary)
-    if prepared.audio and (adapter := adapter_of(prepared.parts["train"])):
+    if prepared.speech_encoder and (adapter := adapter_of(prepared.parts["train"])):
         save_run_adapter(adapter, run)
         if len(prepared.parts["test"]) and recipe.training.fit != "all":
             with atomic(run / "predictions-test-adapted.parquet") as temporary:
@@ -312,7 +315,7 @@ def _finish(recipe: Recipe, run: Path, prepared: Prepared, model: torch.nn.Modul
     scores = evaluate(run) if recipe.training.fit != "all" else {}
     earlier = read_json(run / ENVIRONMENT_FILE).get("finished_before", [])
     notes = [f"Trained on after its test part had been read at {epochs} epochs." for epochs in earlier]
-    write_json(run / METRICS_FILE, scores | {"notes": prepared.notes + notes})
+    write_json(run / METRICS_FILE, scores | {"notes": prepared.rows.notes + notes})
 
 
 class History(Callback):
