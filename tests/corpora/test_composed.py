@@ -49,9 +49,8 @@ def sentences(emotions=EMOTIONS, n: int = 20) -> pd.DataFrame:
 
 def test_voice_from_the_clip_and_words_from_the_sentence() -> None:
     df = compose(clips(), sentences(), pairs=700, seed=0)
-    assert (
-        list(df.columns) == [*COLUMNS, "clip", "sentence", "pairing", "voice", "words", "composed"] and len(df) == 700
-    )
+    assert list(df.columns) == [*COLUMNS, "clip", "sentence", "pairing", "voice", "words", "composed"]
+    assert len(df) == 700 and df["composed"].eq(True).all()
     assert df["key"].is_unique and (df["corpus"] == "composed").all()
     halves = df["key"].str.extract(r"^composed/(?P<voice>a/(\w+)-\d+)\+(?P<words>t/(\w+)-\d+)$")
     voice, words, emotion = halves[1], halves[3], df["emotion"]

@@ -48,8 +48,8 @@ def compose(audio_df: pd.DataFrame, text_df: pd.DataFrame, *, pairs: int, seed: 
     Every emotion gets the same number of pairs, in the `SHARES` of the three pairings as far as the corpora allow
     (neutral can only agree). Audio file, times, speaker and gender come from the clip, text and language from the
     sentence; arousal, valence and dominance are missing. More extra columns: `clip` and `sentence` (keys of what was
-    paired), `voice` and `words` (the emotion of each), and `composed`, which is True. Compose within one part of a split
-    at a time.
+    paired), `voice` and `words` (the emotion of each), and `composed`, which is True. Compose within one part of a
+    split at a time.
 
     Args:
         audio_df: utterance table; rows with audio and emotion are used.

@@ -16,6 +16,7 @@ import pandas as pd
 from emofuse.audio import AudioError, read_audio
 from emofuse.corpora.table import TableError
 from emofuse.encoders.recogniser import Transcript
+from emofuse.errors import EmofuseError
 from emofuse.files import hash_of
 from emofuse.hashes import file_hashes
 from emofuse.metrics.intervals import bootstrap_interval
@@ -47,6 +48,24 @@ class _Clip(NamedTuple):
     start: float  # seconds; NaN: from the beginning
     end: float  # seconds; NaN: to the end
     language: str | None
+
+
+def output_path(table: Path, out: Path | None, *, in_place: bool) -> Path:
+    """The file that a transcribed table is written to; the table that was read is overwritten only with `in_place`.
+
+    Raises:
+        EmofuseError: no output is named, or it is the table itself, without `in_place`; or both are given.
+    """
+    if in_place:
+        if out is not None:
+            raise EmofuseError("give either --out or --in-place, not both.")
+        return table
+    if out is None or out.resolve() == table.resolve():
+        raise EmofuseError(
+            f"{table}: name another table to write with --out, or give --in-place to overwrite this one. Its "
+            "transcripts are kept in the column human_text either way."
+        )
+    return out
 
 
 def transcribe_table(
