@@ -68,7 +68,7 @@ class ModelConfig(Section):
         0,
         ge=0,
         description="ladder, layer_mix: number of layers of the speech encoder that are trained too, from the highest "
-        "of `layers` down. Whisper only.",
+        "of `layers` down.",
     )
     ladder_dim: int = Field(128, ge=1, description="ladder, layer_mix: number of channels.")
     layer_dropout: float = Field(
