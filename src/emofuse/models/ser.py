@@ -172,7 +172,6 @@ def build_encoder(config: ModelConfig, state_dim: int) -> CnnEncoder | Ladder | 
         state_dim,
         config.ladder_dim,
         pooling=config.pooling,
-        layer_dropout=config.layer_dropout,
         input_dropout=config.input_dropout,
     )
 

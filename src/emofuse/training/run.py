@@ -222,8 +222,7 @@ def _fit(recipe: Recipe, run: Path, prepared: Prepared, device: torch.device, pr
     text_dim = prepared.text_encoder["dim"] if prepared.text_encoder else 1
     state_dim = prepared.speech_encoder["dim"] if prepared.speech_encoder else 0
     model = build_model(recipe.model, len(recipe.data.labels.names), text_dim, state_dim, pretrained=True)
-    if config.channels_last:
-        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # the fast format for CNNs
     module = SerModule(model, recipe, prepared.parts["train"], prepared.parts["dev"])
     best = ModelCheckpoint(run / "checkpoints", "best", monitor=SCORE, mode="max", enable_version_counter=False)
     newest = ModelCheckpoint(run / "checkpoints", "last", enable_version_counter=False)
