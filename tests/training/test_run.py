@@ -147,7 +147,7 @@ def test_weights_of_another_model_are_refused(tmp_path):
     save_file(weights, run / "checkpoints" / "model.safetensors")
     with pytest.raises(EmofuseError, match="another model"):
         load_run(run)
-    with pytest.raises(EmofuseError, match="no finished run"):
+    with pytest.raises(EmofuseError, match="not a finished run"):
         load_run(tmp_path / "nothing")
 
 

@@ -157,7 +157,7 @@ def test_a_run_of_before_hashes_is_handed_back_with_a_word(tmp_path, capsys):
     (run / "environment.json").write_text(json.dumps(environment))
     capsys.readouterr()
     assert train(toy(), run, tmp_path) == run
-    assert "kept no hashes of the data" in capsys.readouterr().out
+    assert "without hashes of its data" in capsys.readouterr().out
 
 
 def test_more_epochs_on_a_finished_run_are_as_if_it_had_never_stopped(tmp_path):
