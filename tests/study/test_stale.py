@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from emofuse.corpora import chosen
+from emofuse.corpora import recipe_rows
 from emofuse.data.identity import identify
 from emofuse.data.rows import select_rows
 from emofuse.errors import EmofuseError
@@ -63,9 +63,9 @@ def test_runs_of_before_hashes_are_left_as_they_are(trained, tmp_path):
 
 def test_a_corpus_is_read_and_audited_once_for_all_runs(trained, tmp_path, monkeypatch):
     reads, audits = [], []
-    read, audit = chosen.read_corpus, chosen.audit
-    monkeypatch.setattr(chosen, "read_corpus", lambda *a, **k: reads.append(a) or read(*a, **k))
-    monkeypatch.setattr(chosen, "audit", lambda *a, **k: audits.append(a) or audit(*a, **k))
+    read, audit = recipe_rows.read_corpus, recipe_rows.audit
+    monkeypatch.setattr(recipe_rows, "read_corpus", lambda *a, **k: reads.append(a) or read(*a, **k))
+    monkeypatch.setattr(recipe_rows, "audit", lambda *a, **k: audits.append(a) or audit(*a, **k))
     monkeypatch.setenv("EMOFUSE_CACHE", str(tmp_path / "another cache"))
     recipe = trained[0][0].recipe
     first, second = (select_rows(recipe, data=tmp_path) for _ in range(2))

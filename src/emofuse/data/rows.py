@@ -12,8 +12,8 @@ import pandas as pd
 from emofuse.config import ComposedConfig, Recipe
 from emofuse.corpora.agreement import votes_of
 from emofuse.corpora.audit import Audit
-from emofuse.corpora.chosen import audit_split, read_and_split, restricted
 from emofuse.corpora.composed import compose, compose_task
+from emofuse.corpora.recipe_rows import audit_split, read_and_split, restricted
 from emofuse.corpora.splits import PARTS, Split, shared_speakers
 from emofuse.corpora.table import texts_of, without_mere_marks
 from emofuse.errors import EmofuseError

@@ -199,7 +199,7 @@ def folds_of(study: Study, data: Path | None) -> dict[str, list[int]]:
     Raises:
         EmofuseError: a fold that a task does not have; and what reading its corpora raises.
     """
-    from emofuse.corpora.chosen import count_folds
+    from emofuse.corpora.recipe_rows import count_folds
 
     folds = {}
     for name, recipe in study.tasks.items():

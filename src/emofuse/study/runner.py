@@ -75,7 +75,7 @@ def run_study(
         EmofuseError: cells failed (the others are finished nevertheless), another process runs this study, the corpora
             do not have the folds or are not those of finished runs, or there is no such cluster.
     """
-    from emofuse.corpora.chosen import data_folder
+    from emofuse.corpora.recipe_rows import data_folder
 
     out = (out or Path("runs") / (study.config.name + "-quick" * study.quick)).absolute()
     data = data_folder(data).absolute()

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from emofuse.config import FOLDED, Recipe, dump_toml
-from emofuse.corpora.chosen import count_folds
+from emofuse.corpora.recipe_rows import count_folds
 from emofuse.errors import EmofuseError
 from emofuse.files import atomic, read_json, write_json, write_text
 from emofuse.metrics.calibration import fit_calibration

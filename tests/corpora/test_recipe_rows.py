@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from emofuse.config import CorpusConfig, load_recipe
-from emofuse.corpora import CORPORA, chosen, read_corpus
-from emofuse.corpora.chosen import prepared_table, read_and_split
+from emofuse.corpora import CORPORA, read_corpus, recipe_rows
+from emofuse.corpora.recipe_rows import prepared_table, read_and_split
 from emofuse.data.rows import select_rows
 from emofuse.errors import EmofuseError
 from emofuse.files import cache_dir
@@ -37,7 +37,7 @@ def reads(monkeypatch) -> list[str]:
         names.append(name)
         return read_corpus(name, *arguments, **options)
 
-    monkeypatch.setattr(chosen, "read_corpus", read)
+    monkeypatch.setattr(recipe_rows, "read_corpus", read)
     return names
 
 
@@ -90,7 +90,7 @@ def test_rows_are_those_of_the_reader(name, tmp_path):
     config = CorpusConfig(reader=name, root="corpus", split={"rule": "hold_out", "allow_shared_speakers": True})
     trees.make(name, tmp_path / "corpus")
     rows = read_corpus(name, tmp_path / "corpus")
-    pd.testing.assert_frame_equal(chosen.read_table(prepared_table(config, tmp_path)), rows)
+    pd.testing.assert_frame_equal(recipe_rows.read_table(prepared_table(config, tmp_path)), rows)
 
 
 def test_a_table_prepared_by_hand_gives_the_same_run(nemo, tmp_path):
