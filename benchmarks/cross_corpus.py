@@ -23,7 +23,7 @@ from sklearn.linear_model import LogisticRegression
 from emofuse.config import Recipe, load_recipe, parse_recipe
 from emofuse.corpora import read_corpus
 from emofuse.data.features import clips_of
-from emofuse.data.states import compute_states, unpacked
+from emofuse.data.states import compute_states
 from emofuse.encoders.speech import load_speech_encoder
 from emofuse.files import cache_dir, write_json
 from emofuse.metrics.intervals import bootstrap_interval, paired_difference
@@ -83,7 +83,8 @@ def regression(train_on: pd.DataFrame, test_on: pd.DataFrame) -> dict[str, pd.Se
     for table in (train_on, test_on):
         features = compute_states(table, cache_dir() / "features", encoder)
         clips = [clip for clip in clips_of(table) if clip]
-        states = [unpacked(features[clip], encoder.layers)[[2, 3, 4, 5]] for clip in clips]
+        by_step = (features[clip].reshape(-1, encoder.layers, encoder.dim) for clip in clips)
+        states = [steps.transpose(1, 0, 2)[[2, 3, 4, 5]] for steps in by_step]
         rows[id(table)] = np.stack([pooled(one) for one in states])
     x, y = rows[id(train_on)], rows[id(test_on)]
     mean, sd = x.mean(axis=0), x.std(axis=0) + 1e-3

@@ -21,7 +21,7 @@ from emofuse.config import SplitConfig
 from emofuse.corpora import read_corpus
 from emofuse.corpora.splits import make_splits
 from emofuse.data.features import clips_of
-from emofuse.data.states import compute_states, unpacked
+from emofuse.data.states import compute_states
 from emofuse.encoders.speech import load_speech_encoder
 from emofuse.files import cache_dir
 from emofuse.metrics.intervals import bootstrap_interval
@@ -41,7 +41,8 @@ def main() -> None:
     encoder = load_speech_encoder(options.encoder)
     features = compute_states(table, cache_dir() / "features", encoder)
     clips = [clip for clip in clips_of(table) if clip]
-    rows = np.stack([pooled(unpacked(features[clip], encoder.layers)[options.layers]) for clip in clips])
+    states = (features[clip].reshape(-1, encoder.layers, encoder.dim).transpose(1, 0, 2) for clip in clips)
+    rows = np.stack([pooled(layers[options.layers]) for layers in states])  # from (layers, steps, dim) each
     guess = out_of_fold(table, rows, SPLITS[options.corpus], adapt=options.adapt)
     labels = sorted(table["original_emotion"].unique())
     found = bootstrap_interval(

@@ -27,7 +27,7 @@ import numpy as np
 import emofuse
 from emofuse.audio import SAMPLE_RATE, read_audio
 from emofuse.config import load_recipe
-from emofuse.data.rows import LABEL, labelled_part
+from emofuse.data.rows import LABEL, labelled_parts
 from emofuse.degradations import coloured
 from emofuse.inference.predictor import Prediction, Predictor
 from emofuse.metrics.intervals import bootstrap_interval
@@ -52,7 +52,7 @@ def main() -> None:
     if not predict.bundle.labels or "audio" not in predict.bundle.reads:
         raise SystemExit(f"{options.bundle}: has no categories or hears no audio")
     recipe = load_recipe(options.recipe)
-    rows = labelled_part(recipe, "test", data=options.data)
+    [rows] = labelled_parts([recipe], "test", data=options.data)
     rows = rows[rows["file"].notna()].reset_index(drop=True)
     known = {
         language for corpus in predict.bundle.training_data if corpus["with_audio"] for language in corpus["languages"]

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from emofuse import cli
-from made_up.encoders import tiny_encoders  # noqa: F401 - a fixture
+from made_up.encoders import length_encoder, tiny_encoders  # noqa: F401 - fixtures
 
 LABELS = ["neutral", "happiness", "sadness", "anger"]
 

@@ -146,11 +146,18 @@ def test_transcribe_without_human_transcripts(run, table, tmp_path, monkeypatch)
 
     monkeypatch.setattr("emofuse.encoders.recogniser.Transcriber", lambda *_, **__: Fake())
     write_table(read_table(table).assign(text=None), tmp_path / "mute.csv")
-    done = run("transcribe", tmp_path / "mute.csv")
+    done = run("transcribe", tmp_path / "mute.csv", "--in-place")
     assert done.code == 0 and "no word error rate: the table has no human transcripts" in done.out, done.err
     assert set(read_table(tmp_path / "mute.csv")["text"]) == {"words"}
-    done = run("transcribe", tmp_path / "mute.csv", "--json", tmp_path / "wer.json")
+    done = run("transcribe", tmp_path / "mute.csv", "--in-place", "--json", tmp_path / "wer.json")
     assert done.code == 1 and "no human transcripts" in done.err and not (tmp_path / "wer.json").exists()
+
+
+@pytest.mark.parametrize("options", [[], ["--out", "table"], ["--out", "other.csv", "--in-place"]])
+def test_transcribe_does_not_overwrite_its_input_unasked(run, table, options):
+    before = table.read_bytes()
+    done = run("transcribe", table, *(table if option == "table" else option for option in options))
+    assert done.code == 1 and "--out" in done.err and "--in-place" in done.err and table.read_bytes() == before
 
 
 @pytest.mark.weights
@@ -164,7 +171,7 @@ def test_transcribe(run, table, tmp_path):
 
 def test_wrong_table(run, tmp_path):
     (tmp_path / "t.csv").write_text("key,text,emotion\na,hi,joy\n")
-    for command in (["stats"], ["transcribe"], ["split", "s.json"]):
+    for command in (["stats"], ["transcribe", "--in-place"], ["split", "s.json"]):
         done = run(command[0], tmp_path / "t.csv", *command[1:])
         assert done.code == 1 and "t.csv, row 2" in done.err and "Traceback" not in done.err
 

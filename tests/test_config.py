@@ -52,6 +52,11 @@ def test_values_and_defaults(toy):
     assert recipe.model.encoder == "cnn14" and recipe.training.batch_size == 32 and recipe.seed == 0
 
 
+def test_keys_of_earlier_versions_are_passed_over_where_they_changed_nothing(toy):
+    old = ["model.layer_dropout=0.0", "training.channels_last=true"]
+    assert load_recipe(toy, old) == load_recipe(toy) and load_recipe(toy, old).hash == load_recipe(toy).hash
+
+
 def test_recipe_does_not_change(toy):
     recipe = load_recipe(toy)
     with pytest.raises(ValueError, match="frozen"):
@@ -232,7 +237,7 @@ def test_parts_that_weights_are_fitted_on():
 
 
 def test_ladder_with_all_its_options(tmp_path):
-    model = {"layers": [5, 2, 0], "ladder_dim": 64, "pooling": "mean_std", "layer_dropout": 0.1, "input_dropout": 0.2}
+    model = {"layers": [5, 2, 0], "ladder_dim": 64, "pooling": "mean_std", "input_dropout": 0.2}
     training = {"varied_copies": 2, "borrow_rooms": 0.8, "centre_speakers": 0.4, "swap_speakers": 0.6}
     for encoder in ("ladder", "layer_mix"):
         recipe = parse_recipe(tree(model=model | {"encoder": encoder}, training=training), source="test")
@@ -257,7 +262,7 @@ LADDER, MIX, CNN = {"encoder": "ladder"}, {"encoder": "layer_mix"}, {"encoder": 
         (MIX | {"layers": [0], "fine_tune_layers": 1}, {}, "the highest of `layers` is 0; there is no layer to train"),
         (CNN | {"fine_tune_layers": 1}, {}, '`fine_tune_layers` is for ladder and layer_mix, not for encoder = "cnn6"'),
         (LADDER, {"encoder_learning_rate": 0}, r"training\.encoder_learning_rate: .*greater than 0"),
-        (LADDER | {"layer_dropout": 1.0}, {}, r"model\.layer_dropout: .*less than 1"),
+        (LADDER | {"layer_dropout": 0.1}, {}, r"unknown key .model\.layer_dropout"),
         (LADDER | {"input_dropout": -0.1}, {}, r"model\.input_dropout: .*greater than or equal to 0"),
         (LADDER | {"pooling": "max"}, {}, r"model\.pooling: .*'mean_std'"),
         (LADDER | {"pretrained": "panns.pth"}, {}, '`pretrained` is for a CNN, not for encoder = "ladder"'),

@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import transformers
 
 from emofuse.config import load_recipe
 from emofuse.corpora import CORPORA, read_corpus
 from emofuse.corpora.splits import n_folds
 from emofuse.corpora.table import write_table
-from emofuse.data import prepare as preparing
+from emofuse.encoders.speech import SpeechEncoder
 from emofuse.training.run import evaluate, train
 from made_up import trees
 
@@ -40,15 +41,21 @@ class Encoder:
         return torch.from_numpy(np.stack([np.stack([loudness, loudness**i], axis=1) for i in range(self.layers)]))
 
 
+def wavlm() -> SpeechEncoder:
+    """A small random WavLM of as many layers as the base model, for recipes that train some of them."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 16, "conv_dim": [8] * 7}
+    config = transformers.WavLMConfig(**sizes, num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=2)
+    return SpeechEncoder(transformers.WavLMModel(config), name="wavlm", weights_hash="0" * 64)
+
+
 @pytest.fixture
-def two_steps(tmp_path, monkeypatch):
+def two_steps(tmp_path, monkeypatch, length_encoder):
     """Train two steps on made-up trees, with an embedding that needs no weights; the run folder."""
-    identity = {"name": "made-up", "weights_hash": "0", "pooling": "mean", "dim": 3}
-    monkeypatch.setattr(preparing, "text_identity", lambda config: identity)
-    monkeypatch.setattr(
-        preparing, "embed", lambda texts, config: (identity, {t: np.full(3, len(t) / 99, np.float32) for t in texts})
-    )
-    monkeypatch.setattr("emofuse.encoders.speech.load_speech_encoder", lambda name: Encoder())
+    for module in ("encoders.speech", "models.ser"):
+        monkeypatch.setattr(
+            f"emofuse.{module}.load_speech_encoder", lambda name: wavlm() if "wavlm" in name else Encoder()
+        )
     monkeypatch.setenv("EMOFUSE_CACHE", str(tmp_path / "cache"))
 
     def run(recipe: str, *overrides: str) -> Path:

@@ -61,6 +61,8 @@ FolderName = Annotated[str, AfterValidator(_folder_name)]
 class TrainingConfig(Section):
     """Optimisation."""
 
+    removed = {"channels_last": (True, False)}  # noqa: RUF012 - it changed the speed alone
+
     fit: Literal["train", "train+dev", "all"] = Field(
         "train",
         description="Parts of the split that the weights are fitted on. Unless dev is left for development, the "
@@ -137,10 +139,8 @@ class TrainingConfig(Section):
     modality_dropout: float = Field(
         0.0, ge=0, lt=1, description="Probability of leaving audio or text out of a row that has both, in training."
     )
-    loss_weights: Literal["uncertainty"] | tuple[float, float] = Field(
-        (1.0, 1.0),
-        description="Weights of the losses of categories and dimensions, or learned by uncertainty (Kendall et al. "
-        "2018).",
+    loss_weights: tuple[float, float] = Field(
+        (1.0, 1.0), description="Weights of the losses of categories and dimensions."
     )
     monitor: Literal["uar", "ccc", "mean"] = Field(
         "uar", description="Development score that selects the best epoch: UAR, mean CCC, or the mean of the two."
@@ -154,7 +154,6 @@ class TrainingConfig(Section):
         "the processor or the GPU has instructions for it, and fp32 elsewhere. A run that is resumed on another "
         "machine keeps the precision that it began with.",
     )
-    channels_last: bool = Field(True, description="Whether weights use the memory format that is fast for CNNs.")
     accelerator: Literal["auto", "cpu", "gpu"] = Field(
         "auto", description="What to train on; auto is a GPU of NVIDIA or AMD where there is one, else the processor."
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -11,6 +11,15 @@ class Section(BaseModel):
     """A table of a TOML file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    removed: ClassVar[dict[str, tuple[Any, ...]]] = {}
+    """Keys of earlier versions, with the values at which the recipes of old runs are still understood without them."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_removed_keys(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        return {key: value for key, value in values.items() if value not in cls.removed.get(key, ())}
 
 
 FOLDED = ("given", "k_fold", "leave_one_out")  # rules that have folds

@@ -37,6 +37,8 @@ class TextConfig(Section):
 class ModelConfig(Section):
     """The network."""
 
+    removed = {"layer_dropout": (0.0,)}  # noqa: RUF012
+
     fusion: Fusion = Field(
         "multistage",
         description="How audio and text are combined: not at all (audio_only, text_only), by averaging two unimodal "
@@ -68,12 +70,9 @@ class ModelConfig(Section):
         0,
         ge=0,
         description="ladder, layer_mix: number of layers of the speech encoder that are trained too, from the highest "
-        "of `layers` down. Whisper only.",
+        "of `layers` down.",
     )
     ladder_dim: int = Field(128, ge=1, description="ladder, layer_mix: number of channels.")
-    layer_dropout: float = Field(
-        0.0, ge=0, lt=1, description="ladder, layer_mix: probability of leaving a layer out in training."
-    )
     input_dropout: float = Field(
         0.0,
         ge=0,

@@ -5,22 +5,18 @@ import soundfile
 from emofuse.config import SplitConfig, parse_recipe
 from emofuse.corpora.splits import freeze, make_split
 from emofuse.corpora.table import make_table, read_table, write_table
-from emofuse.data import prepare as module
+from emofuse.data.identity import Encoders, identify
 from emofuse.data.prepare import prepare
-from emofuse.data.rows import LABEL, labelled_part
+from emofuse.data.rows import LABEL, labelled_parts, select_rows
 from emofuse.errors import EmofuseError
 
 EMOTIONS = ["neutral", "anger", "happiness"]
 
 
 @pytest.fixture(autouse=True)
-def _made_up(tmp_path, monkeypatch):
+def _made_up(tmp_path, monkeypatch, length_encoder):
     """Two small corpora: voices with Polish words, and English sentences; an embedding that needs no weights."""
     monkeypatch.setenv("EMOFUSE_CACHE", str(tmp_path / "cache"))
-    identity = {"name": "made-up", "weights_hash": "0", "pooling": "mean", "dim": 3}
-    monkeypatch.setattr(
-        module, "embed", lambda texts, config: (identity, {t: np.full(3, len(t), np.float32) for t in texts})
-    )
     rng = np.random.default_rng(0)
     voices, words = [], []
     for i in range(18):
@@ -53,19 +49,19 @@ def test_a_part_alone_has_the_rows_and_labels_that_training_has(tmp_path):
     changed = recipe(data={"labels": {"names": EMOTIONS[:2], "merge": {"happiness": "anger"}}})
     found = prepare(changed, data=tmp_path)
     for part, rows in found.parts.items():
-        alone = labelled_part(changed, part, data=tmp_path)
+        alone = labelled_parts([changed], part, data=tmp_path)[0]
         assert sorted(alone["key"]) == sorted(rows.table["key"])
         assert alone.set_index("key")[LABEL].to_dict() == rows.table.set_index("key")[LABEL].to_dict()
         assert set(alone[LABEL]) == set(EMOTIONS[:2])
 
 
-def test_parts_hold_what_the_splits_say(tmp_path):
+def test_parts_hold_what_the_splits_say(tmp_path, length_encoder):
     found = prepare(recipe(), data=tmp_path)
     assert [len(part) for part in found.parts.values()] == [16, 16, 16]
     speakers = [set(part.table["speaker"]) for part in found.parts.values()]
     assert not speakers[0] & speakers[1] and not speakers[0] & speakers[2] and not speakers[1] & speakers[2]
-    assert set(found.split.train) == set(found.parts["train"].table["key"])
-    assert found.text == {"name": "made-up", "weights_hash": "0", "pooling": "mean", "dim": 3}
+    assert set(found.rows.split.train) == set(found.parts["train"].table["key"])
+    assert found.text_encoder == length_encoder.identity
     facts = {corpus["name"]: corpus for corpus in found.corpora}
     assert facts["voices"]["duration_range"] == [0.3, 0.3]
     assert (facts["words"]["with_audio"], facts["words"]["with_text"]) == (0, 30)
@@ -87,10 +83,27 @@ def test_composed_pairs_stay_within_their_part(tmp_path):
         table = found.parts[part].table
         pairs = table[table["corpus"] == "composed"]
         own = table[table["corpus"] != "composed"]
+        assert (found.parts[part].composed == (table["corpus"] == "composed")).all()
         assert set(pairs["file"]) <= set(own["file"].dropna())
         assert set(pairs["text"]) <= set(own["text"].dropna())
         batch = found.parts[part].batch([int(pairs.index[0])])
         assert batch.has_audio.item() and batch.has_text.item() and batch.n_frames.item() == 26
+
+
+def test_a_key_does_not_make_a_row_composed(tmp_path):
+    for name in ("voices.csv", "words.csv"):
+        table = read_table(tmp_path / name)
+        write_table(table.assign(key="composed/" + table["key"]), tmp_path / name)
+    assert not prepare(recipe(), data=tmp_path).parts["train"].composed.any()
+
+
+def test_encoders_are_loaded_once_for_identity_and_arrays(tmp_path, monkeypatch, length_encoder):
+    loads = []
+    monkeypatch.setattr("emofuse.encoders.text.load_text_encoder", lambda *names: loads.append(names) or length_encoder)
+    rows, encoders = select_rows(recipe(), data=tmp_path), Encoders(recipe())
+    assert identify(recipe(), rows, encoders)["text_encoder"] == length_encoder.identity
+    assert prepare(recipe(), rows=rows, encoders=encoders).text_encoder == length_encoder.identity
+    assert loads == [("minilm", "mean")]
 
 
 def test_the_pairs_of_a_composed_task_are_all_the_data(tmp_path):
@@ -101,10 +114,10 @@ def test_the_pairs_of_a_composed_task_are_all_the_data(tmp_path):
     tables = {part: rows.table for part, rows in found.parts.items()}
     assert [len(table) for table in tables.values()] == [8, 4, 4]
     for part, table in tables.items():
-        assert (table["corpus"] == "composed").all() and set(table["key"]) == set(getattr(found.split, part))
+        assert found.parts[part].composed.all() and set(table["key"]) == set(getattr(found.rows.split, part))
         assert np.bincount(found.parts[part].label).tolist() == [len(table) / 2] * 2
     assert not set(tables["train"]["speaker"]) & set(tables["test"]["speaker"])
-    assert list(found.audits) == ["composed"] and not found.audits["composed"].failed
+    assert list(found.rows.audits) == ["composed"] and not found.rows.audits["composed"].failed
     facts = {corpus["name"]: corpus for corpus in found.corpora}
     assert set(facts) == {"voices", "words"} and (facts["words"]["with_audio"], facts["voices"]["with_audio"]) == (0, 8)
     whole = prepare(recipe(data={}), data=tmp_path).parts
@@ -120,17 +133,18 @@ def test_a_part_alone_of_a_composed_task_is_its_pairs(tmp_path):
     composed = {"audio": ["voices"], "text": ["words"], "train_pairs": 6, "dev_pairs": 6, "test_pairs": 6}
     changed = recipe(data={"composed": composed | {"task": "agree"}})
     rows = prepare(changed, data=tmp_path).parts["test"].table.set_index("key")
-    alone = labelled_part(changed, "test", data=tmp_path).set_index("key")
+    alone = labelled_parts([changed], "test", data=tmp_path)[0].set_index("key")
     assert set(alone.index) == set(rows.index) and alone[LABEL].to_dict() == rows[LABEL].to_dict()
     mixed = recipe(data={"composed": composed | {"task": "mix", "test_pairs": 0}})
-    assert not labelled_part(mixed, "dev", data=tmp_path)["key"].str.startswith("composed").any()
+    [mixed_rows] = labelled_parts([mixed], "dev", data=tmp_path)
+    assert set(mixed_rows["corpus"]) == {"voices", "words"}
 
 
 def test_a_part_alone_keeps_recognised_beside_human_words(tmp_path):
     for name in ("voices.csv", "words.csv"):
         table = read_table(tmp_path / name)
         write_table(table.assign(human_text="as said: " + table["text"]), tmp_path / name)
-    alone = labelled_part(recipe(text={"column": "human_text"}), "test", data=tmp_path)
+    alone = labelled_parts([recipe(text={"column": "human_text"})], "test", data=tmp_path)[0]
     assert (alone["human_text"] == "as said: " + alone["text"]).all()
 
 
@@ -159,7 +173,7 @@ def test_weak_dimensions_only_where_there_is_audio(tmp_path):
 
 def test_rows_without_a_usable_label_or_modality_are_left_out_and_told(tmp_path):
     found = prepare(recipe(data={"labels": {"names": ["neutral", "anger"]}}), data=tmp_path)
-    assert "voices: 6 of 18 rows left out" in found.notes[0]
+    assert "voices: 6 of 18 rows left out" in found.rows.notes[0]
     assert (found.parts["train"].label >= 0).all()
     with pytest.raises(EmofuseError, match="no row of words has a label"):
         prepare(recipe(model={"fusion": "audio_only"}), data=tmp_path)
@@ -234,8 +248,8 @@ def test_frozen_split_of_the_whole_corpus_holds_for_the_rows_that_are_used(tmp_p
     corpora[0]["split"] = {"rule": "given", "folds": "split.json", "fold": 2}
     found = prepare(recipe(data={"corpora": corpora}), data=tmp_path)
     frozen = make_split(read_table(tmp_path / "voices.csv"), SplitConfig(rule="k_fold", k=3, fold=2))
-    assert len(frozen.test) == 6 and len(found.split.test) == 4
-    assert set(found.split.test) < set(frozen.test)
+    assert len(frozen.test) == 6 and len(found.rows.split.test) == 4
+    assert set(found.rows.split.test) < set(frozen.test)
 
 
 def test_corpus_that_is_named_twice(tmp_path):
@@ -252,18 +266,18 @@ def test_corpus_that_is_named_twice(tmp_path):
     with pytest.raises(EmofuseError, match=r"6 speakers stand under two of data.corpora in parts that differ"):
         named("anger", "neutral", folds=(0, 1))
     found = named("anger", "neutral")
-    assert len(found.parts["train"]) == 4 and list(found.audits) == ["voices", "voices, 2"]
+    assert len(found.parts["train"]) == 4 and list(found.rows.audits) == ["voices", "voices, 2"]
 
 
 def test_audit_comes_with_the_data(tmp_path):
-    audits = prepare(recipe(), data=tmp_path).audits
+    audits = prepare(recipe(), data=tmp_path).rows.audits
     assert list(audits) == ["voices", "words"] and not audits["voices"].failed
     words = read_table(tmp_path / "words.csv")
     words["speaker"] = "w"
     write_table(words, tmp_path / "words.csv")
     found = prepare(recipe(), data=tmp_path)
-    assert found.audits["words"].failed
-    assert any(note.startswith("words: 1 of 1 speakers of test are also in train") for note in found.notes)
+    assert found.rows.audits["words"].failed
+    assert any(note.startswith("words: 1 of 1 speakers of test are also in train") for note in found.rows.notes)
 
 
 def test_absent_corpus_is_named(tmp_path):

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from emofuse.corpora.table import make_table
-from emofuse.data.states import LayerStates, chosen, compute_states, unpacked
+from emofuse.data.states import LayerStates, compute_states, select_layers
 from emofuse.encoders.speech import pool_time
 from made_up.clips import write_clip
 
@@ -28,10 +28,10 @@ def test_states_are_stored_pooled_by_layer(tmp_path):
     clip = write_clip(tmp_path / "a.wav", 0.5)
     table = make_table([{"key": "c/a", "file": str(clip)}], "c")
     features = compute_states(table, tmp_path / "cache", Encoder(), pool=4)
-    states = unpacked(features[(str(clip), None, None)], 2)
+    states = features[(str(clip), None, None)].reshape(-1, 2, Encoder.dim).transpose(1, 0, 2)
     assert states.shape == (2, 7, 2)
     np.testing.assert_allclose(states[1], 2 * states[0], atol=1e-3)
-    np.testing.assert_array_equal(chosen(features[(str(clip), None, None)], [1], of=2), states[1])
+    np.testing.assert_array_equal(select_layers(features[(str(clip), None, None)], [1], of=2), states[1])
     assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
@@ -51,7 +51,7 @@ def test_layers_are_picked_out_of_the_store(table, tmp_path):
     second = LayerStates(features, [1], of=2, rate=12.5)
     assert (both.width, second.width, both.rate) == (4, 2, 12.5)
     for clip in clips(table):
-        first, last = unpacked(features[clip], 2)
+        first, last = features[clip].reshape(-1, 2, Encoder.dim).transpose(1, 0, 2)
         np.testing.assert_array_equal(both[clip], np.concatenate([last, first], axis=1))
         np.testing.assert_array_equal(second[clip], last)
         assert second[clip].dtype == np.float16 and second.length(clip) == len(second[clip])
@@ -64,7 +64,7 @@ def test_a_store_of_some_layers_holds_these_alone(table, tmp_path):
     assert len(list((tmp_path / "cache").iterdir())) == 2
     assert (every.width, second.width) == (4, 2)
     for clip in clips(table):
-        np.testing.assert_array_equal(second[clip], chosen(every[clip], [1], of=2))
+        np.testing.assert_array_equal(second[clip], select_layers(every[clip], [1], of=2))
     same = compute_states(table, tmp_path / "cache", Encoder(), pool=1)  # all, not named
     assert same.width == 4 and len(list((tmp_path / "cache").iterdir())) == 2
 

@@ -10,7 +10,7 @@ import torch
 import transformers
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from emofuse.data.states import chosen
+from emofuse.data.states import select_layers
 from emofuse.encoders.speech import SpeechEncoder, load_speech_encoder, pool_time
 from emofuse.encoders.speech_export import export_speech_encoder
 from emofuse.encoders.speech_onnx import OnnxSpeechEncoder
@@ -30,7 +30,7 @@ def expected(encoder: SpeechEncoder, samples: np.ndarray, layers: list[int], poo
     """As the store of training has it, but in single precision."""
     states = pool_time(encoder.hidden_states(samples).numpy(), pool)
     frames = states.transpose(1, 0, 2).reshape(-1, encoder.layers * encoder.dim)
-    return chosen(frames, layers, of=encoder.layers)
+    return select_layers(frames, layers, of=encoder.layers)
 
 
 def lowest_cosine(first: np.ndarray, second: np.ndarray) -> float:

@@ -193,7 +193,7 @@ def test_card_says_the_facts(facts):
         "somewhat too good",
         "| audio | 40 | 4 | 1.500 | 0.100 | 0.050 | 0.600 | 0.800 | 0.300 | 0.200 |",
         "- Dimensions from audio have no interval",
-        "hold 90% of new ones: arousal ± 0.10, valence ± 0.20, dominance ± 0.30.",
+        "cover 90% of new ratings: arousal ± 0.10, valence ± 0.20, dominance ± 0.30.",
         "1.0 to 5.0 s",
         "Licence of the weights: MIT",
     ):

@@ -1,10 +1,32 @@
-"""A tiny random BERT, RoBERTa and DistilBERT in folders, as a user would have them."""
+"""Text encoders: one without weights, and a tiny random BERT, RoBERTa and DistilBERT in folders."""
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "i", "am", "so", "happy", "sad", "not", "the", "door", ".", "!"]
+
+
+class LengthEncoder:
+    """A text encoder whose embedding of a text is its length / 9, three times."""
+
+    name, weights_hash, file_hash, pooling, dim = "length", "0" * 64, "0" * 64, "mean", 3
+
+    def __init__(self, **identity):
+        kept = ("name", "weights_hash", "pooling", "dim")
+        self.identity = {name: getattr(self, name) for name in kept} | identity
+
+    def encode(self, texts):
+        return np.array([[len(text) / 9] * self.dim for text in texts], np.float32)
+
+
+@pytest.fixture
+def length_encoder(monkeypatch) -> LengthEncoder:
+    """The text encoder of every recipe."""
+    encoder = LengthEncoder()
+    monkeypatch.setattr("emofuse.encoders.text.load_text_encoder", lambda name, pooling: encoder)
+    return encoder
 
 
 @pytest.fixture(scope="session")

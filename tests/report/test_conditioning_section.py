@@ -127,13 +127,8 @@ def test_the_page_has_it_if_it_is_there(make_study):
 
 
 @pytest.fixture
-def trained(tmp_path, monkeypatch):
+def trained(tmp_path, monkeypatch, length_encoder):
     """A study of one trained multistage run and made-up answers of an audio-only one; its folder."""
-    identity = {"name": "made-up", "weights_hash": "0", "pooling": "mean", "dim": 3}
-    monkeypatch.setattr(preparing, "text_identity", lambda config: identity)
-    monkeypatch.setattr(
-        preparing, "embed", lambda texts, config: (identity, {t: np.full(3, len(t) / 9, np.float32) for t in texts})
-    )
     monkeypatch.setenv("EMOFUSE_CACHE", str(tmp_path / "cache"))
     small = ["training.epochs=1", "model.width=0.0625", "model.members=2", "model.stages=[2,4]"]
     recipe = load_recipe(RECIPE, small)
@@ -175,20 +170,13 @@ def test_other_answers_than_the_run_s_are_refused(trained, command_line, tmp_pat
     assert not (trained / "conditioning").exists() and not (trained / "report").exists()
 
 
-def test_a_run_that_did_not_note_the_tokenizer_is_measured(trained, tmp_path, monkeypatch):
-    embed = preparing.embed
-
-    def noting_more(texts, config):
-        identity, vectors = embed(texts, config)
-        return identity | {"tokenizer_hash": "2", "max_tokens": 256}, vectors
-
-    monkeypatch.setattr(preparing, "embed", noting_more)
+def test_a_run_that_did_not_note_the_tokenizer_is_measured(trained, tmp_path, length_encoder):
+    length_encoder.identity |= {"tokenizer_hash": "2", "max_tokens": 256}
     write_report(trained, conditioning_seeds=1, data=tmp_path)
     assert (trained / "report" / "tables" / "conditioning-joint.csv").exists()
 
 
-def test_another_text_encoder_is_refused(trained, tmp_path, monkeypatch):
-    identity = {"name": "other", "weights_hash": "1", "pooling": "mean", "dim": 3}
-    monkeypatch.setattr(preparing, "embed", lambda texts, config: (identity, {}))
+def test_another_text_encoder_is_refused(trained, tmp_path, length_encoder):
+    length_encoder.identity |= {"name": "other", "weights_hash": "1"}
     with pytest.raises(EmofuseError, match="trained with the text encoder"):
         write_report(trained, conditioning_seeds=1, data=tmp_path)

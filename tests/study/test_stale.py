@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from emofuse.corpora import chosen
-from emofuse.data.prepare import identify
+from emofuse.corpora import recipe_rows
+from emofuse.data.identity import identify
 from emofuse.data.rows import select_rows
 from emofuse.errors import EmofuseError
 from emofuse.files import read_json, write_json
@@ -33,11 +33,7 @@ def trained(tmp_path, study_file, monkeypatch):
 
 def stale(trained, tmp_path):
     runs, cells = trained
-    tables = tmp_path / "tables"
-    tables.mkdir(exist_ok=True)
-    for file in tables.iterdir():
-        file.unlink()
-    return find_stale(runs, cells, tmp_path, tables)
+    return find_stale(runs, cells, tmp_path)
 
 
 def test_runs_of_other_data_are_named_and_removed_only_if_told(trained, tmp_path):
@@ -67,19 +63,16 @@ def test_runs_of_before_hashes_are_left_as_they_are(trained, tmp_path):
 
 def test_a_corpus_is_read_and_audited_once_for_all_runs(trained, tmp_path, monkeypatch):
     reads, audits = [], []
-    read, audit = chosen.read_corpus, chosen.audit
-    monkeypatch.setattr(chosen, "read_corpus", lambda *a, **k: reads.append(a) or read(*a, **k))
-    monkeypatch.setattr(chosen, "audit", lambda *a, **k: audits.append(a) or audit(*a, **k))
-    tables = tmp_path / "shared"
-    tables.mkdir()
+    read, audit = recipe_rows.read_corpus, recipe_rows.audit
+    monkeypatch.setattr(recipe_rows, "read_corpus", lambda *a, **k: reads.append(a) or read(*a, **k))
+    monkeypatch.setattr(recipe_rows, "audit", lambda *a, **k: audits.append(a) or audit(*a, **k))
+    monkeypatch.setenv("EMOFUSE_CACHE", str(tmp_path / "another cache"))
     recipe = trained[0][0].recipe
-    alone = select_rows(recipe, data=tmp_path)
-    first, second = (select_rows(recipe, data=tmp_path, tables=tables) for _ in range(2))
-    assert len(reads) == len(audits) == 2  # alone, and once for both
-    for rows in (first, second):
-        assert identify(recipe, rows) == identify(recipe, alone)
-        pd.testing.assert_frame_equal(rows.whole, alone.whole)
-        assert rows.audits == alone.audits and rows.notes == alone.notes
+    first, second = (select_rows(recipe, data=tmp_path) for _ in range(2))
+    assert len(reads) == len(audits) == 1
+    assert identify(recipe, first) == identify(recipe, second)
+    pd.testing.assert_frame_equal(first.whole, second.whole)
+    assert first.audits == second.audits and first.notes == second.notes
 
 
 @pytest.mark.slow
@@ -88,7 +81,6 @@ def test_a_study_does_not_hand_back_runs_of_other_data(command_line, study_file,
     study = study_file({"a": AUDIO})
     command = ("study", study, "--data", tmp_path, "--out", tmp_path / "out")
     assert command_line(*command).code == 0
-    assert not (tmp_path / "out" / "tables").exists()
     [cell] = (tmp_path / "out" / "cells").glob("*/cell.json")
     before = read_json(cell)
     assert command_line(*command).code == 0 and read_json(cell) == before

@@ -9,7 +9,6 @@ import pytest
 import soundfile
 
 from emofuse.corpora.table import make_table, write_table
-from emofuse.data import prepare as preparing
 from emofuse.data.rows import LABEL
 from emofuse.errors import EmofuseError
 from emofuse.stress.conditions import conditions_of
@@ -55,16 +54,13 @@ def made_up(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         encoder = Encoder()
         patch.setenv("EMOFUSE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(
-            preparing, "embed", lambda texts, _: (IDENTITY, dict(zip(texts, Encoder().encode(texts), strict=True)))
-        )
         patch.setattr("emofuse.encoders.text.load_text_encoder", lambda name, pooling: encoder)
         yield encoder
 
 
 def trained(study, folds, out, data):
     """A finished study, its cells trained in this process."""
-    place = Place(out / "cells", data, out / "tables", 1)
+    place = Place(out / "cells", data, 1)
     cells = cells_of(study, folds)
     for cell in runs_of(cells):
         train_cell(cell, place, {})

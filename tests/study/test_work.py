@@ -73,7 +73,7 @@ def test_one_that_fails_leaves_the_others_which_are_kept(command_line, study_fil
 
 def test_a_process_that_is_killed_is_a_failure_of_its_cell(study_file, tmp_path):
     (cell,) = cells_of(load_study(study_file({"a": [*AUDIO, "training.epochs=500"]})), {"joint": [0]})
-    place = Place(tmp_path / "cells", tmp_path, tmp_path / "tables", 1)
+    place = Place(tmp_path / "cells", tmp_path, 1)
     place.cells.mkdir()
     pool = Processes(place, 1)
     pool.start(cell)
@@ -195,7 +195,7 @@ def test_what_a_cluster_has_room_for(monkeypatch, study_file, tmp_path, resource
     """A run takes its threads, and a GPU where there is one; what Ray says of a lost run is told in a line."""
     ray = FakeRay(**resources)
     monkeypatch.setitem(sys.modules, "ray", ray)
-    pool = RayCluster(Place(tmp_path, tmp_path, tmp_path, 2), "auto")
+    pool = RayCluster(Place(tmp_path, tmp_path, 2), "auto")
     assert pool.size == size and ray.options["num_cpus"] == 2 and ray.options["num_gpus"] == ("GPU" in resources)
     (cell,) = cells_of(load_study(study_file({"a": AUDIO})), {"joint": [0]})
     pool.start(cell)
@@ -205,10 +205,10 @@ def test_what_a_cluster_has_room_for(monkeypatch, study_file, tmp_path, resource
 def test_no_ray_and_no_cluster(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(EmofuseError, match=r"emofuse\[distributed\]"):
-        RayCluster(Place(tmp_path, tmp_path, tmp_path, 1), "auto")
+        RayCluster(Place(tmp_path, tmp_path, 1), "auto")
     monkeypatch.setitem(sys.modules, "ray", FakeRay())
     with pytest.raises(EmofuseError, match=r"no Ray cluster .*nobody answers.*ray start"):
-        RayCluster(Place(tmp_path, tmp_path, tmp_path, 1), "nowhere")
+        RayCluster(Place(tmp_path, tmp_path, 1), "nowhere")
 
 
 def wait_for(there, seconds=300):

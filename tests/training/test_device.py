@@ -7,7 +7,6 @@ CPU, and gives no numbers to NumPy before it is copied to the CPU: as a tensor o
 from pathlib import Path
 
 import lightning
-import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -17,7 +16,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from emofuse.config import load_recipe
-from emofuse.data import prepare as preparing
 from emofuse.training import run as running
 from emofuse.training.run import train
 
@@ -129,13 +127,8 @@ def card(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def words(tmp_path, monkeypatch):
-    identity = {"name": "length", "weights_hash": "0", "pooling": "mean", "dim": 3}
+def words(tmp_path, monkeypatch, length_encoder):
     monkeypatch.setenv("EMOFUSE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(preparing, "text_identity", lambda config: identity)
-    monkeypatch.setattr(
-        preparing, "embed", lambda texts, config: (identity, {t: np.full(3, len(t) / 9, np.float32) for t in texts})
-    )
 
 
 def toy(fusion):

@@ -25,7 +25,7 @@ def test_parity_over_batches_lengths_and_gaps(bundle_folder, small_model, facts)
     assert check_parity(Answers(small_model), path, facts, tolerance=1e-3) < 1e-5
     torch.manual_seed(1)
     other = build_model(small_model.config, 4, 384).eval()
-    with pytest.raises(EmofuseError, match="strays"):
+    with pytest.raises(EmofuseError, match=r"differs|strays"):
         check_parity(Answers(other), path, facts, tolerance=1e-3)
 
 
@@ -47,14 +47,14 @@ def test_padding_and_batch_do_not_matter(bundle_folder):
 def test_nothing_is_written_when_the_export_strays(monkeypatch, small_model, facts, text_encoder, tmp_path):
     monkeypatch.setattr(export, "_to_onnx", lambda *_: onnx.ModelProto())
     monkeypatch.setattr(export, "check_parity", lambda *_, **__: (_ for _ in ()).throw(EmofuseError("strays")))
-    with pytest.raises(EmofuseError, match="strays"):
+    with pytest.raises(EmofuseError, match=r"differs|strays"):
         export_bundle(small_model, tmp_path / "out", facts, text_encoder=text_encoder)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_export_leaves_foreign_folders_alone(small_model, facts, tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(EmofuseError, match="no bundle"):
+    with pytest.raises(EmofuseError, match="not a bundle"):
         export_bundle(small_model, tmp_path, facts)
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 
@@ -146,7 +146,7 @@ def test_every_fusion_exports(fusion, encoder, heads, facts, text_encoder, tmp_p
 
 
 def test_a_model_that_reads_text_needs_the_text_encoder_of_its_training(small_model, facts, text_encoder, tmp_path):
-    with pytest.raises(EmofuseError, match="'small': reads text"):
+    with pytest.raises(EmofuseError, match="'small': the model reads text"):
         export_bundle(small_model, tmp_path / "out", facts)
     strange = replace(facts, text_encoder={**facts.text_encoder, "weights_hash": "0" * 64})
     with pytest.raises(EmofuseError, match="'small': trained with the text encoder"):

@@ -1,4 +1,4 @@
-"""Runs that train the top layers of a small made-up Whisper, from the recipe to the bundle."""
+"""Runs that train the top layers of small made-up speech encoders, from the recipe to the bundle."""
 
 from pathlib import Path
 
@@ -12,7 +12,6 @@ import emofuse
 from emofuse.config import load_recipe
 from emofuse.data.prepare import prepare
 from emofuse.encoders.speech import load_speech_encoder
-from emofuse.errors import EmofuseError
 from emofuse.models.fine_tuned import TopLayers
 from emofuse.models.ser import build_model
 from emofuse.training.export import export_run
@@ -157,12 +156,7 @@ def test_a_broken_run_goes_on_as_an_unbroken_one(home, run, monkeypatch):
         pd.testing.assert_frame_equal(read(home / "broken" / name), read(run / name), rtol=1e-3, atol=1e-4)
 
 
-def test_late_fusion_holds_the_trained_layers(home, monkeypatch):
-    identity = {"name": "made-up", "weights_hash": "0", "pooling": "mean", "dim": 3}
-    monkeypatch.setattr(
-        "emofuse.data.prepare.embed",
-        lambda texts, config: (identity, {t: np.full(3, len(t) / 99, np.float32) for t in texts}),
-    )
+def test_late_fusion_holds_the_trained_layers(home, length_encoder):
     late = train(recipe(home, "model.fusion=late", "training.epochs=1"), home / "late", home)
     model = load_run(late).model
     heard = load_run(late / "audio_only").model.state_dict()
@@ -170,9 +164,21 @@ def test_late_fusion_holds_the_trained_layers(home, monkeypatch):
     assert any("top_layers" in name for name in heard)
 
 
-def test_other_encoders_are_refused_before_anything_is_computed(home, monkeypatch):
-    small = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 16}
-    transformers.HubertModel(transformers.HubertConfig(**small)).save_pretrained(home / "hubert")
-    monkeypatch.setattr("emofuse.data.prepare.compute_states", lambda *_, **__: pytest.fail("computed"))
-    with pytest.raises(EmofuseError, match="hubert' is no Whisper, whose layers alone can be trained"):
-        prepare(recipe(home, f"model.speech_encoder={home / 'hubert'}"), data=home)
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["wav2vec2", "hubert", "wavlm"])
+def test_other_encoders_train_and_export(home, family):
+    """The exported bundle predicts what the run predicted; WavLM shares relative positions between its layers."""
+    sizes = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 16}
+    sizes |= {"conv_dim": [8] * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 2}
+    torch.manual_seed(0)
+    model = transformers.AutoModel.from_config(transformers.AutoConfig.for_model(family, **sizes))
+    model.save_pretrained(home / family)
+    own = recipe(home, f"model.speech_encoder={home / family}", "training.epochs=1")
+    run = train(own, home / f"run-{family}", home)
+    predictions = pd.read_parquet(run / "predictions-test.parquet").set_index("key")
+    predict = emofuse.load(export_run(run, home / f"bundle-{family}").folder, transcribe=False)
+    files = prepare(own, data=home).parts["test"].table.set_index("key")["file"]
+    for key, file in files.items():
+        answer = predict(file, voice=None)[0]
+        expected = predictions.loc[key, [f"probability_{i}" for i in range(4)]].to_numpy(float)
+        np.testing.assert_allclose(list(answer.probabilities.values()), expected, atol=5e-3)

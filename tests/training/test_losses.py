@@ -67,13 +67,9 @@ def test_rows_without_label_do_not_count():
     assert category_loss(logits, torch.zeros(6, 3)).item() == 0
 
 
-def test_joint_loss_by_hand_and_by_uncertainty():
+def test_joint_loss_by_hand():
     outputs = {"logits": torch.randn(8, 3, requires_grad=True), "dimensions": torch.rand(8, 3)}
     target, truth = functional.one_hot(torch.randint(0, 3, (8,)), 3).float(), torch.rand(8, 3)
     alone = JointLoss((1.0, 0.0))(outputs, target, truth)
     both = JointLoss((2.0, 1.0))(outputs, target, truth)
     assert both.item() == pytest.approx(2 * alone.item() + ccc_loss(outputs["dimensions"], truth).item(), rel=1e-5)
-    learned = JointLoss("uncertainty")
-    learned(outputs, target, truth).backward()
-    assert learned.weights.grad.abs().sum() > 0
-    assert sum(p.requires_grad for p in JointLoss((1.0, 1.0)).parameters()) == 0

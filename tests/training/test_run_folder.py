@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import soundfile
@@ -11,7 +10,6 @@ import torch
 
 from emofuse import hardware
 from emofuse.config import load_recipe
-from emofuse.data import prepare as preparing
 from emofuse.errors import EmofuseError
 from emofuse.training import run as running
 from emofuse.training.run import train
@@ -27,16 +25,9 @@ def _own_cache(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def words(monkeypatch):
-    """A text encoder that takes no weights; its identity, which a test may change."""
-    identity = {"name": "length", "weights_hash": "0" * 64, "pooling": "mean", "dim": 3}
-
-    def embed(texts, config):
-        return identity, {text: np.full(3, len(text) / 9, np.float32) for text in texts}
-
-    monkeypatch.setattr(preparing, "text_identity", lambda config: dict(identity))
-    monkeypatch.setattr(preparing, "embed", embed)
-    return identity
+def words(length_encoder):
+    """The identity of a text encoder that takes no weights; a test may change it."""
+    return length_encoder.identity
 
 
 def toy(*overrides, fusion="audio_only"):
@@ -166,7 +157,7 @@ def test_a_run_of_before_hashes_is_handed_back_with_a_word(tmp_path, capsys):
     (run / "environment.json").write_text(json.dumps(environment))
     capsys.readouterr()
     assert train(toy(), run, tmp_path) == run
-    assert "kept no hashes of the data" in capsys.readouterr().out
+    assert "without hashes of its data" in capsys.readouterr().out
 
 
 def test_more_epochs_on_a_finished_run_are_as_if_it_had_never_stopped(tmp_path):

@@ -238,7 +238,8 @@ def audit(
 @app.command()
 def transcribe(
     table: Table,
-    out: Annotated[Path | None, typer.Option(help="Table to write. Default: TABLE itself.")] = None,
+    out: Annotated[Path | None, typer.Option(help="New table to write.")] = None,
+    in_place: Annotated[bool, typer.Option("--in-place", help="Overwrite TABLE.")] = False,
     model: Annotated[str, typer.Option(help="Speech recogniser.")] = "whisper-base",
     language: Annotated[
         str | None,
@@ -254,16 +255,17 @@ def transcribe(
 
     from emofuse.corpora.table import TableError, read_table, write_table
     from emofuse.corpora.table_files import check_ending
-    from emofuse.corpora.transcribe import render_wer, transcribe_table, wer_report
+    from emofuse.corpora.transcribe import output_path, render_wer, transcribe_table, wer_report
     from emofuse.encoders.recogniser import Transcriber
     from emofuse.files import cache_dir
 
-    check_ending(out or table)
+    out = output_path(table, out, in_place=in_place)
+    check_ending(out)
     df = read_table(table)
     recogniser = Transcriber(model, threads=1, workers=os.cpu_count() or 1)  # several short clips at once
     df = transcribe_table(df, recogniser, cache=cache_dir() / "transcripts.sqlite", language=language)
-    write_table(df, out or table)
-    typer.echo(f"{out or table}: {_summary(df)}")
+    write_table(df, out)
+    typer.echo(f"{out}: {_summary(df)}")
     try:
         report = wer_report(df)
     except TableError as error:  # many corpora have no human transcripts

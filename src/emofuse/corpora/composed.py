@@ -1,13 +1,13 @@
 """Composed pairs: a real clip beside a real sentence that was not spoken in it.
 
-They are synthetic. They may train and test the machinery that fuses voice and words where no corpus at hand has both
-with varied text; wherever they are reported they are called composed, and they say nothing about natural speech.
+They are synthetic. They train and test fusion where no available corpus has both voice and varied text. Reports always
+call them composed, and results on them say nothing about natural speech.
 
 Tasks (`compose_task`), whose pairs are all the data of a run:
     agree: voice and words carry the same emotion, which is the label.
     either: one of the two is neutral, the label is the emotion of the other; each is neutral in half of the pairs.
-    clash: do words and voice agree in valence? The label is an interaction: the voice alone says nothing about it, nor
-        do the words, and no sum of a score of the voice and a score of the words is right on all pairs.
+    clash: do words and voice agree in valence? The label is an interaction: neither the voice nor the words alone
+        predict it, and no sum of a score of the voice and a score of the words is right on all pairs.
     dimensions: arousal of the voice, valence of the sentence, and the mean of both dominances.
 
 `compose` mixes pairs of the first two kinds, to train beside other corpora.
@@ -31,15 +31,15 @@ _CLEAR = {
     "positive": 0.6,
     "negative": 0.4,
 }  # rated valence from or up to here: 3.4 and 2.6 on EmoBank's scale of 1 to 5
-_ROUNDS = 50  # of drawing anew where a pair was there already
+_ROUNDS = 50  # of drawing again where a pair repeated an earlier one
 
 Ways = dict[str, tuple[str, str]]  # by pairing: emotion of the voice and of the words
 
 
 def compose(audio_df: pd.DataFrame, text_df: pd.DataFrame, *, pairs: int, seed: int) -> pd.DataFrame:
-    """Pair clips with sentences, balanced over the emotions, no pair twice.
+    """Pair clips with sentences, balanced over the emotions, without repeated pairs.
 
-    The extra column `pairing` says how the label came about:
+    The extra column `pairing` says where the label comes from:
 
     - agree: voice and words have the same emotion, which is the label;
     - voice: an emotional voice beside neutral words; the label is the voice's;
@@ -48,7 +48,8 @@ def compose(audio_df: pd.DataFrame, text_df: pd.DataFrame, *, pairs: int, seed: 
     Every emotion gets the same number of pairs, in the `SHARES` of the three pairings as far as the corpora allow
     (neutral can only agree). Audio file, times, speaker and gender come from the clip, text and language from the
     sentence; arousal, valence and dominance are missing. More extra columns: `clip` and `sentence` (keys of what was
-    paired), `voice` and `words` (the emotion of each). Compose within one part of a split at a time.
+    paired), `voice` and `words` (the emotion of each), and `composed`, which is True. Compose within one part of a
+    split at a time.
 
     Args:
         audio_df: utterance table; rows with audio and emotion are used.
@@ -74,15 +75,15 @@ def compose_task(
     pairs: Mapping[str, int],
     seed: int,
 ) -> dict[str, pd.DataFrame]:
-    """The pairs of a task by part of a split, no pair twice and no sentence in two parts.
+    """Compose the pairs of a task for each part of a split, without repeated pairs or sentences in two parts.
 
     Columns as those of `compose`. The label is in `emotion`; in clash it is in `original_emotion` (agree or clash), and
     `voice` and `words` are positive or negative; in dimensions it is in arousal, valence and dominance.
 
     - agree, either: every emotion that both sides have gets the same number of pairs.
     - clash: a positive and a negative clip stand beside a positive and a negative sentence, in all four ways. So each
-      clip and each sentence agrees as often as it clashes, and whoever has one of them alone is right half of the time,
-      whatever the answers. Positive is a rated valence from 0.6, negative one up to 0.4; where there is no rating,
+      clip and each sentence agrees as often as it clashes, and a model of one modality alone is right on half of the
+      pairs, whatever it predicts. Positive is a rated valence from 0.6, negative one up to 0.4; without ratings,
       happiness is positive, anger, sadness, fear and disgust are negative. Other clips and sentences are not used.
     - dimensions: the emotions of the voices are equally frequent. Where a clip has no ratings, its arousal and
       dominance are weak targets, the prototypes of its category, and `weak_dimensions` says so.
@@ -161,7 +162,7 @@ def _by_polarity(table: pd.DataFrame, what: str) -> list[pd.DataFrame]:
 def _fours(sides: Sequence[pd.DataFrame], pairs: int, rng: np.random.Generator) -> np.ndarray:
     """Row numbers (pairs / 4, 4) of a positive and a negative clip and sentence; no pair that they make comes twice."""
     if pairs % 4:
-        raise TableError(f"{pairs} pairs asked for, which is no multiple of four.")
+        raise TableError(f"{pairs} pairs were requested, which is not a multiple of four.")
     texts = [_plain(side["text"]).to_numpy() for side in sides]
     used: set[tuple[int, int, int, int]] = set()
     chosen: list[np.ndarray] = []
@@ -175,14 +176,15 @@ def _fours(sides: Sequence[pd.DataFrame], pairs: int, rng: np.random.Generator) 
     if 4 * len(chosen) < pairs:
         sizes = "{} positive and {} negative clips, {} positive and {} negative sentences".format(*map(len, sides))
         raise TableError(
-            f"{pairs} pairs asked for, but only {4 * len(chosen)} found with {sizes}. Ask for fewer pairs or give more "
+            f"{pairs} pairs were requested, but only {4 * len(chosen)} can be made of {sizes}. "
+            "Ask for fewer pairs or give more "
             "corpora."
         )
     return np.array(chosen, int).reshape(-1, 4)
 
 
 def _in_turn(size: int, n: int, rng: np.random.Generator) -> np.ndarray:
-    """n numbers below `size` in random order, none more than once oftener than another."""
+    """n numbers below `size` in random order, each used equally often, up to one."""
     rounds = -(-n // size)
     return np.concatenate([np.zeros(0, int), *(rng.permutation(size) for _ in range(rounds))])[:n]
 
@@ -196,13 +198,13 @@ def _dimensions(clips: pd.DataFrame, sentences: pd.DataFrame, pairs: int, rng: n
     drawn = []
     for voice, n in zip(voices, _apportioned(pairs, [1.0] * len(voices)), strict=True):
         beside = _draw(clips[clips["emotion"] == voice], rated, n, rng)
-        heard, read = (
+        of_clip, of_sentence = (
             clips.loc[beside["clip"]].reset_index(drop=True),
             rated.loc[beside["sentence"]].reset_index(drop=True),
         )
-        beside = beside.assign(voice=voice, words=read["emotion"], weak_dimensions=heard["weak_dimensions"])
-        beside["arousal"], beside["valence"] = heard["arousal"], read["valence"]
-        drawn.append(beside.assign(dominance=(heard["dominance"] + read["dominance"]) / 2))
+        beside = beside.assign(voice=voice, words=of_sentence["emotion"], weak_dimensions=of_clip["weak_dimensions"])
+        beside["arousal"], beside["valence"] = of_clip["arousal"], of_sentence["valence"]
+        drawn.append(beside.assign(dominance=(of_clip["dominance"] + of_sentence["dominance"]) / 2))
     return _table(drawn)
 
 
@@ -210,7 +212,7 @@ _TASKS = {"agree": _agree, "either": _either, "clash": _clash, "dimensions": _di
 
 
 def _shared(clips: pd.DataFrame, sentences: pd.DataFrame) -> list[str]:
-    """Emotions that both have."""
+    """The emotions that both clips and sentences have."""
     both = set(clips["emotion"]) & set(sentences["emotion"].dropna())
     return [emotion for emotion in EMOTIONS if emotion in both]
 
@@ -260,7 +262,7 @@ def _apportioned(total: int, shares: list[float]) -> list[int]:
 
 
 def _draw(clips: pd.DataFrame, sentences: pd.DataFrame, n: int, rng: np.random.Generator) -> pd.DataFrame:
-    """n different pairs of a clip and a sentence that is not spoken in it; a repeated sentence counts once."""
+    """Draw n different pairs of a clip and a sentence that is not spoken in it; repeated sentences count once."""
     sentences = sentences[~_plain(sentences["text"]).duplicated()]
     said = _plain(clips["text"]).to_numpy()
     read = _plain(sentences["text"]).to_numpy()
@@ -280,7 +282,7 @@ def _draw(clips: pd.DataFrame, sentences: pd.DataFrame, n: int, rng: np.random.G
 
 
 def _beside(clips: pd.DataFrame, sentences: pd.DataFrame) -> pd.DataFrame:
-    """Each clip beside the sentence in the same place."""
+    """Join each clip with the sentence at the same position."""
     pairs = clips[["file", "start", "end", "speaker", "gender"]].reset_index(drop=True)
     pairs["text"], pairs["language"] = sentences["text"].to_numpy(), sentences["language"].to_numpy()
     pairs["clip"], pairs["sentence"] = clips["key"].to_numpy(), sentences["key"].to_numpy()
@@ -288,9 +290,10 @@ def _beside(clips: pd.DataFrame, sentences: pd.DataFrame) -> pd.DataFrame:
 
 
 def _table(drawn: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    return make_table([row for pairs in drawn for row in pairs.to_dict("records")], "composed")  # type: ignore[misc]
+    rows = [row | {"composed": True} for pairs in drawn for row in pairs.to_dict("records")]
+    return make_table(rows, "composed")  # type: ignore[arg-type]
 
 
 def _plain(texts: pd.Series) -> pd.Series:
-    """Texts without case and punctuation, to tell whether two say the same."""
+    """Texts without case and punctuation, for comparison."""
     return texts.fillna("").str.casefold().str.findall(r"\w+").str.join(" ")

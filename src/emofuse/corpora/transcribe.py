@@ -1,4 +1,4 @@
-"""Transcripts of a table's clips by speech recognition, resumable, and how far they are from the human ones."""
+"""Resumable speech recognition for the clips of a table, and word error rates against human transcripts."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import pandas as pd
 from emofuse.audio import AudioError, read_audio
 from emofuse.corpora.table import TableError
 from emofuse.encoders.recogniser import Transcript
+from emofuse.errors import EmofuseError
 from emofuse.files import hash_of
 from emofuse.hashes import file_hashes
 from emofuse.metrics.intervals import bootstrap_interval
@@ -30,13 +31,13 @@ _SCHEMA = (
 
 
 class Recogniser(Protocol):
-    """What transcribes: `emofuse.encoders.recogniser.Transcriber`, or anything alike."""
+    """A speech recogniser, such as `emofuse.encoders.recogniser.Transcriber`."""
 
     name: str
 
     @property
     def identity(self) -> str:
-        """Hash of all that a transcript depends on but the samples and the language of the call."""
+        """Hash of everything that a transcript depends on, except the samples and language of the call."""
 
     def transcribe_batch(self, samples: Sequence[np.ndarray], language: str | None = None) -> list[Transcript]:
         """Transcripts of float32 clips at 16 kHz."""
@@ -47,6 +48,24 @@ class _Clip(NamedTuple):
     start: float  # seconds; NaN: from the beginning
     end: float  # seconds; NaN: to the end
     language: str | None
+
+
+def output_path(table: Path, out: Path | None, *, in_place: bool) -> Path:
+    """The file that a transcribed table is written to; the table that was read is overwritten only with `in_place`.
+
+    Raises:
+        EmofuseError: no output is named, or it is the table itself, without `in_place`; or both are given.
+    """
+    if in_place:
+        if out is not None:
+            raise EmofuseError("give either --out or --in-place, not both.")
+        return table
+    if out is None or out.resolve() == table.resolve():
+        raise EmofuseError(
+            f"{table}: name another table to write with --out, or give --in-place to overwrite this one. Its "
+            "transcripts are kept in the column human_text either way."
+        )
+    return out
 
 
 def transcribe_table(
@@ -61,15 +80,15 @@ def transcribe_table(
     """Fill `text` by speech recognition for the rows with audio.
 
     Transcripts are kept in `cache` under the hash of the audio file, start, end, language, weights and options. They
-    are written batch by batch, so a run that is killed loses one batch and the next goes on where it stopped.
+    are written batch by batch, so a killed run loses at most one batch and the next run resumes there.
 
     Args:
         df: utterance table.
-        transcriber: recogniser of speech.
-        cache: SQLite file, made if absent; for any number of tables and models.
+        transcriber: the speech recogniser.
+        cache: SQLite file, created if missing, for any number of tables and models.
         language: ISO 639-1 code of all speech; None: that of each row, recognised where the row has none.
-        batch: clips that are given to the transcriber, and written, at once.
-        progress: show a bar.
+        batch: number of clips that are transcribed and written at once.
+        progress: whether to show a progress bar.
 
     Returns:
         A copy of the table. Rows with audio have in `text` what was recognised (None where no speech was found), and
@@ -82,7 +101,7 @@ def transcribe_table(
         EmofuseError: the cache cannot be used, or the transcriber does not know a language.
     """
     if not df["file"].notna().any():
-        raise TableError(f"none of {len(df)} rows has audio: there is nothing to transcribe. Fill the column file.")
+        raise TableError(f"none of {len(df)} rows has audio: there is nothing to transcribe. Fill the column `file`.")
     identity = transcriber.identity
     df = _with_human_text(df)
     clips = _clips(df, language)
@@ -159,7 +178,7 @@ def wer_report(df: pd.DataFrame, *, resamples: int = 1000, seed: int = 0) -> dic
 
 
 def render_wer(report: dict[str, Any]) -> str:
-    """What `wer_report` gives, as lines for people."""
+    """Render the result of `wer_report` as text."""
     overall = report["overall"]
     interval = "" if overall["low"] is None else f" (95 % interval {overall['low']:.1%} .. {overall['high']:.1%})"
     lines = [
@@ -202,8 +221,8 @@ def _plain(character: str) -> str:
 def _with_human_text(df: pd.DataFrame) -> pd.DataFrame:
     df = df.reset_index(drop=True)
     human = df["human_text"] if "human_text" in df.columns else pd.Series([None] * len(df), dtype=object)
-    own = df["asr_model"].isna() if "asr_model" in df.columns else pd.Series(True, index=df.index)
-    text = df["text"].where(own & human.isna(), human).astype(object)
+    by_human = df["asr_model"].isna() if "asr_model" in df.columns else pd.Series(True, index=df.index)
+    text = df["text"].where(by_human & human.isna(), human).astype(object)
     df["human_text"] = text.where(text.notna(), None)
     return df
 

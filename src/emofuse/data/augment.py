@@ -1,4 +1,4 @@
-"""Augmentation of a batch in place: SpecAugment, mixup, modality dropout. Every choice comes from a generator."""
+"""Augmentation of a batch in place: SpecAugment, mixup, modality dropout. All randomness comes from a generator."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def spec_augment(frames: Tensor, n_frames: Tensor, generator: torch.Generator) -
 
 
 def mixup(batch: Batch, alpha: float, generator: torch.Generator) -> None:
-    """Mix each row with another of the same kind (same modalities and labels present), Zhang et al. (2018).
+    """Mix each row with another one that has the same modalities and labels, as Zhang et al. (2018).
 
     Features, summary embeddings, target distributions and dimensions are mixed with one weight a row, drawn from
     Beta(alpha, alpha).
@@ -59,7 +59,7 @@ def mixup(batch: Batch, alpha: float, generator: torch.Generator) -> None:
 
 
 def drop_modality(batch: Batch, chance: float, generator: torch.Generator) -> None:
-    """In rows that have both modalities, hide one of them (either equally likely) with the given chance."""
+    """Hide one modality, either with equal probability, in a share `chance` of the rows that have both."""
     draw = torch.rand(len(batch.rows), 2, generator=generator)
     dropped = batch.has_audio & batch.has_text & (draw[:, 0] < chance)
     no_audio = dropped & (draw[:, 1] < 0.5)

@@ -1,4 +1,4 @@
-"""What a training step reads: utterances side by side, with masks for what each lacks."""
+"""The input of a training step: several utterances with masks for what each lacks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass
 class Batch:
-    """Utterances side by side; what a row lacks is marked, its values are zeros (NaN for dimensions).
+    """Several utterances; masks mark what a row lacks, whose values are zeros (NaN for dimensions).
 
     Attributes:
         rows: (batch,) positions in the `Utterances`.

@@ -1,6 +1,6 @@
-"""Other rooms, other lines, other voices: the samples of a clip, changed as a call or a phone would change them.
+"""Random voice, room and transmission effects for training.
 
-Corpora of acted speech come from one studio each. A model that hears no others takes the studio for the emotion.
+Corpora of acted speech come from one studio each; a model trained on them alone takes the studio for the emotion.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ Samples = np.ndarray
 
 
 def vary(samples: Samples, rng: np.random.Generator) -> Samples:
-    """A clip as another voice, room, microphone and line would have it; each change comes with its own chance.
+    """Change a clip as another voice, room, microphone and line would; each change is drawn with its own probability.
 
-    In this order: speed (and with it pitch), room, noise, band limits, codec, level.
+    The changes, in order: speed (and with it pitch), room, noise, band limits, codec, level.
 
     Args:
         samples: float32 (n,), 16 kHz.
@@ -42,31 +42,31 @@ def vary(samples: Samples, rng: np.random.Generator) -> Samples:
 
 
 def _speed(samples: Samples, rng: np.random.Generator) -> Samples:
-    """Played 0.89 to 1.12 times as fast: pitch and formants move as they do between voices."""
+    """Play 0.89 to 1.12 times as fast: pitch and formants move as they do between voices."""
     return degradations.at_speed(samples, np.exp(rng.uniform(-0.113, 0.113)))
 
 
 def _room(samples: Samples, rng: np.random.Generator) -> Samples:
-    """Noise that decays by 60 dB in 0.15 to 0.8 s, 0 to 15 dB below the direct sound."""
+    """Add reverberation that decays by 60 dB in 0.15 to 0.8 s, 0 to 15 dB below the direct sound."""
     rt60 = rng.uniform(0.15, 0.8)
     white = rng.standard_normal(int(rt60 * SAMPLE_RATE))
     return degradations.in_room(samples, white, rt60=rt60, below=rng.uniform(0, 15))
 
 
 def _noise(samples: Samples, rng: np.random.Generator) -> Samples:
-    """Noise whose power falls by 0 to 6 dB an octave, 5 to 35 dB below the speech."""
+    """Add noise whose power falls by 0 to 6 dB per octave, 5 to 35 dB below the speech."""
     white = rng.standard_normal(len(samples))
     noise = degradations.coloured(white, rng.uniform(0, 1))
     return degradations.with_noise(samples, noise, rng.uniform(5, 35))
 
 
 def _band(samples: Samples, rng: np.random.Generator) -> Samples:
-    """From 40..350 Hz to 3..7.5 kHz, as telephones and small microphones hear."""
+    """Limit the band to 40..350 Hz up to 3..7.5 kHz, as telephones and small microphones do."""
     return degradations.in_band(samples, rng.uniform(40, 350), rng.uniform(3000, 7500))
 
 
 def _codec(samples: Samples, rng: np.random.Generator) -> Samples:
-    """Through mu-law at 8 kHz, MP3 or Vorbis."""
+    """Encode with mu-law at 8 kHz, MP3 or Vorbis, and decode again."""
     samples = degradations.within_full_scale(samples)
     kind = ("telephone", "MP3", "OGG")[rng.integers(3)]
     if kind == "telephone":
@@ -76,5 +76,5 @@ def _codec(samples: Samples, rng: np.random.Generator) -> Samples:
 
 
 def _level(samples: Samples, rng: np.random.Generator) -> Samples:
-    """A peak of -30 to 0 dB of full scale."""
+    """Scale the peak to -30 to 0 dB of full scale."""
     return degradations.at_peak(samples, rng.uniform(0, 30))

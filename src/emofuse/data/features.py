@@ -1,13 +1,13 @@
 """Features of clips (log-Mel, hidden states), computed once and memory-mapped from disk.
 
-A store grows clip by clip: a run that was killed goes on where it was, a table with one row more computes one clip
-more, and no more than one clip is ever in memory.
+A store grows clip by clip: a killed run resumes where it stopped, a new row costs one new clip, and only one clip at a
+time is in memory.
 
-It consists of a file of frames and an index. Frames are synchronised to disk before the index names them, so that the
-index never promises what a power cut could take, and they are only ever appended, because other processes have the
-file mapped. Each clip has a checksum. The checksums are verified on opening, unless the file of frames still has the
-size and time of change that the index noted when all was known to be sound. Thus a file that was cut, copied in part
-or overwritten is noticed wherever the fault lies, at the cost of reading it, and a store in order costs nothing.
+It consists of a file of frames and an index. Frames are synchronised to disk before the index names them, so a power
+cut loses nothing that the index names, and they are only ever appended, because other processes have the file mapped.
+Each clip has a checksum. Opening a store verifies the checksums, unless the file of frames still has the size and time
+of change that the index noted after the last verification. So a truncated, partly copied or overwritten file is
+detected at the cost of reading it, and opening an intact store costs nothing.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def compute_features(table: pd.DataFrame, cache: Path, *, front_end: FrontEnd | 
 def stored(
     table: pd.DataFrame, folder: Path, make: Callable[[np.ndarray], np.ndarray], *, width: int, name: str
 ) -> Features:
-    """Frames of every row that has a file; clips that the store has already are not computed again.
+    """Frames of every row that has a file; clips that the store holds already are not computed again.
 
     Args:
         table: utterance table.
@@ -155,7 +155,7 @@ def _state(path: Path) -> tuple[int, int]:
 
 
 def _sound_clips(index: sqlite3.Connection, path: Path, width: int) -> dict[str, Place]:
-    """The clips of the index whose frames lie in the file whole and as they were written."""
+    """The clips of the index whose frames are complete and unchanged in the file."""
     state = _state(path)
     trusted = index.execute("SELECT size, modified FROM sound").fetchone() == state
     rows = index.execute("SELECT clip, start, frames, crc FROM clips ORDER BY start").fetchall()
@@ -197,8 +197,8 @@ def _appending(
 ) -> Iterator[Callable[[str, np.ndarray], None]]:
     """A function that appends the frames of a clip to the file, and adds it to the index and to `places`.
 
-    What a killed run wrote past the clips of the index stays where it is, unused. What was added is kept, also if the
-    block fails.
+    Frames that a killed run wrote after the last clip of the index stay in the file, unused. Clips that were added are
+    kept even if the block fails.
     """
     rows: list[tuple[str, int, int, int]] = []
     with path.open("ab") as file:

@@ -1,4 +1,4 @@
-"""The rows that a recipe trains, develops and tests on: its corpora read, split, labelled, and composed if need be."""
+"""The rows that a recipe trains, develops and tests on: read, split, audited, labelled, and composed if it says so."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pandas as pd
 from emofuse.config import ComposedConfig, Recipe
 from emofuse.corpora.agreement import votes_of
 from emofuse.corpora.audit import Audit
-from emofuse.corpora.chosen import audited, read_and_split, restricted
 from emofuse.corpora.composed import compose, compose_task
+from emofuse.corpora.recipe_rows import audit_split, read_and_split, restricted
 from emofuse.corpora.splits import PARTS, Split, shared_speakers
 from emofuse.corpora.table import texts_of, without_mere_marks
 from emofuse.errors import EmofuseError
@@ -25,15 +25,15 @@ LABEL = "label"  # column that `select_rows` adds: the category of the recipe's 
 
 @dataclass
 class Rows:
-    """The rows of a run.
+    """The rows of a run, by part of its split.
 
     Attributes:
         parts: tables of train (with dev and test, where the recipe fits on them too), dev and test; with `LABEL`.
-        whole: the rows of all parts, without pairs that are composed to train beside them.
+        whole: the rows of all parts, without the pairs that task "mix" adds to train and dev.
         split: the keys of each part in `whole`.
         sources: the rows of each corpus, for the model card.
-        notes: what a reader of the results should know (leaks that the audit found, rows left out).
-        audits: what the audit of each corpus and its split found, before rows were left out.
+        notes: remarks for readers of the results: leaks that the audit found, rows that were left out.
+        audits: the audit of each corpus and its split, made before rows were left out.
     """
 
     parts: dict[str, pd.DataFrame]
@@ -44,31 +44,30 @@ class Rows:
     audits: dict[str, Audit]
 
 
-def select_rows(recipe: Recipe, *, data: Path | None = None, tables: Path | None = None) -> Rows:
-    """Read, split and audit the corpora of a recipe, and choose the rows that it can use.
+def select_rows(recipe: Recipe, *, data: Path | None = None) -> Rows:
+    """Read, split and audit the corpora of a recipe, and select the rows that it can use.
 
-    A test part without any label stays, to be predicted without truth.
+    A test part without any label is kept: its rows are predicted, but not scored.
 
     Args:
         recipe: whose rows.
         data: folder that relative corpus roots start from; EMOFUSE_DATA or the working folder if None.
-        tables: folder in which runs that start together share the tables and audits of their corpora; None: read anew.
 
     Raises:
-        EmofuseError: a corpus is absent or has bad rows, or no row is left to train on.
+        EmofuseError: a corpus is absent or has bad rows, or too few rows remain to train on.
     """
-    read, sources = read_rows(recipe, data=data, tables=tables)
+    read, sources = read_rows(recipe, data=data)
     used_tables, splits = [], []
     audits: dict[str, Audit] = {}
     notes: list[str] = []
     for table, split in read:
         name = _name(table) if _name(table) not in audits else f"{_name(table)}, {len(audits) + 1}"
-        audits[name] = audited(table, split, tables)
-        notes += [f"{name}: {found.message}." for found in audits[name].findings if found.severity == "error"]
+        audits[name] = audit_split(table, split)
+        notes += [f"{name}: {finding.message}." for finding in audits[name].findings if finding.severity == "error"]
         table = _labelled(table, recipe, notes, test=split.test)
         split = restricted(split, table)
-        used = {key for part in PARTS for key in getattr(split, part)}
-        used_tables.append(table[table["key"].isin(used)])
+        split_keys = {key for part in PARTS for key in getattr(split, part)}
+        used_tables.append(table[table["key"].isin(split_keys)])
         splits.append(split)
     whole = pd.concat(used_tables, ignore_index=True)
     split = splits[0] if len(splits) == 1 else _merged(splits, used_tables, whole)
@@ -85,48 +84,42 @@ def select_rows(recipe: Recipe, *, data: Path | None = None, tables: Path | None
 
 
 def read_rows(
-    recipe: Recipe, *, data: Path | None = None, tables: Path | None = None
+    recipe: Recipe, *, data: Path | None = None
 ) -> tuple[list[tuple[pd.DataFrame, Split]], list[pd.DataFrame]]:
-    """The corpora of a recipe with their splits, or the pairs that its task composes of them.
+    """Read the corpora of a recipe with their splits, or compose the pairs of its task from them.
 
     Args:
         recipe: whose corpora.
         data: as for `select_rows`.
-        tables: as for `select_rows`.
 
     Returns:
-        Rows and split of each corpus, or of the pairs; and what the pairs were made from, by corpus.
+        The rows and split of each corpus, or of the pairs; and for pairs the rows they were made from, by corpus.
 
     Raises:
         EmofuseError: a corpus is absent or has bad rows.
     """
-    read = [read_and_split(corpus, data, tables) for corpus in recipe.data.corpora]
+    read = [read_and_split(corpus, data) for corpus in recipe.data.corpora]
     if recipe.data.composed is None or recipe.data.composed.task == "mix":
         return read, []
     pairs, sources = _composed(read, recipe.data.composed, recipe)
     return [pairs], sources
 
 
-def labelled_part(recipe: Recipe, part: str, *, data: Path | None = None) -> pd.DataFrame:
-    """The rows of one part as `select_rows` has them, with the column `LABEL`, without features.
+def labelled_parts(recipes: Sequence[Recipe], part: str, *, data: Path | None = None) -> list[pd.DataFrame]:
+    """The rows of one part as `select_rows` gives them, with the column `LABEL`, for each recipe.
 
-    `text` is what the recipe reads; but where that is `human_text`, `text` keeps what a recogniser heard. Of a composed
-    task these are its pairs; pairs that are composed to train beside other rows are not there.
+    Recipes that read the same corpora share one reading. `text` is what the recipe reads; but if that is `human_text`,
+    `text` keeps what the recogniser wrote. The rows of a composed task are its pairs; pairs that are composed to train
+    beside the rows of corpora are left out.
 
     Args:
-        recipe: whose rows.
+        recipes: whose rows.
         part: train, dev or test.
         data: as for `select_rows`.
 
     Raises:
         EmofuseError: a corpus is absent or has bad rows.
     """
-    [table] = labelled_parts([recipe], part, data=data)
-    return table
-
-
-def labelled_parts(recipes: Sequence[Recipe], part: str, *, data: Path | None = None) -> list[pd.DataFrame]:
-    """As `labelled_part` for each recipe; what several read alike is read once."""
     read: dict[str, list[tuple[pd.DataFrame, Split]]] = {}
     found = []
     for recipe in recipes:
@@ -145,10 +138,10 @@ def _part(table: pd.DataFrame, split: Split, part: str, recipe: Recipe) -> pd.Da
 
 
 def _labelled(table: pd.DataFrame, recipe: Recipe, notes: list[str], *, test: Collection[str] = ()) -> pd.DataFrame:
-    """Rows that can teach or test at least one head of the model, and one modality that it reads.
+    """The rows that have a label for at least one head of the model, and a modality that it reads.
 
-    The column `LABEL` is added: the category of the recipe's labels, None for others. Rows of `test` (keys) stay if
-    none of them has a label.
+    The added column `LABEL` holds the category of the recipe's labels, or None. If no row of the test part (`test`, its
+    keys) has a label, all of them are kept.
     """
     labels = recipe.data.labels
     table = _with_words(table, recipe)
@@ -161,16 +154,16 @@ def _labelled(table: pd.DataFrame, recipe: Recipe, notes: list[str], *, test: Co
     if "categories" in recipe.model.heads:
         useful |= table[LABEL].notna()
         if labels.soft and "votes" in table:
-            cast = [votes_of(votes, key) for key, votes in zip(table["key"], table["votes"], strict=True)]
-            useful |= np.array([any(map(votes.get, labels.names)) for votes in cast])
+            votes_by_row = [votes_of(votes, key) for key, votes in zip(table["key"], table["votes"], strict=True)]
+            useful |= np.array([any(map(votes.get, labels.names)) for votes in votes_by_row])
     if "dimensions" in recipe.model.heads:
         useful |= table[list(DIMENSIONS)].notna().any(axis=1)
     tested = table["key"].isin(test)
     if tested.any() and useful.any() and not useful[tested].any():
         useful |= tested
         notes.append(
-            f"{_name(table)}: none of the {tested.sum()} rows of the test part has a label that this recipe knows: "
-            "they are predicted, and there are no test figures."
+            f"{_name(table)}: none of the {tested.sum()} rows of the test part has a label of this recipe, so they are "
+            "predicted but not scored."
         )
     if recipe.model.fusion == "audio_only":
         useful &= table["file"].notna()
@@ -178,7 +171,8 @@ def _labelled(table: pd.DataFrame, recipe: Recipe, notes: list[str], *, test: Co
         useful &= table["text"].notna()
     if left_out := int((~useful).sum()):
         notes.append(
-            f"{_name(table)}: {left_out} of {len(table)} rows left out (no label or no modality that this model uses)."
+            f"{_name(table)}: {left_out} of {len(table)} rows left out, "
+            "because they lack a label or a modality that this model uses."
         )
     if not useful.any():
         raise EmofuseError(
@@ -189,7 +183,7 @@ def _labelled(table: pd.DataFrame, recipe: Recipe, notes: list[str], *, test: Co
 
 
 def _with_words(table: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
-    """The table with the transcripts of the recipe's column, as far as their confidence and language will do."""
+    """The table with the transcripts of the recipe's column, except those that it excludes."""
     config = recipe.text
     table = table.assign(text=_as_text(_column(table, config.column, recipe)))
     table["text"] = without_mere_marks(table["text"], table["file"])
@@ -204,8 +198,8 @@ def _with_words(table: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
 
 def _column(table: pd.DataFrame, column: str, recipe: Recipe) -> pd.Series:
     if column not in table:
-        there = ", ".join(table.columns)
-        raise EmofuseError(f"recipe {recipe.name}: {_name(table)} has no column {column!r}. There are {there}.")
+        columns = ", ".join(table.columns)
+        raise EmofuseError(f"recipe {recipe.name}: {_name(table)} has no column {column!r}. Its columns are {columns}.")
     return table[column]
 
 
@@ -221,21 +215,21 @@ def _merged(splits: list[Split], tables: list[pd.DataFrame], whole: pd.DataFrame
     """One split of all corpora.
 
     Raises:
-        EmofuseError: a row stands in two corpora, or a speaker in another part of each.
+        EmofuseError: two corpora have the same row, or a speaker of both is in a different part of each.
     """
     repeated = whole.loc[whole["key"].duplicated(), "key"]
     if len(repeated):
         raise EmofuseError(
-            f"{len(repeated)} rows stand under two of data.corpora (such as {repeated.min()}): they would count twice, "
-            "and could be trained and tested on. Name each corpus once, or choose rows that differ by `where`."
+            f"{len(repeated)} rows stand under two of data.corpora (such as {repeated.min()}), so they would count "
+            "twice and could be in training and in test. Name each corpus once, or choose rows that differ by `where`."
         )
     parts = {part: tuple(key for split in splits for key in getattr(split, part)) for part in PARTS}
     split = Split(**parts, rule=" + ".join(split.rule for split in splits))
-    known = {name for table, own in zip(tables, splits, strict=True) for name in shared_speakers(table, own)}
+    known = {name for table, part_of in zip(tables, splits, strict=True) for name in shared_speakers(table, part_of)}
     if shared := shared_speakers(whole, split) - known:
         raise EmofuseError(
-            f"{len(shared)} speakers stand under two of data.corpora in parts that differ (such as {min(shared)}): "
-            "they would be trained and tested on. Give both the same split of speakers; or, if these are different "
+            f"{len(shared)} speakers stand under two of data.corpora in parts that differ (such as {min(shared)}), so "
+            "they would be in training and in test. Give both the same split of speakers; or, if these are different "
             "people, write the corpus before their names."
         )
     return split
@@ -244,7 +238,7 @@ def _merged(splits: list[Split], tables: list[pd.DataFrame], whole: pd.DataFrame
 def _composed(
     read: list[tuple[pd.DataFrame, Split]], config: ComposedConfig, recipe: Recipe
 ) -> tuple[tuple[pd.DataFrame, Split], list[pd.DataFrame]]:
-    """The pairs of a task and their split, and the rows of each corpus that they were made from."""
+    """The pairs of a task with their split, and the rows of each corpus that the pairs were made from."""
     tables = [_with_words(table, recipe) for table, _ in read]
     whole = pd.concat(tables, ignore_index=True)
     split = _merged([split for _, split in read], tables, whole)

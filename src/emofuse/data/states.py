@@ -1,4 +1,4 @@
-"""Hidden states of a frozen speech encoder for the clips of a table, kept as other features are."""
+"""Hidden states of a frozen speech encoder for the clips of a table, in the same store as other features."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from emofuse.hardware import choose_precision
 
 
 class LayerStates:
-    """Hidden states of some layers, out of a store that holds more.
+    """Hidden states of some of the layers that a store holds.
 
     Args:
         stored: made by `compute_states`.
-        layers: which of the store's, from 0: for a store of all, 0 is the input of the first layer.
-        of: how many layers the store holds.
-        rate: stored steps a second.
+        layers: positions of the layers in the store, from 0; in a store of all layers, 0 is the input of the first.
+        of: number of layers in the store.
+        rate: stored steps per second.
 
     Attributes:
         width: values of a frame, len(layers) * size of a state.
@@ -40,7 +40,7 @@ class LayerStates:
 
     def __getitem__(self, clip: Clip) -> np.ndarray:
         """States of a clip, (steps, width) float16."""
-        return chosen(self._stored[clip], self.layers, of=self.of)
+        return select_layers(self._stored[clip], self.layers, of=self.of)
 
 
 def compute_states(
@@ -53,52 +53,47 @@ def compute_states(
     varied: int = 0,
     device: torch.device | None = None,
 ) -> Features:
-    """Hidden states of every row that has a file, from the store where they are there.
+    """Hidden states of every row that has a file; those that the store lacks are computed.
 
     Args:
         table: utterance table.
         cache: folder of stores.
-        encoder: frozen.
-        layers: numbers of those to store, side by side in this order; None: all.
-        pool: this many steps are averaged to one.
-        varied: 0 for the clips as they are; 1, 2, ... for that copy of each clip, changed by `rooms.vary`.
-        device: that computes them; the CPU if None.
+        encoder: the frozen speech encoder.
+        layers: numbers of the layers to store, side by side in this order; all if None.
+        pool: number of steps that are averaged to one.
+        varied: 0 for the clips as they are; 1, 2, ... for that copy of each clip, changed by `effects.vary`.
+        device: computes the states; the CPU if None.
 
     Returns:
-        Frames of (layers * dim) values, half precision; see `unpacked` and `chosen`.
+        Frames of (layers * dim) values, half precision; see `select_layers`.
 
     Raises:
-        AudioError: a file is no usable audio; names the utterance's key.
+        AudioError: a file is not usable audio; the message names the key of the utterance.
     """
     device = device or torch.device("cpu")
-    # A copy is computed in bf16 where that is fast: the error is small beside what varying changes.
+    # Varied copies are computed in bf16 where that is fast: the error is small compared with the variation.
     precision = choose_precision(device) if varied else "fp32"
     if device.type != "cpu":
         encoder.model.to(device)
-    every = list(range(encoder.layers))
-    kept = every if layers is None else list(layers)
+    all_layers = list(range(encoder.layers))
+    stored_layers = all_layers if layers is None else list(layers)
 
     def make(samples: np.ndarray) -> np.ndarray:
         if varied:
             samples = vary(samples, np.random.default_rng([varied, zlib.crc32(samples.tobytes())]))
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-            states = encoder.hidden_states(samples)[kept].float().numpy()  # (layers, steps, dim)
-        return pool_time(states, pool).transpose(1, 0, 2).reshape(-1, len(kept) * encoder.dim)
+            states = encoder.hidden_states(samples)[stored_layers].float().numpy()  # (layers, steps, dim)
+        return pool_time(states, pool).transpose(1, 0, 2).reshape(-1, len(stored_layers) * encoder.dim)
 
-    some = "" if kept == every else "-layers" + "_".join(map(str, kept))
+    some = "" if stored_layers == all_layers else "-layers" + "_".join(map(str, stored_layers))
     copy = f"-varied{varied}-{precision}" if varied else ""
     folder = cache / f"states-{encoder.name.replace('/', '-')}-{pool}-{encoder.hash[:16]}{some}{copy}"
     name = f"hidden states of {encoder.name}" + (f", copy {varied}" if varied else "")
-    return stored(table, folder, make, width=len(kept) * encoder.dim, name=name)
+    return stored(table, folder, make, width=len(stored_layers) * encoder.dim, name=name)
 
 
-def unpacked(frames: np.ndarray, layers: int) -> np.ndarray:
-    """Stored frames (steps, layers * dim) as (layers, steps, dim)."""
-    return frames.reshape(len(frames), layers, -1).transpose(1, 0, 2)
-
-
-def chosen(frames: np.ndarray, layers: Sequence[int], *, of: int) -> np.ndarray:
-    """Stored frames of some layers alone, side by side in the order given, as `export_speech_encoder` gives them.
+def select_layers(frames: np.ndarray, layers: Sequence[int], *, of: int) -> np.ndarray:
+    """Pick some layers out of stored frames, side by side in the order given, as exported encoders give them.
 
     Args:
         frames: (steps, of * dim).
@@ -108,7 +103,7 @@ def chosen(frames: np.ndarray, layers: Sequence[int], *, of: int) -> np.ndarray:
     Returns:
         (steps, len(layers) * dim).
 
-    >>> chosen(np.arange(6).reshape(1, 6), [2, 0], of=3)
+    >>> select_layers(np.arange(6).reshape(1, 6), [2, 0], of=3)
     array([[4, 5, 0, 1]])
     """
     return frames.reshape(len(frames), of, -1)[:, list(layers)].reshape(len(frames), -1)

@@ -1,4 +1,4 @@
-"""From a table of utterances to batches with masks: arrays by key, length buckets, crops."""
+"""From a table of utterances to batches with masks: arrays, length buckets, crops."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BUCKET_BATCHES = 16  # batches of one bucket share similar lengths; more makes b
 
 
 class Frames(Protocol):
-    """Frames of clips, however they were made: `Features` or `LayerStates`."""
+    """Frames of clips: log-Mel `Features` or hidden `LayerStates`."""
 
     width: int
     rate: float
@@ -44,15 +44,15 @@ class Utterances:
     """The rows of one part of a split as arrays, ready for batching.
 
     Args:
-        table: utterance table; its order is kept, everything else is found by key.
+        table: utterance table; rows keep its order.
         labels: names of the categories, in the order of the model's outputs.
         label_column: column with the category names; other names count as missing.
-        soft: the target of a row with `votes` is the share of its annotators that chose each category.
+        soft: whether the target of a row with `votes` is the share of annotators that chose each category.
         features: frames of the clips.
         copies: frames of varied copies of the same clips; see `means`.
         embeddings: summary embedding by transcript, each (text_dim,).
         text_dim: length of a summary embedding.
-        balanced: weigh rows so that the categories that a corpus has weigh the same within it; else all weigh 1.
+        balanced: whether rows are weighted so that all categories of a corpus have the same total weight.
     """
 
     def __init__(
@@ -77,7 +77,8 @@ class Utterances:
         shares = _shares(self.table, self.label, labels, soft)
         self.target = _balance(self.table["corpus"], shares) if balanced else shares
         self.dimensions = torch.tensor(self.table[list(DIMENSIONS)].to_numpy(np.float32))
-        self.composed = self.table["key"].str.startswith("composed").to_numpy(bool)
+        composed = self.table["composed"] if "composed" in self.table else pd.Series(False, index=self.table.index)
+        self.composed = composed.eq(True).to_numpy(bool)  # empty in rows of corpora beside which pairs were mixed
         self.has_audio = np.array([clip is not None for clip in self.clips])
         self.texts = [embeddings.get(t) if isinstance(t, str) else None for t in self.table["text"]]
         self.n_frames = np.array([features.length(clip) if clip else 0 for clip in self.clips])
@@ -103,15 +104,15 @@ class Utterances:
         offsets: Offsets | None = None,
         shift: np.ndarray | None = None,
     ) -> Batch:
-        """Rows as a batch.
+        """Put rows into a batch.
 
         Args:
-            rows: which.
-            crop: frames to which each clip is cut at a random place, or repeated; 0: whole clips. Repeated, not padded:
-                a CNN's BatchNorm would count the padding in training, but not in evaluation.
-            generator: for training: source of all random choices.
-            offsets: what moves the frames of a clip.
-            shift: what is subtracted from the frames of each of all rows, (len(self), width).
+            rows: numbers of the rows.
+            crop: number of frames to which each clip is cut at a random place; shorter clips are repeated, because a
+                CNN's BatchNorm would count padding in training, but not in evaluation. 0: whole clips.
+            generator: source of all random choices in training; None in evaluation.
+            offsets: random changes that are added to the frames of a clip in training.
+            shift: (len(self), width), subtracted from every frame of each row.
         """
         clips = [self._clip(row, crop, generator, offsets) for row in rows]
         if shift is not None:
@@ -152,7 +153,7 @@ class Utterances:
 
 
 def _shares(table: pd.DataFrame, label: np.ndarray, names: list[str], soft: bool) -> np.ndarray:
-    """Share of each category in each row, float32 (rows, categories); zeros without a label."""
+    """The share of each category in each row, float32 (rows, categories); zeros for rows without a label."""
     shares = np.zeros((len(table), len(names)), np.float32)
     shares[label >= 0, label[label >= 0]] = 1
     if soft and "votes" in table:
@@ -165,7 +166,7 @@ def _shares(table: pd.DataFrame, label: np.ndarray, names: list[str], soft: bool
 
 
 def _balance(corpus: pd.Series, shares: np.ndarray) -> np.ndarray:
-    """Shares times a weight of the category, n / (categories * its count), all counted within the row's corpus."""
+    """Multiply shares by a weight of the category, n / (categories * count of it), counted in the row's corpus."""
     weighted = shares.copy()
     for name in corpus.unique():
         rows = (corpus == name).to_numpy()
@@ -185,23 +186,23 @@ def train_loader(
     offsets: Offsets | None = None,
     device: torch.device | None = None,
 ) -> DataLoader:
-    """Batches of one epoch, shuffled and augmented; the same seed, epoch and rank give the same batches.
+    """Make the shuffled and augmented batches of one epoch; the same seed, epoch and rank give the same batches.
 
     Args:
         data: rows to train on.
         config: batch size, crops, augmentation, and workers.
-        seed: of the run.
-        epoch: from 0.
-        rank: of this process, where several train.
+        seed: seed of the run.
+        epoch: number of the epoch, from 0.
+        rank: number of this process, if several train.
         world: number of processes.
-        offsets: what moves the frames of a clip.
-        device: that the batches are for; the CPU if None.
+        offsets: random changes that are added to the frames of a clip.
+        device: where the batches are used; the CPU if None.
 
     Raises:
         EmofuseError: there are fewer batches than processes.
     """
     order = torch.Generator().manual_seed(seed_of(seed, epoch))
-    # Clips cut to one length differ only in whether they are there; whole clips are padded less among their like.
+    # Cropped clips have one length, or none without audio; whole clips need less padding beside similar lengths.
     lengths = data.has_audio if config.crop_seconds else data.n_frames
     batches = list(bucketed_batches(lengths, config.batch_size, generator=order))
     batches = batches[: config.epoch_steps * world or None]
@@ -227,7 +228,7 @@ def train_loader(
 
 @dataclass
 class _TrainingBatches(Dataset):
-    """The augmented batches of one epoch, each made when it is asked for, from a seed of its own."""
+    """The augmented batches of one epoch; each is made on request, with its own seed."""
 
     data: Utterances
     config: TrainingConfig
@@ -252,7 +253,7 @@ class _TrainingBatches(Dataset):
 
 
 def eval_loader(data: Utterances, batch_size: int, *, shift: np.ndarray | None = None) -> DataLoader:
-    """Whole utterances, shortest first; every row once; `shift` as in `Utterances.batch`."""
+    """Batch whole utterances, shortest first, every row once; `shift` as in `Utterances.batch`."""
     batches = list(bucketed_batches(data.n_frames, batch_size))
 
     def make(rows: list[int]) -> Batch:
@@ -264,9 +265,9 @@ def eval_loader(data: Utterances, batch_size: int, *, shift: np.ndarray | None =
 def bucketed_batches(
     lengths: np.ndarray, batch_size: int, *, generator: torch.Generator | None = None
 ) -> Iterator[list[int]]:
-    """Lists of row numbers of similar length. With a generator: shuffled, in buckets; without: sorted by length.
+    """Yield lists of row numbers of similar length: shuffled within buckets, or sorted without a generator.
 
-    With a generator a batch of a single row is dropped: training's BatchNorm and CCC need two.
+    With a generator, a batch of a single row is dropped, because BatchNorm and CCC need two rows in training.
     """
     n = len(lengths)
     if generator is None:
@@ -283,5 +284,5 @@ def bucketed_batches(
 
 
 def seed_of(*parts: int) -> int:
-    """One seed from several numbers."""
+    """Combine several numbers into one seed."""
     return int(np.random.SeedSequence(parts).generate_state(1)[0])

@@ -1,12 +1,13 @@
-"""The highest layers of Whisper that a model uses, trained with it: partial fine-tuning.
+"""Partial fine-tuning: the highest layers of a speech encoder are trained together with the model that reads them.
 
-The layers below stay frozen, so their states are computed once, as those of a wholly frozen encoder are. What is
-trained starts from the pretrained weights: at first it gives the states that the frozen encoder would.
+The layers below stay frozen, so their hidden states are computed once and stored, like those of a frozen encoder. The
+trained layers start from the pretrained weights: before the first step they give the states of the frozen encoder.
 """
 
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,70 +15,74 @@ import torch
 from torch import Tensor, nn
 
 from emofuse.encoders.speech import POOL, SpeechEncoder
-from emofuse.errors import EmofuseError
 
 
 class TopLayers(nn.Module):
-    """From states of frozen layers to those of all layers, the upper ones computed by copies that can be trained.
+    """Trainable copies of the highest layers of a Whisper, wav2vec2, HuBERT or WavLM.
 
     Args:
-        encoder: a Whisper; it is left as it is.
-        layers: numbers of the hidden states to give, in this order.
-        frozen: numbers of the hidden states to take, in this order. The highest is what the first trained layer takes;
-            those of `layers` below it are among them.
-
-    Raises:
-        EmofuseError: the encoder is no Whisper.
+        encoder: the pretrained encoder, which is left as it is.
+        layers: numbers of the hidden states to return, in this order.
+        frozen: numbers of the hidden states that are given, in this order. The highest is the input of the first
+            trained layer; those of `layers` below it are among them.
     """
 
     def __init__(self, encoder: SpeechEncoder, *, layers: Sequence[int], frozen: Sequence[int]) -> None:
         super().__init__()
-        require_whisper(encoder)
-        self.given, self.taken = list(layers), list(frozen)
+        self.returned, self.given = list(layers), list(frozen)
         self.base, highest = max(frozen), max(layers)
         model: Any = encoder.model
-        self.layers = copy.deepcopy(model.layers[self.base : highest])  # state n is what layer n - 1 gives
-        # Whisper normalises what leaves the whole encoder, and only that.
-        self.layer_norm = copy.deepcopy(model.layer_norm) if highest == encoder.layers - 1 else nn.Identity()
+        blocks = model if encoder.reads_log_mel else model.encoder
+        self.layers = copy.deepcopy(blocks.layers[self.base : highest])  # layer n - 1 gives state n
+        # The last hidden state of Whisper is normalised; those of the others are as they leave their layers.
+        normalised = encoder.reads_log_mel and highest == encoder.layers - 1
+        self.layer_norm = copy.deepcopy(blocks.layer_norm) if normalised else nn.Identity()
+        self.kind: str = model.config.model_type
+        if self.kind == "wavlm":  # the layers share relative positions, which the first one of all embeds
+            self.layers[0].attention.rel_attn_embed = copy.deepcopy(blocks.layers[0].attention.rel_attn_embed)
         self.train().requires_grad_(True)
 
     def forward(self, frames: Tensor, n_frames: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Run the trained layers.
 
         Args:
-            frames: (batch, steps, len(frozen) * dim), 50 steps a second; what lies beyond a row's n_frames is ignored.
+            frames: (batch, steps, len(frozen) * dim), 50 steps a second; steps beyond a row's n_frames are ignored.
             n_frames: (batch,) int64 valid steps of each row, or None if all are valid.
 
         Returns:
             States (batch, ceil(steps / 4), len(layers) * dim), averaged over every 4 steps (the last of fewer), as
-            `encoders.speech.pool_time` averages, and the valid ones of each row, at least 1.
+            `encoders.speech.pool_time` averages, and the number of valid ones in each row, at least 1.
         """
-        valid = mask = None
+        valid = None
         if n_frames is not None:
-            n_frames = n_frames.clamp(min=1)  # attention to nothing would be no number
+            n_frames = n_frames.clamp(min=1)  # attention over no step is NaN
             valid = torch.arange(frames.shape[1], device=frames.device) < n_frames.unsqueeze(1)  # (batch, steps)
-            mask = torch.zeros_like(valid, dtype=frames.dtype).masked_fill(~valid, -1e9)[:, None, None]
             n_frames = (n_frames + POOL - 1) // POOL
-        states = dict(zip(self.taken, frames.unflatten(2, (len(self.taken), -1)).unbind(2), strict=True))
-        hidden = states[self.base]  # (batch, steps, dim)
-        for number, layer in enumerate(self.layers, self.base + 1):
+        states = dict(zip(self.given, frames.unflatten(2, (len(self.given), -1)).unbind(2), strict=True))
+        outputs = self._outputs(states[self.base], valid)
+        states |= dict(enumerate(outputs, self.base + 1))
+        states[self.base + len(outputs)] = self.layer_norm(outputs[-1])
+        return _pooled(torch.cat([states[layer] for layer in self.returned], dim=2), valid), n_frames
+
+    def _outputs(self, hidden: Tensor, valid: Tensor | None) -> list[Tensor]:
+        """What each trained layer gives, (batch, steps, dim)."""
+        outputs = []
+        if self.kind == "wavlm":
+            positions = None  # the first layer makes them, the others take them over
+            mask = None if valid is None else valid.long()
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask")  # of transformers' own
+                for layer in self.layers:
+                    hidden, positions = layer(hidden, mask, positions)
+                    outputs.append(hidden)
+            return outputs
+        mask = None
+        if valid is not None:
+            mask = torch.zeros_like(valid, dtype=hidden.dtype).masked_fill(~valid, -1e9)[:, None, None]
+        for layer in self.layers:
             hidden = layer(hidden, mask)
-            states[number] = hidden
-        states[number] = self.layer_norm(hidden)
-        return _pooled(torch.cat([states[layer] for layer in self.given], dim=2), valid), n_frames
-
-
-def require_whisper(encoder: SpeechEncoder) -> None:
-    """See that an encoder's layers can be trained.
-
-    Raises:
-        EmofuseError: it is no Whisper.
-    """
-    if not encoder.reads_log_mel:
-        raise EmofuseError(
-            f"model.fine_tune_layers: speech encoder {encoder.name!r} is no Whisper, whose layers alone can be "
-            "trained. Give a Whisper, or 0 layers."
-        )
+            outputs.append(hidden)
+        return outputs
 
 
 def _pooled(states: Tensor, valid: Tensor | None) -> Tensor:

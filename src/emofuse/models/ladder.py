@@ -97,7 +97,6 @@ class Ladder(nn.Module):
         state_dim: size of a hidden state.
         dim: width of the ladder.
         pooling: over time, at the top.
-        layer_dropout: chance that a layer is left out of a training clip.
         input_dropout: chance that a value of the states is left out of all steps of a training clip.
 
     Attributes:
@@ -113,11 +112,10 @@ class Ladder(nn.Module):
         dim: int,
         *,
         pooling: Pooling = "mean",
-        layer_dropout: float = 0.0,
         input_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.n_layers, self.layer_dropout = n_layers, layer_dropout
+        self.n_layers = n_layers
         self.channels = (dim,) * n_layers
         self.norm = StatesNorm(n_layers * state_dim, input_dropout)
         self.project = nn.ModuleList(nn.Linear(state_dim, dim) for _ in range(n_layers))
@@ -142,24 +140,15 @@ class Ladder(nn.Module):
         """
         n_frames = _at_least_one(n_frames)
         layers = self.norm(states, n_frames).unflatten(2, (self.n_layers, -1))
-        keep = self._kept(layers)
         h = None
         for i, (project, mix) in enumerate(zip(self.project, self.mix, strict=True)):
-            taken = project(layers[:, :, i]) * keep[:, i, None, None]
-            h = taken if h is None else h + taken  # (batch, steps, dim)
+            taken = project(layers[:, :, i])  # (batch, steps, dim)
+            h = taken if h is None else h + taken
             h = h + mix(nn.functional.gelu(h))
             x = mask_frames(h.transpose(1, 2).unsqueeze(3), n_frames)
             if i + 1 < self.n_layers:
                 h = act(i + 1, x, n_frames).squeeze(3).transpose(1, 2)
         return x, n_frames
-
-    def _kept(self, layers: Tensor) -> Tensor:
-        """(batch, n_layers): 0 for a layer that is left out, and the others larger in proportion."""
-        shape = (layers.shape[0], self.n_layers)  # len() would fix the batch of the exported graph
-        if not self.training or not self.layer_dropout:
-            return layers.new_ones(shape)
-        kept = (torch.rand(shape, device=layers.device) >= self.layer_dropout).to(layers.dtype)
-        return kept * self.n_layers / kept.sum(dim=1, keepdim=True).clamp(min=1)
 
     def pool(self, x: Tensor, n_frames: Tensor | None) -> Tensor:
         """Pool a map (batch, dim, steps, 1) over time to (batch, pooled_dim)."""
@@ -183,11 +172,10 @@ class LayerMix(nn.Module):
         dim: int,
         *,
         pooling: Pooling = "mean",
-        layer_dropout: float = 0.0,
         input_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.n_layers, self.layer_dropout = n_layers, layer_dropout
+        self.n_layers = n_layers
         self.channels = (dim,)
         self.norm = StatesNorm(n_layers * state_dim, input_dropout)
         self.weights = nn.Parameter(torch.zeros(n_layers))
@@ -201,9 +189,6 @@ class LayerMix(nn.Module):
         n_frames = _at_least_one(n_frames)
         layers = self.norm(states, n_frames).unflatten(2, (self.n_layers, -1))
         scores = self.weights.expand(layers.shape[0], -1)  # len() would fix the batch of the graph
-        if self.training and self.layer_dropout:
-            left_out = torch.rand(scores.shape, device=scores.device) < self.layer_dropout
-            scores = scores.masked_fill(left_out, -1e4)  # finite: all may be left out
         mixed = torch.einsum("btld,bl->btd", layers, scores.softmax(dim=1))
         return mask_frames(self.project(mixed).transpose(1, 2).unsqueeze(3), n_frames), n_frames
 

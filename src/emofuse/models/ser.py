@@ -41,7 +41,7 @@ class SerModel(nn.Module):
 
     Raises:
         EmofuseError: `config.stages` names a stage that the encoder does not have, or `config.fine_tune_layers` asks
-            for layers of a speech encoder that is absent or no Whisper.
+            for layers of a speech encoder that is absent.
     """
 
     def __init__(self, config: ModelConfig, n_categories: int, text_dim: int, state_dim: int = 0) -> None:
@@ -71,8 +71,8 @@ class SerModel(nn.Module):
         self.dropout = (nn.Dropout2d if config.channel_dropout else nn.Dropout)(config.dropout)
         self.heads = Heads(self.encoder.embedding_dim, config.heads, n_categories)
         if config.fine_tune_layers:  # last, so that a seed gives all else as it does without
-            whisper = load_speech_encoder(config.speech_encoder)
-            self.top_layers = TopLayers(whisper, layers=config.layers, frozen=config.frozen_layers)
+            encoder = load_speech_encoder(config.speech_encoder)
+            self.top_layers = TopLayers(encoder, layers=config.layers, frozen=config.frozen_layers)
 
     @property
     def reads_text_without_audio(self) -> bool:
@@ -172,7 +172,6 @@ def build_encoder(config: ModelConfig, state_dim: int) -> CnnEncoder | Ladder | 
         state_dim,
         config.ladder_dim,
         pooling=config.pooling,
-        layer_dropout=config.layer_dropout,
         input_dropout=config.input_dropout,
     )
 

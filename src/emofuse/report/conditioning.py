@@ -229,8 +229,8 @@ def _measure(study: StudyFolder, rows: Recipe, runs: Sequence[Path], data: Path 
     for run in tqdm(runs, desc="conditioning", unit="run", disable=None, leave=False):
         loaded = load_run(run)
         for kind, of_run, installed in (
-            ("speech", loaded.speech_encoder, prepared.audio),
-            ("text", loaded.text_encoder, prepared.text),
+            ("speech", loaded.speech_encoder, prepared.speech_encoder),
+            ("text", loaded.text_encoder, prepared.text_encoder),
         ):
             if not _is_same(of_run, installed):
                 raise EmofuseError(

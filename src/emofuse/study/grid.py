@@ -189,22 +189,21 @@ def cells_of(study: Study, folds: dict[str, list[int]]) -> list[Cell]:
     ]
 
 
-def folds_of(study: Study, data: Path | None, tables: Path | None = None) -> dict[str, list[int]]:
+def folds_of(study: Study, data: Path | None) -> dict[str, list[int]]:
     """Test folds of each task; its corpora are read to count them.
 
     Args:
         study: as loaded.
         data: folder that relative corpus roots start from.
-        tables: folder in which the study's corpora are shared; None: read anew.
 
     Raises:
         EmofuseError: a fold that a task does not have; and what reading its corpora raises.
     """
-    from emofuse.corpora.chosen import count_folds
+    from emofuse.corpora.recipe_rows import count_folds
 
     folds = {}
     for name, recipe in study.tasks.items():
-        n = count_folds(recipe, data, tables) or 1
+        n = count_folds(recipe, data) or 1
         wanted = study.config.folds
         folds[name] = list(range(n)) if wanted == "all" else list(wanted)
         if absent := [fold for fold in folds[name] if not 0 <= fold < n]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -76,19 +75,19 @@ def run_study(
         EmofuseError: cells failed (the others are finished nevertheless), another process runs this study, the corpora
             do not have the folds or are not those of finished runs, or there is no such cluster.
     """
-    from emofuse.corpora.chosen import data_folder
+    from emofuse.corpora.recipe_rows import data_folder
 
     out = (out or Path("runs") / (study.config.name + "-quick" * study.quick)).absolute()
     data = data_folder(data).absolute()
-    with alone_in(out), _shared_tables(out) as tables:
-        folds = folds_of(study, data, tables)
+    with alone_in(out):
+        folds = folds_of(study, data)
         cells = cells_of(study, folds)
         runs = runs_of(cells)
         write_json(out / "study.json", described(study, folds))
         write_json(out / "cells.json", [{"cell": cell.hash} | cell.facts for cell in cells])
-        place = Place(out / "cells", data, tables, _threads(jobs))
+        place = Place(out / "cells", data, _threads(jobs))
         place.cells.mkdir(exist_ok=True)
-        refuse_or_remove(find_stale(runs, place.cells, data, tables), runs, place.cells, fresh=fresh)
+        refuse_or_remove(find_stale(runs, place.cells, data), runs, place.cells, fresh=fresh)
         done = {run.hash: read_json(path) for run in runs if (path := _mark(place, run)).exists()}
         failures: dict[str, str] = {}
         if len(done) < len(runs):
@@ -211,18 +210,6 @@ def alone_in(out: Path) -> Iterator[None]:
         raise EmofuseError(f"{out}: cannot be written ({error.strerror or error}). Choose another folder.") from error
     with lock:
         yield
-
-
-@contextmanager
-def _shared_tables(out: Path) -> Iterator[Path]:
-    """A folder for the tables of the study's corpora; read anew each time, they cannot be those of other data."""
-    tables = out / "tables"
-    shutil.rmtree(tables, ignore_errors=True)
-    tables.mkdir()
-    try:
-        yield tables
-    finally:
-        shutil.rmtree(tables, ignore_errors=True)
 
 
 def _told(failures: Mapping[str, str], runs: Sequence[Cell], place: Place) -> str:

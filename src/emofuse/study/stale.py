@@ -13,14 +13,13 @@ from emofuse.files import hash_of, read_json
 from emofuse.study.grid import Cell
 
 
-def find_stale(runs: Iterable[Cell], cells: Path, data: Path, tables: Path) -> dict[str, str]:
+def find_stale(runs: Iterable[Cell], cells: Path, data: Path) -> dict[str, str]:
     """What has changed since each run began, finished or not.
 
     Args:
         runs: of the study.
         cells: folder of the run folders.
         data: folder that relative corpus roots start from.
-        tables: folder in which the study's corpora are shared.
 
     Returns:
         By hash of the run, what has changed, in words; runs of which nothing changed are left out.
@@ -28,7 +27,7 @@ def find_stale(runs: Iterable[Cell], cells: Path, data: Path, tables: Path) -> d
     Raises:
         EmofuseError: a corpus or an encoder is not there any more.
     """
-    from emofuse.data.prepare import identify
+    from emofuse.data.identity import identify
     from emofuse.data.rows import select_rows
     from emofuse.training.run_folder import ENVIRONMENT_FILE, changes
 
@@ -41,7 +40,7 @@ def find_stale(runs: Iterable[Cell], cells: Path, data: Path, tables: Path) -> d
             continue
         source = _source(run.recipe)
         if source not in identities:
-            identities[source] = identify(run.recipe, select_rows(run.recipe, data=data, tables=tables))
+            identities[source] = identify(run.recipe, select_rows(run.recipe, data=data))
         if changed := changes(before, identities[source]):
             stale[run.hash] = changed
     return stale

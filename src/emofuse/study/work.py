@@ -27,13 +27,11 @@ class Place:
     Attributes:
         cells: folder of the run folders.
         data: folder that relative corpus roots start from.
-        tables: folder in which the cells share the tables of their corpora.
         threads: of each cell.
     """
 
     cells: Path
     data: Path
-    tables: Path
     threads: int
 
     def log(self, cell: Cell) -> Path:
@@ -162,7 +160,7 @@ def train_cell(cell: Cell, place: Place, facts: dict[str, Any]) -> None:
 
     torch.set_num_threads(place.threads)
     wall, cpu = time.monotonic(), _cpu_seconds()
-    run = train(cell.recipe, place.cells / cell.hash, place.data, unimodal=place.cells, tables=place.tables)
+    run = train(cell.recipe, place.cells / cell.hash, place.data, unimodal=place.cells)
     for checkpoint in (run / "checkpoints").glob("*.ckpt"):  # to go on from; many times as large as the model
         checkpoint.unlink()
     spent = {"wall_seconds": time.monotonic() - wall, "cpu_seconds": _cpu_seconds() - cpu}

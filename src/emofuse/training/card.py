@@ -1,4 +1,4 @@
-"""The model card of a bundle, made from what training saw: README.md of the bundle's folder."""
+"""The model card of a bundle (README.md in its folder), generated from the facts that training recorded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ADAPTED = "test-adapted"
 
 
 def licence_of(corpora: list[dict[str, Any]]) -> str:
-    """Licence of weights trained on these corpora, as far as they are known.
+    """The licence of weights trained on these corpora, as far as the corpora are known.
 
     >>> licence_of([{"name": "ravdess"}, {"name": "meld"}])
     'CC BY-NC-SA 4.0 (non-commercial)'
@@ -80,7 +80,7 @@ def _corpus(facts: dict[str, Any]) -> str:
 
 
 def _results(metrics: dict[str, Any]) -> Iterator[str]:
-    """One line a measure; `metrics` as `metrics.json` of a run has them."""
+    """One table row for each measure in the `metrics.json` of a run."""
     for part in ("dev", "test", ADAPTED):
         scores = metrics.get(part, {})
         for corpus, found in {"all": scores, **scores.get("by_corpus", {})}.items():
@@ -96,26 +96,26 @@ def _results(metrics: dict[str, Any]) -> Iterator[str]:
 def _how_measured(metrics: dict[str, Any]) -> Iterator[str]:
     yield "With 95 % intervals from a bootstrap over speakers where there are speakers."
     if "dev" in metrics:
-        yield "The development part chose the checkpoint; its results are therefore somewhat too good."
+        yield "The development part selected the checkpoint, so its results are somewhat too good."
     if ADAPTED in metrics:
         yield (
-            f"*{ADAPTED}*: each voice is adapted to by all clips of its speaker in that part, their labels unseen; "
-            "*test*: from a clip alone."
+            f"*{ADAPTED}*: the model is adapted to each speaker with all clips of the speaker in that part, "
+            "without their labels; *test*: each clip by itself."
         )
 
 
 def _calibration(bundle: Bundle) -> Iterator[str]:
     if not bundle.calibration:
         return
-    yield "## How sure it is"
+    yield "## Calibration"
     yield ""
     yield (
-        "Fitted on speakers and sentences that the model had not seen; ECE after, shares kept and wrong were measured "
-        "on others than they were fitted on."
+        "Fitted on speakers and sentences that the model was not trained on. The ECE after calibration and the shares "
+        "were measured on other rows than the calibration was fitted on."
     )
     yield ""
     yield (
-        "| answers from | n | speakers | temperature | ECE before | after | uncertain below | share kept | "
+        "| predictions from | n | speakers | temperature | ECE before | after | uncertain below | share kept | "
         "wrong of all | wrong of kept |"
     )
     yield "|---|---|---|---|---|---|---|---|---|---|"
@@ -127,10 +127,10 @@ def _calibration(bundle: Bundle) -> Iterator[str]:
     for kind, facts in bundle.calibration.items():
         widths = facts["dimension_half_width"]
         if widths is None:
-            yield f"- Dimensions from {kind} have no interval: no human has rated such clips here."
+            yield f"- Dimensions from {kind} have no interval, because no such clip has human ratings."
         else:
-            told = ", ".join(f"{name} ± {w:.2f}" for name, w in zip(bundle.dimensions, widths, strict=True))
-            yield f"- Intervals of dimensions from {kind} alone hold {facts['level']:.0%} of new ones: {told}."
+            intervals = ", ".join(f"{name} ± {w:.2f}" for name, w in zip(bundle.dimensions, widths, strict=True))
+            yield f"- Intervals of dimensions from {kind} alone cover {facts['level']:.0%} of new ratings: {intervals}."
     yield ""
 
 
@@ -141,15 +141,15 @@ def _number(value: float | None) -> str:
 def _limits(bundle: Bundle) -> Iterator[str]:
     if "text" in bundle.reads:
         languages = ", ".join(bundle.text_languages)
-        yield f"Words count only in: {languages}. Transcripts in other languages are shown, not used."
+        yield f"Transcripts are used only in these languages: {languages}. Others are shown, but not used."
         if not bundle.reads_text_alone:
-            yield "Text alone says nothing to this model: it needs a recording."
+            yield "This model needs a recording; it predicts nothing from text alone."
     if bundle.duration_range:
         yield "Clips in training were {:.1f} to {:.1f} s long.".format(*bundle.duration_range)
     if "audio" in bundle.reads:
         yield (
-            "It is for the course of emotion over a recording, for search, annotation and research. Leave uncertain "
-            "answers out."
+            "Use it for emotion over the course of a recording, for search, annotation and research. Leave out "
+            "uncertain predictions."
         )
-    yield "It says what an emotion sounds or reads like, not what a person feels. Acted speech is easier than life."
-    yield "Do not let it decide about people. Inferring emotions at work or in education is forbidden in the EU."
+    yield "It predicts how an emotion sounds or reads, not what a person feels. Acted speech is easier than natural."
+    yield "Do not use it to decide about people. Inferring emotions at work or in education is forbidden in the EU."

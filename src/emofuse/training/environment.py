@@ -1,4 +1,4 @@
-"""What a run was made with: versions, commit, hardware, seeds, hashes."""
+"""The environment of a run: versions, commit, hardware, seeds, hashes."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ PACKAGES = ("torch", "lightning", "numpy", "transformers", "soxr", "soundfile")
 def describe_environment(
     recipe: Recipe, prepared: Prepared, identity: dict[str, Any], device: torch.device, precision: str
 ) -> dict[str, Any]:
-    """Facts that a reader needs to repeat a run, ready for JSON.
+    """The facts that a reader needs to repeat a run, ready for JSON.
 
     Args:
-        recipe: of the run.
-        prepared: its data.
+        recipe: recipe of the run.
+        prepared: data of the run.
         identity: as `identify` gives it.
-        device: that it trains on.
-        precision: that it trains in, "bf16" or "fp32".
+        device: where the run trains.
+        precision: arithmetic of the training, "bf16" or "fp32".
     """
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -44,10 +44,10 @@ def describe_environment(
         "precision": precision,
         "seed": recipe.seed,
         "recipe": recipe.hash,
-        "split": prepared.split.hash,
+        "split": prepared.rows.split.hash,
         "front_end": FrontEnd().to_dict(),
-        "speech_encoder": prepared.audio,
-        "text_encoder": prepared.text,
+        "speech_encoder": prepared.speech_encoder,
+        "text_encoder": prepared.text_encoder,
         "corpora": prepared.corpora,
         "identity": identity,
     }
@@ -57,10 +57,10 @@ def _commit() -> str | None:
     """The commit of the source tree, with + when it has changes; None for an installed package."""
     here = Path(__file__).parent
     try:
-        told = subprocess.run(
+        described = subprocess.run(
             ["git", "describe", "--always", "--dirty=+", "--abbrev=40", "--exclude=*"],
             cwd=here, capture_output=True, text=True, check=True,
         )  # fmt: skip
     except (OSError, subprocess.CalledProcessError):
         return None
-    return told.stdout.strip()
+    return described.stdout.strip()

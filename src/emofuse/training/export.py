@@ -1,4 +1,4 @@
-"""From a trained model to a bundle: ONNX, checked against PyTorch before anything is written."""
+"""Export a trained model as a bundle of ONNX graphs, checked against PyTorch before anything is written."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ Weights = Literal["fp32", "fp16", "int8"]
 
 
 class Answers(nn.Module):
-    """A model whose outputs are probabilities and dimensions, as a tuple: what a bundle holds."""
+    """Wraps a model so that it returns a tuple of probabilities and dimensions, as the graph of a bundle does."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Answers(nn.Module):
     def forward(
         self, frames: Tensor, n_frames: Tensor, text: Tensor, has_audio: Tensor, has_text: Tensor
     ) -> tuple[Tensor, ...]:
-        """Probabilities (batch, categories) and dimensions (batch, 3), of which a model may have one only."""
+        """Probabilities (batch, categories) and dimensions (batch, 3), or the one of them that the model has."""
         outputs = self.model(frames, n_frames, text, has_audio, has_text)
         answers = (outputs["logits"].softmax(dim=1),) if "logits" in outputs else ()
         return (*answers, outputs["dimensions"]) if "dimensions" in outputs else answers
@@ -65,14 +65,14 @@ def export_run(run: Path | str, out: Path | str, *, weights: Weights = "fp32", l
 
     Args:
         run: run folder.
-        out: folder of the bundle; a bundle that is there is replaced.
-        weights: how to store them; int8: the speech encoder as int8, the rest as fp16. The text encoder is int8 with
-            all, unless that strays.
-        licence: of the weights; None: by the training data, as far as their licences are known.
+        out: folder of the bundle; an existing bundle is replaced.
+        weights: how the weights are stored; int8: the speech encoder as int8, the rest as fp16. The text encoder is
+            always stored as int8, unless that changes its embeddings too much.
+        licence: licence of the weights; None: derived from the licences of the training data.
 
     Raises:
-        EmofuseError: the run is not finished, its text encoder is not there any more, the exported model strays from
-            the trained one, or `out` cannot be written or holds something else.
+        EmofuseError: the run is not finished, its text encoder is missing, the exported model differs from the trained
+            one, or `out` cannot be written or holds something else.
     """
     from emofuse.training.run import load_run
 
@@ -116,21 +116,21 @@ def export_bundle(
 
     Args:
         model: takes and returns what `SerModel.forward` does.
-        folder: of the bundle; a bundle that is there is replaced.
-        facts: what `bundle.json` says; its hashes and weights are filled in here.
-        weights: how to store them. The arithmetic is fp32 with all.
-        adapter: finds the offset of a speaker.
+        folder: folder of the bundle; an existing bundle is replaced.
+        facts: contents of `bundle.json`; hashes and weights are filled in here.
+        weights: how the weights are stored; the arithmetic is always fp32.
+        adapter: estimates the offset of a speaker.
         text_encoder: folder that `export_text_encoder` wrote, copied into the bundle; needed if the model reads text.
 
     Raises:
-        EmofuseError: the exported model strays from `model`, its text encoder is absent or another one, or `folder`
+        EmofuseError: the exported model differs from `model`, its text encoder is missing or another one, or `folder`
             cannot be written or holds something else.
     """
     folder = Path(folder)
     if weights not in TOLERANCE:
         raise EmofuseError(f"weights {weights!r}: expected one of {', '.join(TOLERANCE)}.")
     if folder.exists() and not (folder / FACTS_FILE).exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise EmofuseError(f"{folder}: is there already and is no bundle. Choose another place.")
+        raise EmofuseError(f"{folder}: exists and is not a bundle. Choose another folder.")
     if facts.text_encoder:
         facts = replace(facts, text_encoder=_checked(text_encoder, facts))
     answers = Answers(model).eval().to("cpu", torch.float32)
@@ -163,7 +163,7 @@ def check_parity(model: nn.Module, path: Path, facts: Bundle, *, tolerance: floa
         The largest absolute difference of an output.
 
     Raises:
-        EmofuseError: it is above the tolerance.
+        EmofuseError: the difference is above the tolerance.
     """
     session = open_session(path)
     names = {node.name for node in session.get_inputs()}
@@ -176,20 +176,20 @@ def check_parity(model: nn.Module, path: Path, facts: Bundle, *, tolerance: floa
             worst = max(worst, float(np.abs(found - wanted.numpy()).max()))
     if not worst <= tolerance:
         raise EmofuseError(
-            f"The exported model strays from the trained one by {worst:.2g} (at most {tolerance:g} is allowed); "
+            f"The exported model differs from the trained one by {worst:.2g} (at most {tolerance:g} is allowed); "
             "nothing was written." + (" Export with fp32 weights." if tolerance > 1e-3 else " Please report this.")
         )
     return worst
 
 
 def _sizes(facts: Bundle) -> tuple[int, int]:
-    """Width of a frame, and of a summary embedding."""
-    hears = facts.speech_encoder
-    return len(hears["layers"]) * hears["dim"] if hears else N_MELS, facts.text_encoder.get("dim", 1)
+    """The width of a frame and of a summary embedding."""
+    encoder = facts.speech_encoder
+    return len(encoder["layers"]) * encoder["dim"] if encoder else N_MELS, facts.text_encoder.get("dim", 1)
 
 
 def _example_batches(facts: Bundle) -> Iterator[tuple[Tensor, ...]]:
-    """From 0.1 s up, alone and padded in a batch, with and without audio and text."""
+    """Batches of clips from 0.1 s, single and padded, with and without audio and text."""
     generator = torch.Generator().manual_seed(0)
     width, text_dim = _sizes(facts)
     scale, mean = (1, 0) if facts.speech_encoder else (12, -40)  # states, or dB
@@ -231,16 +231,16 @@ def _export_speech_encoder(identity: dict[str, Any], path: Path, weights: Weight
 
 
 def _checked(text_encoder: Path | None, facts: Bundle) -> dict[str, Any]:
-    """Identity of an exported text encoder, by its own name: a run may have kept a path."""
+    """The identity of an exported text encoder, with its name; a run may have recorded a path instead."""
     if text_encoder is None:
-        raise EmofuseError(f"model {facts.name!r}: reads text. Give the folder of its exported text encoder.")
+        raise EmofuseError(f"model {facts.name!r}: the model reads text. Give the folder of its exported text encoder.")
     encoder = OnnxTextEncoder(text_encoder)
     require_encoder(encoder, facts.text_encoder, f"model {facts.name!r}")
     return encoder.identity
 
 
 def _languages(recipe: Recipe, corpora: list[dict[str, Any]]) -> list[str]:
-    """The languages whose transcripts the model learned from; MiniLM knows English only, whatever it was shown."""
+    """The languages whose transcripts the model was trained on; for MiniLM only English, the language it knows."""
     if recipe.text.languages is not None:
         return list(recipe.text.languages)
     if recipe.text.encoder == "minilm":
@@ -259,8 +259,10 @@ def _notes(recipe: Recipe) -> list[str]:
         part = "Part" if recipe.data.composed.task == "mix" else "All"
         notes.append(
             f"{part} of the training pairs are composed: a real clip beside a real sentence that was not spoken in it. "
-            "They are synthetic; how voice and words go together in life was not learned from them."
+            "They are synthetic; the model cannot learn from them how voice and words go together in natural speech."
         )
     if recipe.model.fusion not in ("audio_only", "text_only", "late") and recipe.training.modality_dropout == 0:
-        notes.append("It was trained without modality dropout: predictions from voice or words alone are less sure.")
+        notes.append(
+            "It was trained without modality dropout, so predictions from voice or words alone are less reliable."
+        )
     return notes

@@ -1,4 +1,4 @@
-"""The Lightning module: one training step, the development score, the optimisers of METHOD and of one-cycle runs."""
+"""The Lightning module of one run: training step, development score, optimiser and schedule."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ SCORE = "dev_score"
 
 
 class SerModule(lightning.LightningModule):
-    """Trains one SER model on one recipe.
+    """Trains one model by one recipe.
 
     Args:
         model: a `SerModel`.
-        recipe: its resolved recipe.
+        recipe: resolved recipe of the model.
         train: training rows.
         dev: development rows, whole utterances.
     """
@@ -53,7 +53,7 @@ class SerModule(lightning.LightningModule):
         self._outputs = Outputs(len(dev))
 
     def train_dataloader(self) -> Any:
-        """Batches of the current epoch; made anew each epoch so that a resumed run sees what an unbroken one does."""
+        """The batches of the current epoch, which depend only on seed and epoch, also in a resumed run."""
         return train_loader(
             self.train_rows,
             self.config,
@@ -70,17 +70,17 @@ class SerModule(lightning.LightningModule):
         return eval_loader(self.dev_rows, self.config.batch_size)
 
     def training_step(self, batch: Batch, step: int) -> torch.Tensor:
-        """Loss of one batch; dropout is seeded by epoch and step, so that a resumed run draws as an unbroken one."""
+        """Loss of one batch; dropout is seeded by epoch and step, so that a resumed run repeats an unbroken one."""
         torch.manual_seed(seed_of(self.recipe.seed, self.current_epoch, step, self.global_rank))
         losses = member_losses(self.model, self.loss, batch)
         mean = losses.mean()
         self.log("train_loss", mean, on_step=False, on_epoch=True, batch_size=len(batch.rows), prog_bar=True)
-        return losses.sum()  # each learns as it would alone
+        return losses.sum()  # the members of an ensemble are trained independently
 
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
-        """Clip the gradient of each network of an ensemble by itself: each learns as it would alone."""
+        """Clip the gradient of each network of an ensemble separately, as if it were trained alone."""
         if gradient_clip_val:
             for member in members_of(self.model):
                 torch.nn.utils.clip_grad_norm_(member.parameters(), gradient_clip_val)
@@ -90,31 +90,31 @@ class SerModule(lightning.LightningModule):
         self._outputs.add(batch, self.model(*batch.inputs()))
 
     def on_validation_epoch_end(self) -> None:
-        """Score the whole development part at once: UAR and CCC are no means over batches."""
+        """Score the whole development part at once, because UAR and CCC are not means over batches."""
         table = self._outputs.table(self.dev_rows)
         self._outputs = Outputs(len(self.dev_rows))
-        found = score(table, self.recipe)
-        scores = {f"dev_{name}": value for name, value in found.items()}
-        scores[SCORE] = monitored(found, self.config.monitor)
+        dev_scores = score(table, self.recipe)
+        scores = {f"dev_{name}": value for name, value in dev_scores.items()}
+        scores[SCORE] = monitored(dev_scores, self.config.monitor)
         self.log_dict(scores, prog_bar=True)
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
-        """What is trained, each with its learning rate; the first group has what is left of the others."""
+        """Parameter groups with their learning rates; the first holds all parameters without a rate of their own."""
         config = self.config
         rates: dict[type[nn.Module], float] = {TopLayers: config.encoder_learning_rate}
         if config.operator_rate != 1:
             rates[ConditioningOperator] = config.learning_rate * config.operator_rate
-        found = [(_parameters(self.model, kind), rate) for kind, rate in rates.items()]
-        own = {p for parameters, _ in found for p in parameters}
-        rest = [p for p in self.parameters() if p.requires_grad and p not in own]
-        groups = [(rest, config.learning_rate), *found]
+        with_rates = [(_parameters(self.model, kind), rate) for kind, rate in rates.items()]
+        grouped = {p for parameters, _ in with_rates for p in parameters}
+        rest = [p for p in self.parameters() if p.requires_grad and p not in grouped]
+        groups = [(rest, config.learning_rate), *with_rates]
         return [{"params": parameters, "lr": rate} for parameters, rate in groups if parameters]
 
     def configure_optimizers(self) -> Any:
         """SGD or AdamW; one cycle (Smith & Topin 2018), or a lower rate after epochs without a better score.
 
-        Layers of the speech encoder that are trained have a learning rate of their own, and operators may; the schedule
-        is the same.
+        Trained layers of the speech encoder have their own learning rate, and operators may have one; the schedule is
+        the same.
         """
         config = self.config
         parameters = self._parameter_groups()
@@ -139,18 +139,18 @@ class SerModule(lightning.LightningModule):
 
 
 def _parameters(model: nn.Module, kind: type[nn.Module]) -> list[nn.Parameter]:
-    """Of all parts of a model that are of a kind."""
+    """The parameters of all modules of one type."""
     return [p for module in model.modules() if isinstance(module, kind) for p in module.parameters()]
 
 
 def member_losses(model: nn.Module, loss: JointLoss, batch: Batch) -> torch.Tensor:
-    """Loss of each network of an ensemble, or of the one network, (members,)."""
+    """The loss of each network of an ensemble, or of the single network, (members,)."""
     outputs = (member(*batch.inputs()) for member in members_of(model))
     return torch.stack([loss(out, batch.target, batch.dimensions) for out in outputs])
 
 
 def members_of(model: nn.Module) -> list[nn.Module]:
-    """The networks of an ensemble, or the one network."""
+    """The networks of an ensemble, or the single network."""
     return list(model.members) if isinstance(model, Ensemble) else [model]
 
 
@@ -161,10 +161,10 @@ def predict_rows(
     """Predictions of whole utterances in fp32, in the order of the table; columns as in `Outputs.table`.
 
     Args:
-        model: takes what `Batch.inputs` gives.
-        data: rows.
-        batch_size: of no consequence for the predictions.
-        shift: what is subtracted from each frame of each row, (rows, width).
+        model: takes `Batch.inputs`.
+        data: the rows to predict.
+        batch_size: number of rows at a time; it does not change the predictions.
+        shift: (rows, width), subtracted from every frame of each row.
     """
     model.eval()
     device = next(model.parameters()).device
@@ -177,10 +177,10 @@ def predict_rows(
 
 
 class Outputs:
-    """What a model says of all rows of a part, on the CPU.
+    """Collects the outputs of a model for all rows of a part, on the CPU.
 
-    Each kind of output is one array, made at once: outputs that were kept batch by batch would lie between the frames
-    of the batches, and the memory of the frames would never be free again as a whole.
+    Each output has one array that is allocated at once: small arrays for each batch would fragment the memory that the
+    frames of the batches use.
 
     Args:
         count: number of rows of the part.
@@ -202,7 +202,7 @@ class Outputs:
             self._arrays[name][rows] = values
 
     def table(self, data: Utterances) -> pd.DataFrame:
-        """Outputs beside the truth, one row an utterance, in the order of the part's table.
+        """The outputs and the truth, one row per utterance, in the order of the table.
 
         Columns: key, corpus, speaker, has_audio, has_text, weak_dimensions (where the corpora have weak targets), truth
         (category number, -1 without label) and probability_0.., true_arousal.. (NaN without label) and arousal.. . Rows
@@ -226,13 +226,13 @@ class Outputs:
 
 
 def monitored(scores: dict[str, float], monitor: str) -> float:
-    """The one score that training looks at, from those of `score`: "uar", "ccc" or their "mean"; 0 if undefined."""
+    """The score that training monitors: "uar", "ccc" or their "mean", from those of `score`; 0 if undefined."""
     wanted = ["uar", "ccc"] if monitor == "mean" else [monitor]
     return float(np.nan_to_num(np.mean([scores[name] for name in wanted])))
 
 
 def score(table: pd.DataFrame, recipe: Recipe) -> dict[str, float]:
-    """UAR and mean CCC of predictions (`Outputs.table`), for the heads of the recipe; every corpus counts the same."""
+    """UAR and mean CCC of predictions (`Outputs.table`), for the heads of the recipe; all corpora weigh the same."""
     by_corpus = pd.DataFrame([_score(rows, recipe) for _, rows in table.groupby("corpus")])
     return {str(name): float(value) for name, value in by_corpus.mean().items()}  # mean of those where it is defined
 

@@ -1,4 +1,4 @@
-"""Train, resume and evaluate a recipe; everything that it made lies in one run folder.
+"""Train, resume and evaluate a recipe; all its results are in one run folder.
 
 `recipe.toml` (resolved), `audit.json`, `split.json`, `environment.json`, `checkpoints/` (last.ckpt, best.ckpt,
 model.safetensors), `history.csv`, TensorBoard events, `predictions-{dev,test,test-adapted}.parquet`, `metrics.json`;
@@ -23,7 +23,8 @@ from safetensors.torch import load_file, save_file
 
 from emofuse.config import MODALITIES, Recipe, load_recipe
 from emofuse.corpora.audit import render
-from emofuse.data.prepare import Prepared, identify, prepare
+from emofuse.data.identity import Encoders, identify
+from emofuse.data.prepare import Prepared, prepare
 from emofuse.data.rows import select_rows
 from emofuse.errors import EmofuseError
 from emofuse.files import atomic, read_json, write_json, write_text
@@ -61,8 +62,8 @@ class LoadedRun:
         labels: category names in the order of the outputs.
         speech_encoder: identity of the frozen speech encoder, or None for a CNN.
         text_encoder: identity of the summary embedding's encoder, or None where the model reads no text.
-        adapter: finds the offset of a speaker; None where the run has none.
-        calibration: contents of calibration.json; empty where the run has none.
+        adapter: estimates the offset of a speaker; None if the run has none.
+        calibration: contents of calibration.json; empty if the run has none.
         metrics: contents of metrics.json.
         corpora: facts on the training corpora.
     """
@@ -79,7 +80,7 @@ class LoadedRun:
 
     @property
     def reads(self) -> list[str]:
-        """The modalities that the model takes: "audio", "text" or both."""
+        """The modalities that the model reads: "audio", "text" or both."""
         return {"audio_only": ["audio"], "text_only": ["text"]}.get(self.recipe.model.fusion, ["audio", "text"])
 
 
@@ -89,44 +90,44 @@ def train(
     data: Path | None = None,
     *,
     unimodal: Path | None = None,
-    tables: Path | None = None,
     fresh: bool = False,
 ) -> Path:
-    """Train a recipe to its end, going on from the last finished epoch if the run folder has one.
+    """Train a recipe to its end, resuming after the last finished epoch if the run folder has one.
 
-    A finished run of the same recipe, data and encoders is handed back as it is. One of the same recipe with fewer
-    epochs is trained for the epochs that it lacks, unless its schedule is one_cycle.
+    A finished run of the same recipe, data and encoders is returned as it is. A finished run of fewer epochs is trained
+    for the epochs that it lacks, unless its schedule is one_cycle.
 
     Args:
-        recipe: what to train.
+        recipe: the recipe to train.
         out: run folder; runs/<name> if None.
         data: folder that relative corpus roots start from.
-        unimodal: folder where the unimodal runs of a late fusion lie, each named by `Recipe.run_id`; what is finished
-            there is not trained again. In the run folder, as audio_only and text_only, if None.
-        tables: see `select_rows`.
-        fresh: remove what the run folder holds of a run first.
+        unimodal: folder of the unimodal runs of a late fusion, each named by `Recipe.run_id`; finished ones are not
+            trained again. If None, they are trained in the run folder, as audio_only and text_only.
+        fresh: whether to remove an earlier run from the folder first.
 
     Returns:
-        The run folder, with test read once.
+        The run folder. The test part was read once.
 
     Raises:
-        EmofuseError: the folder holds a run of another recipe or of other data, or the recipe or its data are at fault.
+        EmofuseError: the folder holds a run of another recipe or of other data, or the recipe or its data have errors.
     """
     run = out or Path("runs") / recipe.name
     if fresh and _is_first_process():
         remove(run)
     folder = open_run_folder(run)
     more = check_recipe(folder, recipe)
-    rows = select_rows(recipe, data=data, tables=tables)
-    identity = identify(recipe, rows)
+    rows = select_rows(recipe, data=data)
+    encoders = Encoders(recipe)
+    identity = identify(recipe, rows, encoders)
     check_identity(folder, identity)
     if folder.finished and not more:
         if "identity" not in folder.environment:
-            print(f"{run}: made by a version that kept no hashes of the data, which may have changed since.")
+            print(f"{run}: an earlier version made this run without hashes of its data, which may have changed since.")
         return run
     device = choose_device(recipe.training.accelerator)
     precision = chosen_precision(recipe, folder, device)
-    prepared = prepare(recipe, rows=rows, device=device)
+    prepared = prepare(recipe, rows=rows, encoders=encoders, device=device)
+    del encoders  # training does without their memory
     if _is_first_process():
         _print_audits(prepared)
         print(f"Training on {describe_device(device)}, in {precision}.")
@@ -135,10 +136,10 @@ def train(
         if more:
             (run / METRICS_FILE).unlink(missing_ok=True)
         begin(folder, recipe, environment)
-        write_json(run / "audit.json", {corpus: found.to_dict() for corpus, found in prepared.audits.items()})
+        write_json(run / "audit.json", {corpus: audit.to_dict() for corpus, audit in prepared.rows.audits.items()})
     model: torch.nn.Module
     if recipe.model.fusion == "late":
-        model = _train_late(recipe, run, prepared, device, data=data, unimodal=unimodal, tables=tables)
+        model = _train_late(recipe, run, prepared, device, data=data, unimodal=unimodal)
     else:
         model = _fit(recipe, run, prepared, device, precision)
     if _is_first_process():
@@ -149,7 +150,7 @@ def train(
 
 
 def chosen_precision(recipe: Recipe, folder: RunFolder, device: torch.device) -> Precision:
-    """That of the recipe; for "auto" the one that the run began with, or the one that suits the device."""
+    """The precision of the recipe; for "auto" the one that the run began with, or one that suits the device."""
     if recipe.training.precision != "auto":
         return recipe.training.precision
     return folder.precision or choose_precision(device)
@@ -161,7 +162,7 @@ def _is_first_process() -> bool:
 
 
 def _finished_before(folder: RunFolder, more: int) -> dict[str, list[int]]:
-    """After how many epochs the run was finished before it was trained for more."""
+    """The numbers of epochs at which the run was finished before it was trained for more."""
     epochs = folder.environment.get("finished_before", [])
     if more and folder.finished and folder.recipe is not None:
         epochs = [*epochs, folder.recipe.training.epochs]
@@ -169,14 +170,14 @@ def _finished_before(folder: RunFolder, more: int) -> dict[str, list[int]]:
 
 
 def _print_audits(prepared: Prepared) -> None:
-    for corpus, found in prepared.audits.items():
-        print(f"{corpus}\n{render(found, brief=True)}")
-    for note in prepared.notes:
+    for corpus, audit in prepared.rows.audits.items():
+        print(f"{corpus}\n{render(audit, brief=True)}")
+    for note in prepared.rows.notes:
         print(note)
 
 
 def evaluate(run: Path, recipe: Recipe | None = None) -> dict[str, Any]:
-    """Metrics of a finished run, computed again from its predictions; its recipe is read if it is not given."""
+    """Compute the metrics of a finished run from its predictions; its recipe is read if it is not given."""
     recipe = recipe or load_recipe(run / RECIPE_FILE)
     parts = {}
     for part in ("dev", "test", "test-adapted"):
@@ -184,7 +185,7 @@ def evaluate(run: Path, recipe: Recipe | None = None) -> dict[str, Any]:
         if path.exists():
             parts[part] = part_metrics(pd.read_parquet(path), recipe)
     if not parts:
-        raise EmofuseError(f"{run}: no predictions here. Finish the run first: emofuse train with --out {run}.")
+        raise EmofuseError(f"{run}: the run has no predictions. Finish it first: emofuse train with --out {run}.")
     return parts
 
 
@@ -192,11 +193,11 @@ def load_run(run: Path) -> LoadedRun:
     """Read a finished run back.
 
     Raises:
-        EmofuseError: the folder is no finished run, or its weights are those of another model.
+        EmofuseError: the folder is not a finished run, or its weights belong to another model.
     """
     weights = run / "checkpoints" / "model.safetensors"
     if not weights.exists():
-        raise EmofuseError(f"{run}: no finished run ({weights.relative_to(run)} is absent). Train it first.")
+        raise EmofuseError(f"{run}: not a finished run ({weights.relative_to(run)} is absent). Train it first.")
     recipe = load_recipe(run / RECIPE_FILE)
     facts = read_json(run / ENVIRONMENT_FILE)
     text = facts["text_encoder"]
@@ -206,7 +207,7 @@ def load_run(run: Path) -> LoadedRun:
     try:
         model.load_state_dict(load_file(weights))
     except RuntimeError as error:
-        raise EmofuseError(f"{weights}: a checkpoint of another model than {run / RECIPE_FILE} says: {error}") from None
+        raise EmofuseError(f"{weights}: the weights do not fit the model of {run / RECIPE_FILE}: {error}") from None
     metrics, calibration = (
         read_json(path) if (path := run / f"{name}.json").exists() else {} for name in ("metrics", "calibration")
     )
@@ -218,11 +219,10 @@ def load_run(run: Path) -> LoadedRun:
 def _fit(recipe: Recipe, run: Path, prepared: Prepared, device: torch.device, precision: Precision) -> torch.nn.Module:
     config = recipe.training
     lightning.seed_everything(recipe.seed, verbose=False)
-    text_dim = prepared.text["dim"] if prepared.text else 1
-    state_dim = prepared.audio["dim"] if prepared.audio else 0
+    text_dim = prepared.text_encoder["dim"] if prepared.text_encoder else 1
+    state_dim = prepared.speech_encoder["dim"] if prepared.speech_encoder else 0
     model = build_model(recipe.model, len(recipe.data.labels.names), text_dim, state_dim, pretrained=True)
-    if config.channels_last:
-        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # the fast format for CNNs
     module = SerModule(model, recipe, prepared.parts["train"], prepared.parts["dev"])
     best = ModelCheckpoint(run / "checkpoints", "best", monitor=SCORE, mode="max", enable_version_counter=False)
     newest = ModelCheckpoint(run / "checkpoints", "last", enable_version_counter=False)
@@ -263,14 +263,13 @@ def _train_late(
     *,
     data: Path | None,
     unimodal: Path | None,
-    tables: Path | None,
 ) -> LateModel:
-    """Train both unimodal models as runs of their own, then weigh them (equally, or best on the development part)."""
+    """Train both unimodal models as separate runs, then weight them (equally, or by the development part)."""
     models: list[torch.nn.Module] = []
     for modality in MODALITIES:
         alone = recipe.alone(modality)
         folder = unimodal / alone.run_id if unimodal else run / modality
-        models.append(load_run(train(alone, folder, data, tables=tables)).model)
+        models.append(load_run(train(alone, folder, data)).model)
     audio, text = models
     model = LateModel(audio, text, weight=0.5)
     model.to(device)
@@ -280,7 +279,7 @@ def _train_late(
 
 
 def _best_weight(model: LateModel, prepared: Prepared, recipe: Recipe) -> float:
-    """Weight of the audio model, of 0, 0.1 .. 1, with the best monitored score; the nearest to equal among ties."""
+    """The weight of the audio model among 0, 0.1 .. 1 with the best monitored score; of ties, nearest to 0.5."""
     predictions = []
     for weight in (1.0, 0.0):
         model.set_weight(weight)
@@ -301,13 +300,13 @@ def _finish(recipe: Recipe, run: Path, prepared: Prepared, model: torch.nn.Modul
     weights = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
     with atomic(run / "checkpoints" / "model.safetensors") as temporary:
         save_file(weights, temporary)
-    prepared.split.save(run / "split.json")
+    prepared.rows.split.save(run / "split.json")
     for part in ("dev", "test"):
         rows = prepared.parts[part]
         if len(rows) and part not in recipe.training.fitted:
             with atomic(run / f"predictions-{part}.parquet") as temporary:
                 predict_rows(model, rows).to_parquet(temporary)
-    if prepared.audio and (adapter := adapter_of(prepared.parts["train"])):
+    if prepared.speech_encoder and (adapter := adapter_of(prepared.parts["train"])):
         save_run_adapter(adapter, run)
         if len(prepared.parts["test"]) and recipe.training.fit != "all":
             with atomic(run / "predictions-test-adapted.parquet") as temporary:
@@ -315,14 +314,14 @@ def _finish(recipe: Recipe, run: Path, prepared: Prepared, model: torch.nn.Modul
     scores = evaluate(run) if recipe.training.fit != "all" else {}
     earlier = read_json(run / ENVIRONMENT_FILE).get("finished_before", [])
     notes = [f"Trained on after its test part had been read at {epochs} epochs." for epochs in earlier]
-    write_json(run / METRICS_FILE, scores | {"notes": prepared.notes + notes})
+    write_json(run / METRICS_FILE, scores | {"notes": prepared.rows.notes + notes})
 
 
 class History(Callback):
-    """history.csv: one row an epoch; kept in the checkpoint, so that a resumed run has the rows of before.
+    """Writes history.csv, one row per epoch; the checkpoint holds the rows too, so that a resumed run has them all.
 
     Args:
-        path: where to write.
+        path: file to write.
     """
 
     def __init__(self, path: Path):
@@ -331,11 +330,11 @@ class History(Callback):
         self.rate = float("nan")
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Note the learning rate that the epoch begins with."""
+        """Note the learning rate at the start of the epoch."""
         self.rate = trainer.optimizers[0].param_groups[0]["lr"]
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Add the epoch's figures and write the file anew."""
+        """Add the figures of the epoch and write the file again."""
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
         self.rows.append({"epoch": trainer.current_epoch, "learning_rate": self.rate, **figures})
         if trainer.is_global_zero:
@@ -344,7 +343,7 @@ class History(Callback):
     def on_load_checkpoint(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Let Lightning find the best weights where the run folder is now: it keeps whole paths, and drops others."""
+        """Correct the paths of the best weights if the run folder was moved: Lightning stores absolute paths."""
         folder = os.path.realpath(self.path.parent / "checkpoints")
         for state in checkpoint["callbacks"].values():
             if "best_k_models" not in state:
@@ -359,7 +358,7 @@ class History(Callback):
         return {"rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up the rows of a checkpoint."""
+        """Restore the rows of a checkpoint."""
         self.rows = list(state_dict["rows"])
 
 

@@ -1,4 +1,4 @@
-"""The run in a folder: it goes on, or is handed back, only with the recipe and the data that it began with."""
+"""A run folder: a run is resumed or returned only with the recipe and the data that it began with."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _IN_WORDS = {
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run folder and what is known of the run in it.
+    """A run folder and the facts about its run.
 
     Attributes:
         path: the folder.
-        recipe: its recipe; None if no training has begun there.
-        environment: contents of environment.json; empty if no training has begun there.
+        recipe: recipe of the run; None if no training has begun.
+        environment: contents of environment.json; empty if no training has begun.
     """
 
     path: Path
@@ -58,16 +58,16 @@ class RunFolder:
         if "precision" in self.environment:
             return self.environment["precision"]
         chosen = self.recipe.training.precision
-        return "bf16" if chosen == "auto" else chosen  # runs of before it was written down
+        return "bf16" if chosen == "auto" else chosen  # early runs did not record it
 
 
 def open_run_folder(path: Path) -> RunFolder:
-    """Look into a folder that a run is to be in, or is in already.
+    """Open the folder of a new or an existing run.
 
-    A folder in which no training has begun, because of an error before it, is as good as new.
+    A folder that an error left before training began counts as new.
 
     Raises:
-        EmofuseError: the folder holds other things than a run.
+        EmofuseError: the folder holds something other than a run.
     """
     if not _has_begun(path):
         strange = [p.name for p in path.iterdir() if not _of_a_start(p.name)] if path.is_dir() else []
@@ -80,13 +80,13 @@ def open_run_folder(path: Path) -> RunFolder:
 
 
 def check_recipe(folder: RunFolder, recipe: Recipe) -> int:
-    """See that a folder's run is one of this recipe.
+    """Check that the run in a folder is one of this recipe.
 
     Returns:
         The number of epochs by which the recipe is longer than that of the run: 0, unless nothing else differs.
 
     Raises:
-        EmofuseError: it is a run of another recipe, or one that cannot be trained for more epochs.
+        EmofuseError: the folder holds a run of another recipe, or one that cannot be trained for more epochs.
     """
     before = folder.recipe
     if before is None:
@@ -101,15 +101,15 @@ def check_recipe(folder: RunFolder, recipe: Recipe) -> int:
     differences = ", ".join(_differences(before.model_dump(mode="json"), recipe.model_dump(mode="json")))
     raise EmofuseError(
         f"{folder.path}: holds a run of another recipe (it differs in {differences or 'precision'}). Choose another "
-        "folder with --out, or train anew with --fresh, which removes that run."
+        "folder with --out, or train again with --fresh, which removes that run."
     )
 
 
 def check_identity(folder: RunFolder, identity: Mapping[str, Any]) -> None:
-    """See that a folder's run began with the same data and encoders.
+    """Check that the run in a folder began with the same data and encoders.
 
     Raises:
-        EmofuseError: it did not; the message says what has changed.
+        EmofuseError: the data or an encoder changed; the message says which.
     """
     if changed := changes(folder.environment.get("identity", {}), identity):
         raise EmofuseError(
@@ -119,9 +119,9 @@ def check_identity(folder: RunFolder, identity: Mapping[str, Any]) -> None:
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """What differs between two results of `identify`, in words; empty if nothing does.
+    """Describe the differences between two results of `identify`; empty if they are equal.
 
-    Compared is what both of them have: runs of earlier versions know less of themselves.
+    Only keys that both have are compared, because earlier versions recorded fewer.
 
     >>> changes({"labels": "12ab", "audio": "34cd"}, {"labels": "56ef", "audio": "78ab"})
     'the labels and the audio'
@@ -133,19 +133,19 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         found = [f"{_IN_WORDS['rows']} ({counts})"]
     else:
         found = [_IN_WORDS["split"]] if "split" in differing else []
-    of_rows = ("rows", "split", "labels", "speakers", "texts", "audio")  # other rows have other values: no news
+    of_rows = ("rows", "split", "labels", "speakers", "texts", "audio")  # follow from other rows
     found += [_IN_WORDS[name] for name in differing if not (found and name in of_rows)]
     return " and ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found)
 
 
 def begin(folder: RunFolder, recipe: Recipe, environment: dict[str, Any]) -> None:
-    """Write down what is about to be trained."""
+    """Write the recipe and environment of a run that is about to be trained."""
     write_text(folder.path / RECIPE_FILE, dump_toml(recipe))
     write_json(folder.path / ENVIRONMENT_FILE, environment)
 
 
 def remove(path: Path) -> None:
-    """Remove a run, as `--fresh` does; a folder that is no run folder is left alone."""
+    """Remove a run, as `--fresh` does; a folder that is not a run folder is not touched."""
     if _has_begun(path):
         shutil.rmtree(path)
 

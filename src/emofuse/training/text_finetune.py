@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from emofuse.config import CorpusConfig, LabelsConfig, ModelConfig, SplitConfig
-from emofuse.corpora.chosen import read_and_split
+from emofuse.corpora.recipe_rows import read_and_split
 from emofuse.data.utterances import bucketed_batches, seed_of
 from emofuse.encoders.text import FINETUNING_FILE, TextEncoder, load_text_encoder, pool
 from emofuse.errors import EmofuseError
