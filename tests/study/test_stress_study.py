@@ -193,7 +193,7 @@ def test_an_unfinished_study_and_a_wrong_condition_are_told(study, tmp_path, com
         stress_study(tmp_path, StressConfig())
     (tmp_path / "study.toml").write_text(STUDY + '[stress]\nconditions = ["sirens"]')
     done = command_line("study", tmp_path / "study.toml", "--stress")
-    assert done.code == 1 and "stress.conditions: no stress condition 'sirens'" in done.err
+    assert done.code == 1 and "'sirens'" in done.err
 
 
 def test_by_flag(study, stressed, command_line, tmp_path, monkeypatch):

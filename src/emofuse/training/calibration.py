@@ -81,7 +81,7 @@ def fit_temperature(logits: ArrayLike, truth: ArrayLike, weights: ArrayLike | No
     probabilities keeps the temperature near 1 if there are few rows; without rows it is 1.
 
     Args:
-        logits: (n, K) logits or log-probabilities; values are raised to 100 below the highest of their row.
+        logits: (n, K) logits or log-probabilities; clipped to at most 100 below the highest of their row.
         truth: (n,) class numbers; rows with -1 are left out.
         weights: (n,) weights, 0 or more; their scale does not matter.
 
