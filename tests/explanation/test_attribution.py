@@ -268,9 +268,9 @@ def test_a_sure_answer_keeps_its_log_odds():
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        ({"target": "joy"}, "--target joy: .* expected one of calm, angry, arousal"),
-        ({"segment": 3}, "--segment 3: expected 1 to 2"),
-        ({"segment": 0}, "--segment 0: expected 1 to 2"),
+        ({"target": "joy"}, "--target joy: .* calm, angry, arousal"),
+        ({"segment": 3}, "--segment 3: .* 1 to 2"),
+        ({"segment": 0}, "--segment 0: .* 1 to 2"),
     ],
 )
 def test_what_there_is_not(frames, wanted, message):

@@ -10,7 +10,7 @@ import pytest
 from emofuse.config import load_recipe
 from emofuse.data import prepare as preparing
 from emofuse.errors import EmofuseError
-from emofuse.metrics.conditioning import effects
+from emofuse.explanation.conditioning import effects
 from emofuse.metrics.outcomes import Outcomes
 from emofuse.report import conditioning
 from emofuse.report.results import results_of

@@ -11,7 +11,9 @@ from emofuse.corpora.table import make_table, write_table
 from emofuse.data.rows import LABEL
 from emofuse.errors import EmofuseError
 from emofuse.inference.bundle import Bundle
-from emofuse.stress.models import opened, rows_of_runs, rows_of_table, stress_runs
+from emofuse.stress.rows import rows_of_runs, rows_of_table
+from emofuse.stress.sweep import stress_runs
+from emofuse.stress.systems import open_bundles
 
 TOY = Path(__file__).parents[2] / "recipes" / "toy.toml"
 
@@ -31,13 +33,13 @@ def run_folder(folder, *overrides):
 
 
 def test_bundles_by_name_or_by_path_where_names_are_alike(bundle_folder, tmp_path):
-    with opened([bundle_folder]) as bundles:
+    with open_bundles([bundle_folder]) as bundles:
         assert list(bundles) == ["small"] and bundles["small"].labels
     twin = tmp_path / "small"
     twin.symlink_to(bundle_folder)
-    with opened([bundle_folder, twin]) as bundles:
+    with open_bundles([bundle_folder, twin]) as bundles:
         assert list(bundles) == [str(bundle_folder), str(twin)]
-    with pytest.raises(EmofuseError, match="no bundle"), opened([tmp_path]):
+    with pytest.raises(EmofuseError, match="no bundle"), open_bundles([tmp_path]):
         pass
 
 

@@ -9,9 +9,9 @@ from emofuse.config import parse_recipe
 from emofuse.corpora.table import make_table, write_table
 from emofuse.data.rows import LABEL
 from emofuse.stress.conditions import conditions_of
-from emofuse.stress.models import rows_of_runs, stress_runs
-from emofuse.stress.runs import systems_of
-from emofuse.stress.sweep import answers_of
+from emofuse.stress.rows import rows_of_runs
+from emofuse.stress.sweep import predict_conditions, stress_runs
+from emofuse.stress.systems import load_systems
 from emofuse.training.run import train
 
 EMOTIONS = ["neutral", "anger", "happiness"]
@@ -45,8 +45,8 @@ def test_a_run_answers_as_its_bundle_does(tmp_path, monkeypatch, fusion):
     chosen = ["gain", "crop", "white_noise", "wer", "no_text", "no_audio"]
     bundle = stress_runs([run], tmp_path, conditions=chosen).predictions
     table = rows_of_runs([run], tmp_path)
-    ours = answers_of(
-        systems_of({"run": run}), table, set(table["key"]), conditions=conditions_of(chosen), column=LABEL, seed=0
+    ours = predict_conditions(
+        load_systems({"run": run}), table, set(table["key"]), conditions=conditions_of(chosen), column=LABEL, seed=0
     )
     at = ["condition", "level", "key"]
     pd.testing.assert_frame_equal(ours[[*at, "truth"]], bundle[[*at, "truth"]])

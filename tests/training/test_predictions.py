@@ -84,5 +84,5 @@ def test_a_run_without_predictions(run_folder):
     folder = run_folder()
     for path in folder.glob("*.parquet"):
         path.unlink()
-    with pytest.raises(EmofuseError, match="no predictions here"):
+    with pytest.raises(EmofuseError, match="no predictions"):
         predictions_of(folder)

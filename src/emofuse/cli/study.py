@@ -114,18 +114,19 @@ def stress(
 
     Each condition changes the same utterances in one way. Scores have intervals from a bootstrap over speakers.
     """
-    from emofuse.stress import models as stress_models
+    from emofuse.stress import rows as stress_rows
     from emofuse.stress import sweep as stressing
+    from emofuse.stress import systems as stress_systems
     from emofuse.stress.conditions import conditions_of
 
     names = [name.strip() for name in conditions.split(",")] if conditions else None
     conditions_of(names)  # reports an unknown name before the models are loaded
     if table is None:
-        found = stress_models.stress_runs(models, data, conditions=names, rows=rows, seed=seed)
+        found = stressing.stress_runs(models, data, conditions=names, rows=rows, seed=seed)
     else:
-        chosen = stress_models.rows_of_table(table, split, fold=fold)
-        with stress_models.opened(models) as bundles:
+        chosen = stress_rows.rows_of_table(table, split, fold=fold)
+        with stress_systems.open_bundles(models) as bundles:
             found = stressing.stress(bundles, chosen, conditions=names, rows=rows, column=column, seed=seed)
-    typer.echo(stressing.render(found.scores), nl=False)
+    typer.echo(stressing.render_table(found.scores), nl=False)
     for path in found.save(out):
         typer.echo(path)

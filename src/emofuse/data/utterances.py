@@ -17,7 +17,6 @@ from emofuse.corpora.agreement import votes_of
 from emofuse.data.augment import drop_modality, mixup, spec_augment
 from emofuse.data.batch import Batch
 from emofuse.data.features import Clip, clips_of
-from emofuse.data.offsets import Offsets
 from emofuse.errors import EmofuseError
 from emofuse.labels import DIMENSIONS
 from emofuse.threads import available_cores
@@ -37,6 +36,14 @@ class Frames(Protocol):
 
     def __getitem__(self, clip: Clip) -> np.ndarray:
         """Frames of a clip, (frames, width)."""
+        ...
+
+
+class Offsets(Protocol):
+    """Random shifts of all frames of a clip: `emofuse.training.speakers.RandomOffsets`."""
+
+    def change(self, row: int, generator: torch.Generator) -> np.ndarray:
+        """Draw what to add to each frame of a row's clip, (width,)."""
         ...
 
 

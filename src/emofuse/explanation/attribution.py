@@ -1,16 +1,16 @@
-"""Why the model answers as it does: what words, stretches of audio, and each modality did to the answer.
+"""Attribution: how words, stretches of audio, and each modality contribute to a prediction.
 
 Three views of the log-odds of a category, and of arousal, valence and dominance:
 
-- *Left out* (occlusion; Zeiler & Fergus 2014, https://arxiv.org/abs/1311.2901): the answer less the answer without the
-  part. A stretch of audio becomes the clip's mean frame, which says nothing beyond the average; a word is left out.
+- *Left out* (occlusion; Zeiler & Fergus 2014, https://arxiv.org/abs/1311.2901): the prediction minus the prediction
+  without the part. A stretch of audio is replaced by the clip's mean frame; a word is removed from the text.
 - *Integrated gradients* (Sundararajan et al. 2017, https://arxiv.org/abs/1703.01365): the slope along each part, summed
-  over the straight way from a baseline to the input. The parts add up to the answer less that to the baseline. The
-  baseline of the audio is the mean frame all the time, with the words as they are. That of the text, with the audio as
-  it is, is its embedding less what every word adds to it. (A text such as "." would be none: it reads as neutral.)
-- *Shapley values* of voice and words (Shapley 1953): from the answers to one, to the other and to both, where the
-  model's own absent embedding stands for what is missing. Without either the answer is taken to be even: training never
-  leaves out both, so the network has learned nothing for it.
+  over the straight path from a baseline to the input. The parts add up to the prediction minus that at the baseline.
+  The audio baseline is the mean frame throughout, with the text unchanged. The text baseline, with the audio unchanged,
+  is the embedding minus what each word adds to it. (A text such as "." is no baseline: the model reads it as neutral.)
+- *Shapley values* of voice and words (Shapley 1953): from the predictions with either and with both, where the model's
+  learned embedding of absence replaces what is missing. Without both, the prediction is taken as uniform, because
+  training never drops both.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ if TYPE_CHECKING:
     from emofuse.inference.network import Network
     from emofuse.inference.predictor import Heard, Prediction, Predictor
 
-STRETCH = 0.5  # seconds of audio that are judged together
-_STEPS = 10  # cells of the way of integrated gradients
-_BATCH = 16  # rows that the network answers at once
+STRETCH = 0.5  # duration of a stretch of audio, in seconds
+_STEPS = 10  # of the path of integrated gradients
+_BATCH = 16  # rows in a call of the network
 _SMALLEST = 1e-30  # probability
 
 Values = dict[str, float]
-"""Log-odds of the explained category under its name, and arousal, valence, dominance: what the model has of them."""
+"""Log-odds of the explained category under its name, and arousal, valence, dominance, as far as the model has them."""
 _Row = tuple[np.ndarray | None, np.ndarray | None]  # frames (n, width) and embedding (dim,) of one utterance
 _Function = Callable[[Iterable[np.ndarray]], np.ndarray]  # inputs to (inputs, outputs)
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """What a stretch of audio did.
+    """Contribution of a stretch of audio.
 
     Attributes:
-        start: in seconds from the recording's beginning.
+        start: seconds from the beginning of the recording.
         end: likewise.
-        left_out: the answer less the answer without it; above 0: it raised the output.
-        gradients: its part by integrated gradients.
+        left_out: prediction minus prediction without the stretch; positive if the stretch raised the output.
+        gradients: contribution by integrated gradients.
     """
 
     start: float
@@ -61,7 +61,7 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Word:
-    """What a word did; `left_out` and `gradients` as in `Stretch`."""
+    """Contribution of a word; `left_out` and `gradients` as in `Stretch`."""
 
     word: str
     left_out: Values
@@ -70,18 +70,18 @@ class Word:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What moved the answer to one segment.
+    """Explanation of the prediction for one segment.
 
     Attributes:
-        prediction: what is explained.
+        prediction: the explained prediction.
         target: the output that tables and pictures show: a category or a dimension.
-        values: the answer.
-        baselines: the answers where the ways of integrated gradients of "audio" and "text" begin.
-        stretches: in order of time; empty if the model heard nothing.
-        words: in order; empty if it read nothing.
-        alone: the answers to "audio" alone and "text" alone, as far as the model can give them.
-        shapley: Shapley values of "audio" and "text"; they add up to the answer less an even one.
-        samples: the sound, float32 (n,), 16 kHz; None without a recording. Not in `to_dict`.
+        values: the predicted outputs.
+        baselines: outputs at the baselines of integrated gradients of "audio" and "text".
+        stretches: in order of time; empty if the model used no audio.
+        words: in order; empty if the model used no text.
+        alone: outputs for "audio" alone and "text" alone, as far as the model predicts from them.
+        shapley: Shapley values of "audio" and "text"; they add up to `values` minus a uniform prediction.
+        samples: of the segment, float32 (n,), 16 kHz; None without a recording. Not in `to_dict`.
     """
 
     prediction: Prediction
@@ -101,20 +101,20 @@ class Explanation:
 
     @property
     def widest(self) -> float:
-        """How far the part that did most moved the target, left out; at least 0."""
+        """Largest absolute `left_out` of the target over all stretches and words; 0 without any."""
         moves = [part.left_out for part in self.stretches] + [part.left_out for part in self.words]
         return max((abs(move[self.target]) for move in moves), default=0.0)
 
     @property
     def shares(self) -> dict[str, float]:
-        """Share of "audio" and "text" in what moved the target: of the sizes of the Shapley values, 0..1."""
+        """Shares of "audio" and "text" in the sum of the absolute Shapley values of the target, 0..1."""
         sizes = {modality: abs(values[self.target]) for modality, values in self.shapley.items()}
         total = sum(sizes.values()) or 1.0
         return {modality: size / total for modality, size in sizes.items()}
 
     @property
     def remainders(self) -> dict[str, Values]:
-        """What integrated gradients leave unexplained: the answer less the baseline less the parts, each modality."""
+        """What integrated gradients leave unexplained in each modality: values minus baseline minus all parts."""
         parts = {"audio": [part.gradients for part in self.stretches], "text": [part.gradients for part in self.words]}
         return {
             modality: {
@@ -130,8 +130,10 @@ class Explanation:
         facts["prediction"] = asdict(self.prediction)
         facts["stretches"] = [asdict(stretch) for stretch in self.stretches]
         facts["words"] = [asdict(word) for word in self.words]
-        found: dict[str, Any] = rounded({**facts, "shares": self.shares, "remainders": self.remainders}, digits=5)
-        return found
+        rounded_facts: dict[str, Any] = rounded(
+            {**facts, "shares": self.shares, "remainders": self.remainders}, digits=5
+        )
+        return rounded_facts
 
 
 def explain(
@@ -147,30 +149,30 @@ def explain(
     """Explain the predictions for a recording, a text, or both.
 
     Args:
-        predictor: the model. It adapts to the recording as in its predictions.
+        predictor: the model; it adapts to the speaker as in its predictions.
         audio: as in `Predictor.__call__`, as are `text`, `sample_rate` and `language`.
-        text: what is said.
+        text: transcript.
         target: category or dimension to explain; None for the predicted category, or the first dimension of a model
-            without categories. The explanation tells of the dimensions in any case.
-        segment: number of the one segment to explain, from 1; None for all.
+            without categories. The explanation always includes the dimensions.
+        segment: number of the segment to explain, from 1; None for all.
         sample_rate: of samples, in Hz.
-        language: of what is said.
+        language: of the speech.
 
     Returns:
-        One explanation a segment, in order of time.
+        One explanation for each segment, in order of time.
 
     Raises:
-        EmofuseError: no prediction is possible, the model has no such target, or there is no such segment.
+        EmofuseError: no prediction is possible, or the target or the segment does not exist.
     """
     outputs = [*predictor.bundle.labels, *predictor.bundle.dimensions]
     if target is not None and target not in outputs:
-        raise EmofuseError(f"--target {target}: this model does not tell that; expected one of {', '.join(outputs)}.")
+        raise EmofuseError(f"--target {target}: this model does not predict it. Choose from {', '.join(outputs)}.")
     wanted, number = [], 0
     for number, heard in enumerate(predictor.heard(audio, text, sample_rate=sample_rate, language=language), start=1):
         if segment in (None, number):
             wanted.append(heard)
     if not wanted:
-        raise EmofuseError(f"--segment {segment}: expected 1 to {number}, the segments that were found.")
+        raise EmofuseError(f"--segment {segment}: the recording has segments 1 to {number}.")
     return [explain_segment(predictor.network, heard, target=target) for heard in wanted]
 
 
@@ -195,7 +197,7 @@ def explain_segment(network: Network, heard: Heard, *, target: str | None = None
         if len(words) > 1:
             ways = [text - network.embedding(" ".join(words[:i] + words[i + 1 :])) for i in range(len(words))]
             parts, baseline = _parts(lambda rows: outputs((frames, row) for row in rows), text, ways)
-        else:  # there is no way from one word to none
+        else:  # a single word has no baseline text
             baseline = outputs.of(frames, None)
             parts = [(outputs.of(frames, text) - baseline,) * 2]
         baselines["text"] = outputs.named(baseline)
@@ -209,7 +211,7 @@ def explain_segment(network: Network, heard: Heard, *, target: str | None = None
 def _parts(
     outputs: _Function, whole: np.ndarray, ways: Sequence[np.ndarray]
 ) -> tuple[list[tuple[np.ndarray, np.ndarray]], np.ndarray]:
-    """What each part of the input does, left out and by integrated gradients, and the outputs at the baseline."""
+    """Contribution of each part, left out and by integrated gradients, and the outputs at the baseline."""
     left_out = outputs([whole]) - outputs(whole - way for way in ways)
     gradients = integrated_gradients(outputs, whole, ways)
     return list(zip(left_out, gradients, strict=True)), outputs([whole - sum(ways)])[0]
@@ -218,20 +220,19 @@ def _parts(
 def integrated_gradients(
     outputs: _Function, whole: np.ndarray, ways: Sequence[np.ndarray], steps: int = _STEPS
 ) -> np.ndarray:
-    """Integrated gradients of parts of an input, along the straight way from the input less all parts.
+    """Integrated gradients of parts of an input, along the straight path from the input minus all parts.
 
-    ONNX Runtime has no gradients. So the slope along part g, which goes by d_g on the way, is a central difference in
-    each of m cells with middle x_k: IG_g = sum_k f(x_k + d_g / 2m) - f(x_k - d_g / 2m).
+    ONNX Runtime has no gradients, so the slope along part d_g is a central difference in each of m cells of the path
+    with middle x_k: IG_g = sum_k f(x_k + d_g / 2m) - f(x_k - d_g / 2m).
 
     Args:
-        outputs: f, takes inputs, gives (inputs, outputs).
+        outputs: f, from inputs to (inputs, outputs).
         whole: the input, of any shape.
-        ways: d_g, the share of each part in the input, of its shape. The baseline is the input less all of them.
+        ways: parts d_g of the input, of its shape. The baseline is the input minus all parts.
         steps: number of cells, m.
 
     Returns:
-        (parts, outputs). The sum over parts is the change of the outputs from the baseline, but for what parts do
-        together within a cell.
+        (parts, outputs). The sum over parts approximates the change of the outputs from the baseline.
     """
     start, way = whole - sum(ways), sum(ways)
 
@@ -249,12 +250,12 @@ def integrated_gradients(
 
 
 class _Outputs:
-    """The outputs that are explained, as a function of frames and embedding.
+    """Explained outputs as a function of frames and embedding.
 
     Attributes:
-        names: the category, if there is one, and the dimensions.
-        even: their values for a model that knows nothing, (outputs,).
-        reads_text_alone: whether the model answers to text without audio.
+        names: the category, if any, and the dimensions.
+        even: outputs of a uniform prediction, (outputs,).
+        reads_text_alone: True if the model predicts from text without audio.
     """
 
     def __init__(self, network: Network, category: str | None) -> None:
@@ -290,7 +291,7 @@ class _Outputs:
         if self._row is None:
             return np.asarray(dimensions, np.float64)
         p = np.asarray(probabilities, np.float64)
-        others = np.delete(p, self._row).sum()  # not 1 - p, which a sure answer would round to 0
+        others = np.delete(p, self._row).sum()  # not 1 - p, which rounds to 0 for a confident prediction
         odds = max(p[self._row], _SMALLEST) / max(others, _SMALLEST)
         return np.concatenate([[np.log(odds)], dimensions])
 
@@ -298,7 +299,7 @@ class _Outputs:
 def _modalities(
     outputs: _Outputs, frames: np.ndarray | None, text: np.ndarray | None
 ) -> tuple[Values, dict[str, Values], dict[str, Values]]:
-    """The answer, that to each modality alone as far as the model can give it, and the Shapley values."""
+    """Outputs, outputs for each modality alone as far as the model predicts from it, and Shapley values."""
     answer, alone, shapley = outputs.of(frames, text), {}, {}
     if frames is not None:
         alone["audio"] = outputs.of(frames, None)
@@ -314,14 +315,14 @@ def _modalities(
 
 
 def _cuts(frames: int, seconds: float) -> list[int]:
-    """Where the stretches begin, and the end of the last, in frames."""
+    """Boundaries of the stretches, in frames."""
     count = min(max(1, round(seconds / STRETCH)), frames)
     cuts: list[int] = np.linspace(0, frames, count + 1).round().astype(int).tolist()
     return cuts
 
 
 def _of_stretch(frames: np.ndarray, first: int, last: int) -> np.ndarray:
-    """What a stretch adds to the mean frame; 0 elsewhere."""
+    """Difference of a stretch from the mean frame; 0 elsewhere."""
     way = np.zeros_like(frames)
     way[first:last] = frames[first:last] - frames.mean(axis=0)
     return way

@@ -16,22 +16,22 @@ MODALITIES = {"audio": "voice", "text": "words"}
 _SIDE = 6  # characters of a bar, each way
 
 _LEGEND = (
-    "left out: the answer less the answer without the part; the bars show it, all of a segment on one scale. "
-    "gradients: integrated gradients, which lead from the average to the answer, but for a rest. "
-    "voice, words: Shapley values, their shares, and the answer to each alone. "
+    "left out: prediction minus prediction without the part, also shown as bars on one scale for each segment. "
+    "gradients: integrated gradients, which add up to the prediction minus its baseline, except for a rest. "
+    "voice, words: Shapley values, their shares, and the prediction from each alone. "
     "Log-odds 0 is a probability of 0.5; +0.7 doubles the odds."
 )
 
 
 def render(explanations: Sequence[Explanation], form: Literal["table", "json"], *, colour: bool = False) -> str:
-    """The explanations in one of the two forms; colour is for tables that go to a terminal."""
+    """Render explanations as tables or JSON; set colour for tables on a terminal."""
     if form == "json":
         return json.dumps([one.to_dict() for one in explanations], indent=2, ensure_ascii=False) + "\n"
     return to_table(explanations, width=None if colour else 100, colour=colour)
 
 
 def to_table(explanations: Sequence[Explanation], *, width: int | None = None, colour: bool = False) -> str:
-    """Tables for people, `width` characters wide (None: as the terminal)."""
+    """Render tables, `width` characters wide (None: width of the terminal)."""
     from rich.table import Table
     from rich.text import Text
 
@@ -55,7 +55,7 @@ def to_table(explanations: Sequence[Explanation], *, width: int | None = None, c
 
 
 def headline(one: Explanation) -> str:
-    """Where it is, what the model says of it, and what that rests on, in one line.
+    """Place, prediction and modalities of an explanation in one line.
 
     "angry.flac 0.0-3.4 s: anger 0.79, from voice and words"
     """
@@ -73,23 +73,23 @@ def headline(one: Explanation) -> str:
 
 
 def answer(one: Explanation, value: float) -> str:
-    """A value of the target as an answer: "anger 0.79"; the log-odds of a category become its probability."""
+    """Format a value of the target, "anger 0.79"; log-odds of a category are shown as its probability."""
     is_category = one.target in one.prediction.probabilities
     return f"{one.target} {1 / (1 + math.exp(-value)) if is_category else value:.2f}"
 
 
 def level(one: Explanation, value: float) -> str:
-    """A value of the target: log-odds, or a dimension from 0 to 1."""
+    """Format a value of the target: log-odds, or a dimension from 0 to 1."""
     return f"{value:+.2f}" if one.target in one.prediction.probabilities else f"{value:.2f}"
 
 
 def move(one: Explanation, value: float) -> str:
-    """A move of the target, with its sign."""
+    """Format a change of the target, with its sign."""
     return f"{value:+.2f}" if one.target in one.prediction.probabilities else f"{value:+.3f}"
 
 
 def _modalities(one: Explanation) -> Any:
-    """The share of voice and words."""
+    """Table of the shares of voice and words."""
     from rich.table import Table
     from rich.text import Text
 
@@ -107,7 +107,7 @@ def _modalities(one: Explanation) -> Any:
 
 
 def _parts(one: Explanation) -> list[Any]:
-    """Tables of the words and of the stretches, as far as there are any."""
+    """Tables of words and stretches, without empty ones."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -132,7 +132,7 @@ def _parts(one: Explanation) -> list[Any]:
 
 
 def _bar(share: float) -> str:
-    """A bar from the middle to the right for above 0, to the left for below, in halves of a character.
+    """Draw a bar from the middle: to the right for positive, to the left for negative, in half characters.
 
     >>> _bar(1.0), _bar(-0.25), _bar(0.0)
     ('      │██████', '    ▐█│      ', '      │      ')

@@ -17,9 +17,9 @@ from tqdm import tqdm
 
 from emofuse.config import ModelConfig, Recipe, TrainingConfig, load_recipe
 from emofuse.errors import EmofuseError
+from emofuse.explanation.conditioning import ALL, WHOLE, effects
 from emofuse.files import atomic, hash_of, sha256
 from emofuse.labels import DIMENSIONS
-from emofuse.metrics.conditioning import ALL, WHOLE, effects
 from emofuse.report import plots
 from emofuse.report.results import NAMES, SEED, Result
 from emofuse.report.sentences import Difference, contrast
@@ -222,7 +222,7 @@ def _rows_of(recipe: Recipe) -> Recipe:
 
 def _measure(study: StudyFolder, rows: Recipe, runs: Sequence[Path], data: Path | None) -> None:
     from emofuse.data.prepare import prepare
-    from emofuse.training.conditioning import measure
+    from emofuse.explanation.conditioning import measure
     from emofuse.training.run import load_run
 
     prepared = prepare(rows, data=data)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from emofuse.metrics.conditioning import ALL
-from emofuse.metrics.conditioning import place as place_of
+from emofuse.explanation.conditioning import ALL
+from emofuse.explanation.conditioning import place as place_of
 from emofuse.metrics.intervals import Metric
 from emofuse.report.results import FEW_SYSTEMS, NAMES, Result
 from emofuse.stress import plots as stress_plots

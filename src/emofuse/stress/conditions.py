@@ -1,6 +1,6 @@
-"""What a stress test does to an utterance: named conditions, each with levels.
+"""Conditions of a stress test: named changes of an utterance at several levels.
 
-A level is a number on the condition's own scale; a condition without degrees has the one level 1.
+A level is a number on the scale of its condition; a condition without degrees has the single level 1.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ Generator = np.random.Generator
 
 @dataclass(frozen=True)
 class Utterance:
-    """One row of a table, and what a condition may put in the place of its own.
+    """One row of a table, with the material that conditions need to change it.
 
     Attributes:
         key: of the row.
-        language: ISO 639-1 code of what is said; None where it is not known.
+        language: ISO 639-1 code of the speech; None if unknown.
         samples: float32 (n,), 16 kHz; None without audio.
-        text: what was said; None without text.
-        recognised: what a speech recogniser heard, where `text` is of a human.
-        other_text: text of another utterance, another text.
-        babble: makes (n,) of other people's voices; None where nobody else is there.
-        corrupt: makes the text with a word error rate of 0 to 1; None without text.
+        text: transcript; None without text.
+        recognised: transcript of a speech recogniser, if `text` is a human transcript.
+        other_text: a different text, of another utterance.
+        babble: makes a mix of other voices, (n,); None without other clips.
+        corrupt: makes the text with a given word error rate, 0 to 1; None without text.
     """
 
     key: str
@@ -48,12 +48,12 @@ class Condition:
     """One way to make an utterance harder.
 
     Attributes:
-        axis: what a level is, with its unit.
-        levels: from easy to hard where they are so ordered, else rising.
-        reads: modalities that a model must read for the condition to matter to it.
-        change: the utterance at a level; the generator starts alike at every level, so that levels differ in nothing
-            else.
-        applies: whether an utterance has what the condition needs.
+        axis: meaning of a level, with its unit.
+        levels: from easy to hard if they have that order, else rising.
+        reads: modalities that a model must read for the condition to affect it.
+        change: makes the utterance at a level; the generator has the same state at every level, so that only the level
+            differs.
+        applies: returns True if an utterance has what the condition needs.
     """
 
     axis: str
@@ -64,20 +64,20 @@ class Condition:
 
 
 def conditions_of(names: Sequence[str] | None) -> dict[str, Condition]:
-    """Conditions by name; all of them for None.
+    """Conditions by name; None: all.
 
     Raises:
-        EmofuseError: a name that there is not.
+        EmofuseError: a name is unknown.
     """
     if names is None:
         return dict(CONDITIONS)
     if unknown := [name for name in names if name not in CONDITIONS]:
-        raise EmofuseError(f"no stress condition {unknown[0]!r}: expected some of {', '.join(CONDITIONS)}.")
+        raise EmofuseError(f"Unknown stress condition {unknown[0]!r}. Choose from {', '.join(CONDITIONS)}.")
     return {name: CONDITIONS[name] for name in names}
 
 
 def _sound(axis: str, levels: tuple[float, ...], change: Callable[[Samples, float, Generator], Samples]) -> Condition:
-    """A condition on the samples alone."""
+    """Condition that changes only the samples."""
 
     def changed(utterance: Utterance, level: float, rng: Generator) -> Utterance:
         assert utterance.samples is not None
@@ -100,7 +100,7 @@ def _babble(utterance: Utterance, snr: float, _: Generator) -> Utterance:
 
 
 def _room(samples: Samples, rt60: float, rng: Generator) -> Samples:
-    white = rng.standard_normal(round(_LONGEST_ECHO * SAMPLE_RATE))  # as many numbers at every level
+    white = rng.standard_normal(round(_LONGEST_ECHO * SAMPLE_RATE))  # the same noise at every level
     return degradations.in_room(samples, white[: round(rt60 * SAMPLE_RATE)], rt60=rt60, below=0)
 
 

@@ -1,4 +1,4 @@
-"""Pictures of a stress test: a metric against the levels of each condition, one line a system, with intervals."""
+"""Plots of a stress test: a metric against the levels of each condition, one line for each system, with intervals."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ Style = tuple[str, str]  # colour and marker
 
 
 def save_curves(scores: pd.DataFrame, metric: str, path: Path) -> Path:
-    """Draw one metric: a panel for each condition with degrees, and one for all others.
+    """Draw one metric: a panel for each condition with several levels, and one for all others.
 
-    Lines have the 95 % interval about them; dashed lines are the same rows as they are.
+    Bands are 95 % intervals; dashed lines are the same rows unchanged.
 
     Args:
-        scores: as `emofuse.stress.sweep.Stress` has them.
-        metric: one that is in them.
+        scores: `scores` of an `emofuse.stress.sweep.Stress`.
+        metric: name in the column `metric`.
         path: .png.
 
     Raises:
@@ -59,18 +59,18 @@ def save_curves(scores: pd.DataFrame, metric: str, path: Path) -> Path:
 
 
 def panels(scores: pd.DataFrame) -> int:
-    """How many panels the conditions need."""
+    """Number of panels that `draw` needs."""
     graded, others = _conditions(scores)
     return len(graded) + bool(others)
 
 
 def draw(axes: Sequence[Axes] | np.ndarray, scores: pd.DataFrame, styles: Mapping[Any, Style]) -> None:
-    """Draw scores of one metric, a panel for each condition with degrees, one for all others; hide what is left over.
+    """Draw scores of one metric: a panel for each condition with several levels, and one for all others.
 
     Args:
-        axes: at least as many as `panels` says.
+        axes: at least `panels(scores)`; the rest is hidden.
         scores: rows of one metric.
-        styles: of each system.
+        styles: colour and marker of each system.
     """
     graded, others = _conditions(scores)
     for ax, name in zip(axes, graded, strict=False):
@@ -82,19 +82,19 @@ def draw(axes: Sequence[Axes] | np.ndarray, scores: pd.DataFrame, styles: Mappin
 
 
 def legend(styles: Mapping[Any, Style]) -> tuple[list[Any], list[str]]:
-    """Handles and labels of the systems, and of the dashed lines."""
+    """Legend handles and labels of the systems and of the dashed lines."""
     from matplotlib.lines import Line2D
 
     handles = [Line2D([], [], color=colour, marker=marker, markersize=4) for colour, marker in styles.values()]
     dashed = Line2D([], [], color="#666666", linestyle="--", linewidth=1)
-    return [*handles, dashed], [*map(str, styles), "the same rows as they are"]
+    return [*handles, dashed], [*map(str, styles), "the same rows unchanged"]
 
 
 def _conditions(scores: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """Those with degrees, and the others."""
-    there = [name for name in CONDITIONS if (scores["condition"] == name).any()]
-    graded = [name for name in there if len(CONDITIONS[name].levels) > 1]
-    return graded, [name for name in there if name not in graded]
+    """Conditions with several levels, and the others."""
+    used = [name for name in CONDITIONS if (scores["condition"] == name).any()]
+    graded = [name for name in used if len(CONDITIONS[name].levels) > 1]
+    return graded, [name for name in used if name not in graded]
 
 
 def _curves(ax: Axes, scores: pd.DataFrame, condition: str, styles: Mapping[Any, Style]) -> None:
@@ -130,6 +130,6 @@ def _points(ax: Axes, scores: pd.DataFrame, conditions: list[str], styles: Mappi
 
 
 def _n(rows: pd.DataFrame) -> str:
-    """Rows scored: one number where all systems and levels have the same."""
+    """Number of scored rows, or its range over systems and levels."""
     low, high = rows["n"].min(), rows["n"].max()
     return str(low) if low == high else f"{low} to {high}"

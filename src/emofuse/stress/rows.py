@@ -1,4 +1,4 @@
-"""The rows of a stress test: a balanced sample, each utterance with the voices and texts of others at hand."""
+"""Rows of a stress test: choose them, and read each utterance with the voices and texts that conditions need."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ import functools
 import heapq
 import zlib
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from emofuse.audio import AudioError, read_audio
-from emofuse.corpora.table import texts_of
+from emofuse.config import SplitConfig, load_recipe
+from emofuse.corpora.splits import make_split
+from emofuse.corpora.table import read_table, texts_of
 from emofuse.errors import EmofuseError
 from emofuse.stress.conditions import Utterance
+from emofuse.stress.systems import RECIPE_FILE
 from emofuse.stress.word_errors import WordErrors
 from emofuse.words import has_words
 
@@ -23,17 +27,63 @@ VOICES = 6  # of babble
 NO_SPEAKER = -1
 
 
-def balanced_sample(table: pd.DataFrame, rows: int | None, *, column: str = "emotion", seed: int = 0) -> pd.DataFrame:
-    """At most so many rows, each from the label with the fewest so far, and there from the speaker with the fewest.
+def rows_of_table(table: Path, split: Path | None = None, *, fold: int = 0) -> pd.DataFrame:
+    """Read a table, or the test part of one of its folds.
 
     Args:
-        table: with columns key, speaker and `column`; its order is of no matter.
-        rows: how many; None for all.
-        column: with the labels; rows without one are a label of their own.
-        seed: decides among equals.
+        table: utterance table.
+        split: made by `emofuse corpus split`.
+        fold: of the split.
+
+    Raises:
+        EmofuseError: a file cannot be read, or the split belongs to another table.
+    """
+    df = read_table(table)
+    if split is None:
+        return df
+    config = SplitConfig(rule="given", folds=str(split), fold=fold, allow_shared_speakers=True)
+    return df[df["key"].isin(make_split(df, config).test)].reset_index(drop=True)
+
+
+def rows_of_runs(runs: Sequence[Path], data: Path | None = None) -> pd.DataFrame:
+    """Read the test rows that all runs share, with the column `emofuse.data.rows.LABEL`.
+
+    Args:
+        runs: run folders.
+        data: folder that relative corpus roots start from.
+
+    Raises:
+        EmofuseError: a run was trained on its test rows, or the runs have different test rows or labels.
+    """
+    from emofuse.data.rows import LABEL, labelled_parts
+
+    recipes = [load_recipe(folder / RECIPE_FILE) for folder in runs]
+    for folder, recipe in zip(runs, recipes, strict=True):
+        if "test" in recipe.training.fitted:
+            raise EmofuseError(f"{folder} was trained on its test rows. Name a table of other rows with --table.")
+    tables = labelled_parts(recipes, "test", data=data)
+    for folder, table in zip(runs, tables, strict=True):
+        if table["key"].tolist() != tables[0]["key"].tolist() or not table[LABEL].equals(tables[0][LABEL]):
+            raise EmofuseError(
+                f"{runs[0]} and {folder} were tested on different rows or labels. Stress them one by one, or name a "
+                "table with --table."
+            )
+    return tables[0]
+
+
+def balanced_sample(table: pd.DataFrame, rows: int | None, *, column: str = "emotion", seed: int = 0) -> pd.DataFrame:
+    """Sample rows so that labels are balanced, and speakers within each label.
+
+    Each row is drawn from the label with the fewest rows so far, and within it from the speaker with the fewest.
+
+    Args:
+        table: with columns key, speaker and `column`. The order of its rows does not affect the sample.
+        rows: maximal number of rows; None for all.
+        column: column of the labels; rows without a label form a group.
+        seed: breaks ties.
 
     Returns:
-        The rows in the order of the table.
+        The sampled rows in the order of the table.
     """
     if rows is None or rows >= len(table):
         return table
@@ -43,16 +93,16 @@ def balanced_sample(table: pd.DataFrame, rows: int | None, *, column: str = "emo
     for label, speaker, _, row in drawn:
         waiting.setdefault((label or "", speaker or ""), deque()).append(row)
     labels, pairs, speakers = Counter[str](), Counter[tuple[str, str]](), Counter[str]()
-    # Of each label a heap of its speakers, the one with the fewest first, of equals the one that was drawn first. The
-    # counts in it may be old, and so too low; they are looked up again where they come first.
+    # One heap of speakers for each label: fewest rows first, ties by the order of drawing. Counts in a heap may be
+    # outdated (too low); they are updated when their entry comes first.
     heaps: dict[str, list[tuple[int, int, int, str]]] = {}
     for order, (label, speaker) in enumerate(waiting):
         heaps.setdefault(label, []).append((0, 0, order, speaker))  # sorted, so a heap
     chosen: list[Any] = []
     while len(chosen) < rows:
         for label, heap in heaps.items():
-            while heap[0] < (now := (pairs[label, heap[0][3]], speakers[heap[0][3]], *heap[0][2:])):
-                heapq.heapreplace(heap, now)
+            while heap[0] < (current := (pairs[label, heap[0][3]], speakers[heap[0][3]], *heap[0][2:])):
+                heapq.heapreplace(heap, current)
         label = min(heaps, key=lambda label: (labels[label], heaps[label][0]))
         *_, order, speaker = heaps[label][0]
         chosen.append(waiting[label, speaker].popleft())
@@ -67,10 +117,10 @@ def balanced_sample(table: pd.DataFrame, rows: int | None, *, column: str = "emo
 
 
 class Rows:
-    """The utterances of a table, each with what the others lend it.
+    """Utterances of a table, each with voices and texts of the others.
 
     Args:
-        table: utterance table, index 0..; its order is of no matter.
+        table: utterance table, index 0... The order of its rows does not matter.
         seed: of all randomness.
     """
 
@@ -78,16 +128,19 @@ class Rows:
         self._seed = seed
         self._keys = table["key"].tolist()
         self._clips = list(zip(texts_of(table["file"]), table["start"], table["end"], strict=True))
-        self._speaker_numbers = pd.factorize(pd.Series(texts_of(table["speaker"]), dtype=object))[0]  # NO_SPEAKER: none
+        self._speaker_numbers = pd.factorize(pd.Series(texts_of(table["speaker"]), dtype=object))[
+            0
+        ]  # NO_SPEAKER if unknown
         audible = [row for row, clip in enumerate(self._clips) if clip[0] is not None]
         self._audible = np.array(sorted(audible, key=self._keys.__getitem__), int)
         self._languages = texts_of(table["language"])
         human = texts_of(table["human_text"]) if "human_text" in table else [None] * len(table)
         text = texts_of(table["text"])
-        heard = table["asr_model"].notna().tolist() if "asr_model" in table else [False] * len(table)
+        has_asr = table["asr_model"].notna().tolist() if "asr_model" in table else [False] * len(table)
         self._texts = [_spoken(one) or _spoken(other) for one, other in zip(human, text, strict=True)]
         self._recognised = [
-            (other or "") if asr and _spoken(one) else None for one, other, asr in zip(human, text, heard, strict=True)
+            (other or "") if asr and _spoken(one) else None
+            for one, other, asr in zip(human, text, has_asr, strict=True)
         ]
         spoken: dict[str | None, set[str]] = {}
         for one, language in zip(self._texts, self._languages, strict=True):
@@ -96,15 +149,15 @@ class Rows:
         self._spoken = {language: sorted(texts) for language, texts in spoken.items()}
         self._errors = {language: WordErrors(texts) for language, texts in self._spoken.items()}
 
-    def chance(self, purpose: str, key: str) -> np.random.Generator:
-        """The randomness of one purpose at one utterance."""
+    def generator(self, purpose: str, key: str) -> np.random.Generator:
+        """Random generator for one purpose and utterance."""
         return np.random.default_rng([self._seed, zlib.crc32(f"{purpose}\n{key}".encode())])
 
     def utterance(self, row: int) -> Utterance:
-        """A row of the table, its audio read.
+        """Read a row of the table with its audio.
 
         Raises:
-            EmofuseError: it cannot be read; names the utterance's key.
+            EmofuseError: the audio cannot be read; the message names the utterance's key.
         """
         samples = None
         if self._clips[row][0] is not None:
@@ -127,7 +180,7 @@ class Rows:
         text = self._texts[row]
         if text is None:
             return None
-        errors, seed = self._errors[self._languages[row]], int(self.chance("wer", self._keys[row]).integers(1 << 31))
+        errors, seed = self._errors[self._languages[row]], int(self.generator("wer", self._keys[row]).integers(1 << 31))
         return lambda wer: errors(text, wer, seed=seed)
 
     def _read(self, row: int) -> np.ndarray:
@@ -135,27 +188,27 @@ class Rows:
         return read_audio(str(file), start=start, end=end)
 
     def _other_text(self, row: int) -> str | None:
-        """One of another utterance in the same language, another text."""
-        texts, own = self._spoken.get(self._languages[row], []), self._texts[row]
-        others = len(texts) - (own is not None)
+        """A different text in the same language."""
+        texts, text = self._spoken.get(self._languages[row], []), self._texts[row]
+        others = len(texts) - (text is not None)
         if not others:
             return None
-        place = int(self.chance("other text", self._keys[row]).integers(others))
-        return texts[place + (own is not None and texts[place] >= own)]  # the texts are sorted and differ
+        place = int(self.generator("other text", self._keys[row]).integers(others))
+        return texts[place + (text is not None and texts[place] >= text)]  # texts are sorted and unique
 
     def _voices(self, row: int) -> np.ndarray:
-        """Rows of other people's audio, by key; where everybody is one speaker, of other clips."""
-        own = self._speaker_numbers[row]
+        """Rows with audio of other speakers, ordered by key; other clips if all have the same speaker."""
+        speaker = self._speaker_numbers[row]
         others = self._audible[self._audible != row]
-        strangers = others if own == NO_SPEAKER else others[self._speaker_numbers[others] != own]
+        strangers = others if speaker == NO_SPEAKER else others[self._speaker_numbers[others] != speaker]
         return strangers if len(strangers) else others
 
     def _babble(self, row: int, n: int) -> Callable[[], np.ndarray] | None:
-        """Six voices (or as many as there are), equally loud, each from anywhere in its clip on, again and again."""
+        """Mix of up to six voices of equal level, each repeated from a random place in its clip."""
 
         @functools.cache
         def babble() -> np.ndarray:
-            rng = self.chance("babble", self._keys[row])
+            rng = self.generator("babble", self._keys[row])
             mixed = np.zeros(n)
             for voice in rng.permutation(self._voices(row))[:VOICES]:
                 samples = self._read(voice).astype(np.float64)
@@ -163,7 +216,7 @@ class Rows:
                 mixed += np.resize(np.roll(samples, -int(rng.integers(len(samples)))), n)
             return mixed
 
-        return babble if len(self._audible) > 1 else None  # the row's own is one of them
+        return babble if len(self._audible) > 1 else None  # the row's clip is one of them
 
 
 def _spoken(text: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Scores of a stress test, from its predictions: values with intervals, and changes from the same rows as they are."""
+"""Scores of a stress test: metrics with intervals, and their changes from the same rows unchanged."""
 
 from __future__ import annotations
 
@@ -14,51 +14,51 @@ from emofuse.metrics.outcomes import Outcomes
 from emofuse.metrics.significance import changes_from, system_intervals
 from emofuse.stress.conditions import CONDITIONS
 
-CLEAN = "clean"  # condition of the rows as they are
+CLEAN = "clean"  # condition of unchanged rows
 RESAMPLES = 1000
 
 _Measured = tuple[Metric, np.ndarray, np.ndarray]
 
 
-def score(
+def score_predictions(
     predictions: pd.DataFrame,
     labels: Mapping[str, Sequence[str]],
     *,
     metrics: Collection[str] | None = None,
     resamples: int = RESAMPLES,
 ) -> pd.DataFrame:
-    """The `scores` of a `Stress` from its predictions.
+    """Compute the `scores` of a `Stress` from its predictions.
 
-    Where they have a column `seed` (one training of all folds), a value is the mean over the seeds of the metric over
-    all rows, and intervals are over speakers and seeds, as in `emofuse.metrics.significance`.
+    If there is a column `seed` (one training of all folds), a value is the mean over seeds of the metric over all
+    rows, and intervals are over speakers and seeds, as in `emofuse.metrics.significance`.
 
     Args:
         predictions: those of a `Stress`.
         labels: categories of each system.
-        metrics: uar, ece, ccc_arousal, ...; None: all that there are.
-        resamples: of every bootstrap.
+        metrics: uar, ece, ccc_arousal, ...; None: all.
+        resamples: number of bootstrap resamples.
 
     Raises:
-        ValueError: a row stands twice, or seeds of a system have different rows.
+        ValueError: a row is there twice, or the seeds of a system have different rows.
     """
     if "seed" not in predictions:
         predictions = predictions.assign(seed=0)
     if predictions.duplicated(["system", "seed", "condition", "level", "key"]).any():
         raise ValueError("a system has several predictions for the same row, condition and level")
     scores: list[dict[str, Any]] = []
-
-    def scored(rows: pd.DataFrame, clean: pd.DataFrame | None, head: dict[str, Any], names: list[str]) -> None:
-        scores.extend({**head, **one} for one in _scores(rows, clean, names, metrics, resamples))
-
-    for system, own in predictions.groupby("system", sort=False):
-        clean = own[own["condition"] == CLEAN]
+    for system, system_rows in predictions.groupby("system", sort=False):
+        clean = system_rows[system_rows["condition"] == CLEAN]
         names = list(labels[str(system)])
-        for condition in [name for name in CONDITIONS if (own["condition"] == name).any()]:
-            stressed = own[own["condition"] == condition]
-            head = {"system": system, "condition": condition}
-            scored(clean[clean["key"].isin(set(stressed["key"]))], None, {**head, "level": np.nan}, names)
-            for level, rows in stressed.groupby("level", sort=False):
-                scored(rows, clean, {**head, "level": level}, names)
+        for condition in [name for name in CONDITIONS if (system_rows["condition"] == name).any()]:
+            stressed = system_rows[system_rows["condition"] == condition]
+            same = clean[clean["key"].isin(set(stressed["key"]))]
+            levels = [
+                (np.nan, same, None),
+                *((level, rows, clean) for level, rows in stressed.groupby("level", sort=False)),
+            ]
+            for level, rows, unchanged in levels:
+                head = {"system": system, "condition": condition, "level": level}
+                scores += [{**head, **one} for one in _scores(rows, unchanged, names, metrics, resamples)]
     return pd.DataFrame(scores)
 
 
@@ -69,16 +69,16 @@ def _scores(
     metrics: Collection[str] | None,
     resamples: int,
 ) -> Iterator[dict[str, Any]]:
-    """The metrics of rows at one level, and their changes from those of the same rows as they are."""
+    """Metrics of the rows at one level, and their changes from the same rows in `clean`."""
     answered = rows["confidence"].notna() | rows[list(DIMENSIONS)].notna().any(axis=1)
     refused = set(rows.loc[~answered, "key"])
     keys = rows.loc[~rows["key"].isin(refused), "key"].drop_duplicates().tolist()
     after = _by_seed(rows, keys)
     before = {} if clean is None else _measured(_by_seed(clean, keys), labels)
-    for name, (metric, truth, found) in _measured(after, labels).items():
+    for name, (metric, truth, predicted) in _measured(after, labels).items():
         if metrics is not None and name not in metrics:
             continue
-        answers = {"after": found} | ({"before": before[name][2]} if name in before else {})
+        answers = {"after": predicted} | ({"before": before[name][2]} if name in before else {})
         classes = labels if metric in ("uar", "ece") else None
         outcomes = Outcomes(metric, np.array(keys, object), truth, answers, after[0]["speaker"].to_numpy(), classes)
         value = system_intervals(outcomes, resamples=resamples, seed=0)["after"]
@@ -91,31 +91,31 @@ def _scores(
 
 
 def _by_seed(rows: pd.DataFrame, keys: list[str]) -> list[pd.DataFrame]:
-    """The rows of these keys under each seed, in their order."""
-    found = [own.set_index("key").reindex(keys) for _, own in rows.groupby("seed", sort=True)]
-    if any(own["system"].isna().any() for own in found):
+    """Rows of each seed, in the order of the keys."""
+    tables = [table.set_index("key").reindex(keys) for _, table in rows.groupby("seed", sort=True)]
+    if any(table["system"].isna().any() for table in tables):
         raise ValueError("the seeds of a system have predictions for different rows")
-    return found
+    return tables
 
 
 def _measured(seeds: list[pd.DataFrame], labels: list[str]) -> dict[str, _Measured]:
-    """What there is to score: metric, truth (n,) and predictions (seeds, n) by name.
+    """Metric, truth (n,) and predictions (seeds, n) by name, of all that can be scored.
 
-    A mean is a mean absolute error from 0.
+    The means of `confidence` and `uncertain` are mean absolute errors from 0.
     """
     measured: dict[str, _Measured] = {}
     rows = seeds[0]
     if labels and (rows["truth"] >= 0).any():
         columns = [f"probability_{i}" for i in range(len(labels))]
-        probabilities = np.stack([own[columns].to_numpy(float) for own in seeds])
+        probabilities = np.stack([table[columns].to_numpy(float) for table in seeds])
         measured["uar"] = ("uar", rows["truth"].to_numpy(), probabilities.argmax(axis=2))
         measured["ece"] = ("ece", rows["truth"].to_numpy(), probabilities)
     for name in DIMENSIONS:
         if rows[name].notna().any() and rows[f"true_{name}"].notna().any():
             truth = rows[f"true_{name}"].to_numpy(float)
-            measured[f"ccc_{name}"] = ("ccc", truth, np.stack([own[name].to_numpy(float) for own in seeds]))
+            measured[f"ccc_{name}"] = ("ccc", truth, np.stack([table[name].to_numpy(float) for table in seeds]))
     for name in ("confidence", "uncertain"):
-        values = np.stack([own[name].to_numpy(float) for own in seeds])
+        values = np.stack([table[name].to_numpy(float) for table in seeds])
         if values.size and not np.isnan(values).any():
             measured[name] = ("mae", np.zeros(len(rows)), values)
     return measured

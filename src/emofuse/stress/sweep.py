@@ -1,9 +1,8 @@
-"""How well models hold up: the same utterances with noise, echoes, codecs, wrong words and missing halves.
+"""Stress tests: how well models predict utterances with noise, echoes, codecs, wrong words or a missing modality.
 
-`stress` runs bundles as `emofuse predict` does: what is tested is what is used. `answers_of` is its core, for runs too
-(`emofuse.study.stress`). Each utterance is predicted as it is and at every level of every condition, without adaptation
-to its speaker. All randomness depends on seed, key and condition alone, so that levels, models and samples of a
-table see the same noise.
+`stress` runs bundles as `emofuse predict` does, so that what is tested is what is used. Each utterance is predicted as
+it is and at every level of every condition, without adaptation to its speaker. Randomness depends only on the seed, the
+utterance's key and the condition, so that levels, models and samples of a table get the same noise.
 """
 
 from __future__ import annotations
@@ -25,24 +24,24 @@ from emofuse.inference.bundle import Bundle
 from emofuse.inference.network import Answer
 from emofuse.labels import DIMENSIONS
 from emofuse.stress.conditions import Condition, Utterance, conditions_of
-from emofuse.stress.rows import Rows, balanced_sample
-from emofuse.stress.scores import CLEAN, score
-from emofuse.stress.systems import BundleSystem, System
+from emofuse.stress.rows import Rows, balanced_sample, rows_of_runs
+from emofuse.stress.scores import CLEAN, score_predictions
+from emofuse.stress.systems import BundleSystem, System, is_run, open_bundles, system_names
 
 
 @dataclass(frozen=True)
 class Stress:
-    """What a stress test found.
+    """Result of a stress test.
 
     Attributes:
         scores: one row for each system, condition, level and metric: `value`, `low`, `high` (95 % interval from a
-            bootstrap over speakers), `n`, `refused` (rows that the model cannot answer, such as one that has become
-            silent), and `change`, `change_low`, `change_high`, `p` against the same rows as they are (paired). The
-            level is NaN for the rows as they are; each condition has its own, of the rows that it applies to.
+            bootstrap over speakers), `n`, `refused` (number of rows that the model cannot predict, for example because
+            they have become silent), and `change`, `change_low`, `change_high`, `p` from the same rows unchanged
+            (paired). Rows with level NaN are the scores of the unchanged rows to which the condition applies.
         predictions: one row for each system, condition, level and utterance: key, corpus, speaker, truth (category
-            number, -1 without), `true_` and predicted dimensions, `probability_0`.., confidence, uncertain; NaN where
-            refused. The rows as they are have the condition "clean".
-        facts: what was run, for JSON.
+            number, -1 if missing), `true_` and predicted dimensions, `probability_0`.., confidence, uncertain; NaN
+            where refused. Unchanged rows have the condition "clean".
+        facts: models, rows, conditions and seed, for JSON.
     """
 
     scores: pd.DataFrame
@@ -50,7 +49,7 @@ class Stress:
     facts: dict[str, Any]
 
     def save(self, folder: Path | str) -> list[Path]:
-        """Write stress.csv, stress.json, stress-predictions.parquet, and a picture of each metric, stress-uar.png ..
+        """Write stress.csv, stress.json, stress-predictions.parquet and a picture of each metric (stress-uar.png ..).
 
         Raises:
             EmofuseError: the folder cannot be written.
@@ -82,30 +81,35 @@ def stress(
 ) -> Stress:
     """Predict the rows of a table under each condition and level, and score every model.
 
-    A row's text is its `human_text` where it has one, else its `text`; the condition "asr" needs both.
+    The text of a row is its `human_text` if it has one, else its `text`; the condition "asr" needs both.
 
     Args:
         models: bundles by name.
-        table: utterance table with labels, of rows that no model was trained on.
-        conditions: names of `CONDITIONS`; None: all that apply to the models and the rows.
-        rows: at most so many, sampled by seed, balanced over labels and then over speakers; None: all.
-        column: with the categories, which the models' labels name.
+        table: utterance table with labels; no model may have been trained on its rows.
+        conditions: names in `CONDITIONS`; None: all that apply to the models and the rows.
+        rows: maximal number of rows, sampled by `balanced_sample`; None: all.
+        column: column of the categories, with values among the labels of the models.
         seed: of all randomness.
         threads: of each network.
 
     Raises:
-        EmofuseError: an unknown condition, one that was asked for and applies to no row, no row with a label that a
-            model knows, or audio that cannot be read.
+        EmofuseError: a condition is unknown, or was asked for and applies to no row; no row has a label that a model
+            predicts; or audio cannot be read.
     """
-    chosen = conditions_of(conditions)
+    selected = conditions_of(conditions)
     systems = {name: BundleSystem(bundle, threads) for name, bundle in models.items()}
     table = _labelled(table, systems, column)
     sample = balanced_sample(table, rows, column=column, seed=seed)
-    predictions = answers_of(systems, table, set(sample["key"]), conditions=chosen, column=column, seed=seed)
+    predictions = predict_conditions(systems, table, set(sample["key"]), conditions=selected, column=column, seed=seed)
     if predictions.empty:
-        raise EmofuseError("no row has what the models read. See that the table has audio, or text in their languages.")
-    if conditions is not None and (idle := [name for name in chosen if not (predictions["condition"] == name).any()]):
-        raise EmofuseError(f"condition {idle[0]!r} applies to no row: {_needs(idle[0], chosen[idle[0]])}")
+        raise EmofuseError(
+            "The models can read no row of the table. Check that it has audio, or text in a language of the models."
+        )
+    used = {name: one for name, one in selected.items() if (predictions["condition"] == name).any()}
+    if conditions is not None and (unused := [name for name in selected if name not in used]):
+        raise EmofuseError(f"Condition {unused[0]!r} applies to no row: {_needs(unused[0], selected[unused[0]])}")
+    if not used:
+        raise EmofuseError("No condition applies to these rows and models, so nothing was tested.")
     facts = {
         "models": {
             name: {"name": bundle.name, "labels": bundle.labels, "sha256": [bundle.model_sha256]}
@@ -115,19 +119,53 @@ def stress(
         "of": len(table),
         "seed": seed,
         "column": column,
-        "conditions": {
-            name: {"axis": condition.axis, "levels": list(condition.levels)}
-            for name, condition in chosen.items()
-            if (predictions["condition"] == name).any()
-        },
+        "conditions": {name: {"axis": one.axis, "levels": list(one.levels)} for name, one in used.items()},
     }
-    scores = score(predictions, {name: bundle.labels for name, bundle in models.items()})
-    if scores.empty:
-        raise EmofuseError("no condition applies to these rows and models: nothing was stressed.")
+    scores = score_predictions(predictions, {name: bundle.labels for name, bundle in models.items()})
     return Stress(scores, predictions, facts)
 
 
-def answers_of(
+def stress_runs(
+    models: Sequence[Path],
+    data: Path | None = None,
+    *,
+    conditions: Sequence[str] | None = None,
+    rows: int | None = None,
+    seed: int = 0,
+) -> Stress:
+    """Stress runs on their test rows, and pool the folds: each row is predicted by the run that tests on it.
+
+    Args:
+        models: run folders, or folders of `emofuse train --folds`, all with the same number of folds. A row that
+            several folds test counts in the first.
+        data: folder that relative corpus roots start from.
+        conditions: as for `stress`.
+        rows: maximal number of rows of each fold.
+        seed: as for `stress`.
+
+    Raises:
+        EmofuseError: a folder is not a run, a run was trained on its test rows, the runs of a fold have different test
+            rows, or as `stress`.
+    """
+    from emofuse.data.rows import LABEL
+
+    systems = {name: _runs_of(folder) for name, folder in zip(system_names(models), models, strict=True)}
+    if len({len(runs) for runs in systems.values()}) > 1:
+        counts = ", ".join(f"{name} {len(runs)}" for name, runs in systems.items())
+        raise EmofuseError(f"The models have different numbers of folds ({counts}). Stress them one by one.")
+    folds: list[Stress] = []
+    tested: set[str] = set()
+    for runs in zip(*systems.values(), strict=True):
+        table = rows_of_runs(runs, data)
+        table = table[~table["key"].isin(tested)]
+        tested |= set(table["key"])
+        with open_bundles(runs) as bundles:
+            named = dict(zip(systems, bundles.values(), strict=True))
+            folds.append(stress(named, table, conditions=conditions, rows=rows, column=LABEL, seed=seed))
+    return pool_folds(folds)
+
+
+def predict_conditions(
     systems: Mapping[str, System],
     table: pd.DataFrame,
     keys: Collection[str],
@@ -136,38 +174,40 @@ def answers_of(
     column: str,
     seed: int,
 ) -> pd.DataFrame:
-    """The `predictions` of a `Stress`: what systems say of rows as they are and under each condition.
+    """Predict rows as they are and under each condition.
 
     Args:
         systems: by name.
         table: utterance table; its other rows lend voices and words.
         keys: of the rows to stress.
-        conditions: by name; those that apply to a row and a system are tried.
-        column: with the categories, which the systems' labels name.
+        conditions: by name; those that do not apply to a row and a system are skipped.
+        column: column of the categories.
         seed: of all randomness.
 
+    Returns:
+        The `predictions` of a `Stress`.
+
     Raises:
-        EmofuseError: audio that cannot be read; names the utterance.
+        EmofuseError: audio cannot be read; the message names the utterance.
     """
     table = table.sort_values("key").reset_index(drop=True)
-    given, categories = Rows(table, seed), texts_of(table[column])
+    utterances, categories = Rows(table, seed), texts_of(table[column])
     numbers = {name: {label: i for i, label in enumerate(system.labels)} for name, system in systems.items()}
-    chosen = [row for row, key in enumerate(table["key"]) if key in keys]
-    found: list[dict[str, Any]] = []
-    for row in tqdm(chosen, desc="stress", leave=False, disable=None):
-        utterance = given.utterance(row)
-        known = {name: table.at[row, name] for name in ("key", "corpus", "speaker")}
-        known |= {f"true_{name}": table.at[row, name] for name in DIMENSIONS}
-        for outcome in _outcomes(systems, utterance, conditions, given):
-            found.append({**outcome, **known, "truth": numbers[outcome["system"]].get(categories[row] or "", -1)})
-    return pd.DataFrame(found)
+    predictions: list[dict[str, Any]] = []
+    for row in tqdm(np.flatnonzero(table["key"].isin(keys)), desc="stress", leave=False, disable=None):
+        utterance = utterances.utterance(row)
+        facts = {name: table.at[row, name] for name in ("key", "corpus", "speaker")}
+        facts |= {f"true_{name}": table.at[row, name] for name in DIMENSIONS}
+        for one in _predict_utterance(systems, utterance, conditions, utterances):
+            predictions.append({**one, **facts, "truth": numbers[one["system"]].get(categories[row] or "", -1)})
+    return pd.DataFrame(predictions)
 
 
-def pooled(folds: Sequence[Stress]) -> Stress:
-    """Stress tests of the same systems with the same conditions on different rows, such as folds, as one.
+def pool_folds(folds: Sequence[Stress]) -> Stress:
+    """Pool stress tests of the same systems and conditions on different rows, such as those of folds.
 
     Raises:
-        ValueError: no fold, other systems or labels, or a row that stands in two.
+        ValueError: there is no fold, the systems or labels differ, or a row is in two folds.
     """
     labels = [{name: model["labels"] for name, model in fold.facts["models"].items()} for fold in folds]
     if not folds or any(own != labels[0] for own in labels):
@@ -175,14 +215,14 @@ def pooled(folds: Sequence[Stress]) -> Stress:
     predictions = pd.concat([fold.predictions for fold in folds], ignore_index=True)
     facts = {**folds[0].facts, **{name: sum(fold.facts[name] for fold in folds) for name in ("rows", "of")}}
     facts["models"] = {
-        name: {**model, "sha256": [one for fold in folds for one in fold.facts["models"][name]["sha256"]]}
+        name: {**model, "sha256": [sha for fold in folds for sha in fold.facts["models"][name]["sha256"]]}
         for name, model in facts["models"].items()
     }
-    return Stress(score(predictions, labels[0]), predictions, facts)
+    return Stress(score_predictions(predictions, labels[0]), predictions, facts)
 
 
-def render(scores: pd.DataFrame) -> str:
-    """The headline of the scores for people: UAR, or else the first metric, of each condition, level and system."""
+def render_table(scores: pd.DataFrame) -> str:
+    """Render the main metric (UAR, or else the first) of each condition, level and system as text."""
     from rich.table import Table
 
     metric = "uar" if (scores["metric"] == "uar").any() else scores["metric"].iloc[0]
@@ -202,32 +242,46 @@ def render(scores: pd.DataFrame) -> str:
     return as_text(table, width=140)
 
 
-def _outcomes(
-    systems: Mapping[str, System], utterance: Utterance, conditions: Mapping[str, Condition], given: Rows
+def _runs_of(folder: Path) -> list[Path]:
+    """The folder if it is a run, or the runs of its folds."""
+    if folds := sorted(folder.glob("fold-*"), key=lambda path: int(path.name.removeprefix("fold-"))):
+        return folds
+    if is_run(folder):
+        return [folder]
+    raise EmofuseError(
+        f"{folder} is not a run, and a bundle does not say which rows it was tested on. Name a table of rows that it "
+        "was not trained on with --table, and with --split for the test part of one."
+    )
+
+
+def _predict_utterance(
+    systems: Mapping[str, System], utterance: Utterance, conditions: Mapping[str, Condition], rows: Rows
 ) -> Iterator[dict[str, Any]]:
-    """What the systems say of an utterance as it is, and at every level of the conditions that concern it and them."""
-    concerned = {
-        name: [c for c in conditions if _concerns(conditions[c], one, utterance)] for name, one in systems.items()
+    """Predict an utterance as it is and at every level of the conditions that apply to it and each system."""
+    applying = {
+        system: [name for name, condition in conditions.items() if _applies(condition, model, utterance)]
+        for system, model in systems.items()
     }
     changed = {
-        (name, level): about.change(utterance, level, given.chance(name, utterance.key))
-        for name, about in conditions.items()
-        if any(name in own for own in concerned.values())
-        for level in about.levels
+        (name, level): condition.change(utterance, level, rows.generator(name, utterance.key))
+        for name, condition in conditions.items()
+        if any(name in names for names in applying.values())
+        for level in condition.levels
     }
-    for name, system in systems.items():
-        own = {(CLEAN, np.nan): utterance} | {at: one for at, one in changed.items() if at[0] in concerned[name]}
-        answers = system.answers(list(own.values()))
+    for system, model in systems.items():
+        versions = {(CLEAN, np.nan): utterance} | {at: one for at, one in changed.items() if at[0] in applying[system]}
+        answers = model.predict(list(versions.values()))
         if answers[0] is None:
-            continue  # it can do nothing with what there is, changed or not
-        for (condition, level), answer in zip(own, answers, strict=True):
-            yield {"system": name, "condition": condition, "level": level, **_columns(answer)}
+            continue  # the model cannot predict the unchanged utterance
+        for (condition, level), answer in zip(versions, answers, strict=True):
+            yield {"system": system, "condition": condition, "level": level, **_columns(answer)}
 
 
-def _concerns(condition: Condition, system: System, utterance: Utterance) -> bool:
-    """Whether the system reads what the condition changes, and the utterance has that."""
+def _applies(condition: Condition, system: System, utterance: Utterance) -> bool:
+    """Return True if the system reads what the condition changes, and the utterance has it."""
     reads = set(condition.reads) <= set(system.reads)
-    return reads and condition.applies(utterance) and ("text" not in condition.reads or system.knows(utterance))
+    reads_language = "text" not in condition.reads or system.reads_language_of(utterance)
+    return reads and reads_language and condition.applies(utterance)
 
 
 def _columns(answer: Answer | None) -> dict[str, Any]:
@@ -244,22 +298,22 @@ def _columns(answer: Answer | None) -> dict[str, Any]:
 
 
 def _labelled(table: pd.DataFrame, systems: Mapping[str, System], column: str) -> pd.DataFrame:
-    """Rows with a category or dimensions that a model can be scored on."""
+    """Rows with a category or with dimensions that a model predicts."""
     if column not in table:
-        raise EmofuseError(f"the table has no column {column!r}. There are {', '.join(map(str, table.columns))}.")
+        raise EmofuseError(f"The table has no column {column!r}. Its columns are {', '.join(map(str, table.columns))}.")
     names = {name for system in systems.values() for name in system.labels}
-    useful = table[column].isin(names)
+    labelled = table[column].isin(names)
     if any(len(system.dimensions) for system in systems.values()):
-        useful |= table[list(DIMENSIONS)].notna().any(axis=1)
-    if not useful.any():
+        labelled |= table[list(DIMENSIONS)].notna().any(axis=1)
+    if not labelled.any():
         raise EmofuseError(
-            f"no row has a label to score by: {column} has none of {', '.join(sorted(names)) or 'these models'}, and "
-            "no row has dimensions that a model predicts. Name the column of the categories with --column."
+            f"No row has a label that the models predict. Categories in column {column!r} should be among "
+            f"{', '.join(sorted(names)) or 'none'}. Name the column of the categories with --column."
         )
-    return table[useful]
+    return table[labelled]
 
 
 def _needs(name: str, condition: Condition) -> str:
     if name == "asr":
-        return "it needs human_text beside recognised text. Run emofuse corpus transcribe first."
-    return f"it needs rows with {' and '.join(condition.reads)} and a model that reads it. Leave it out."
+        return "it needs both human_text and recognised text. Run emofuse corpus transcribe first."
+    return f"it needs rows with {' and '.join(condition.reads)}, and a model that reads them. Leave it out."

@@ -1,93 +1,362 @@
-"""What a stress test asks: a system answers to utterances, whether it is a bundle or a run."""
+"""Models under a stress test: bundles run by ONNX Runtime and runs in PyTorch, behind one interface."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
-from typing import Protocol
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emofuse.audio import AudioError, check_samples
-from emofuse.inference.bundle import Bundle
+from emofuse.audio import AudioError, FrontEnd, check_samples, log_mel
+from emofuse.files import cache_dir, hash_of
+from emofuse.inference.bundle import FACTS_FILE, Bundle
 from emofuse.inference.network import Answer, Network
+from emofuse.labels import DIMENSIONS
 from emofuse.stress.conditions import Utterance
 
+if TYPE_CHECKING:
+    from emofuse.training.run import LoadedRun
 
-class System(Protocol):
-    """What is stressed.
+RECIPE_FILE = "recipe.toml"
+BATCH = 32
+_MIN_FRAMES = 16  # of zeros in place of missing audio; models ignore them
+_CACHED_CLIPS = 64  # more than the conditions make of one utterance
+_CACHED_TEXTS = 4096
+_LOG_MEL = "log-Mel"
+
+Array = np.ndarray
+
+
+class System(ABC):
+    """A model under test.
 
     Attributes:
-        labels: categories in the order of the answers; empty without that head.
-        dimensions: names of the dimensions; empty without that head.
-        reads: modalities that it takes: "audio", "text" or both.
+        labels: categories in the order of the probabilities; empty for a model without categories.
+        dimensions: names of the dimensions; empty for a model without dimensions.
+        reads: modalities of the model: "audio", "text" or both.
+        languages: ISO 639-1 codes of the texts that the model reads; None: all.
+        reads_text_alone: True if the model predicts from text without audio.
     """
 
-    @property
-    def labels(self) -> Sequence[str]: ...  # noqa: D102
+    labels: Sequence[str]
+    dimensions: Sequence[str]
+    reads: Sequence[str]
+    languages: Collection[str] | None
+    reads_text_alone: bool
 
-    @property
-    def dimensions(self) -> Sequence[str]: ...  # noqa: D102
+    def reads_language_of(self, utterance: Utterance) -> bool:
+        """Return True if the model reads the utterance's language, or the language is unknown."""
+        return self.languages is None or utterance.language is None or utterance.language in self.languages
 
-    @property
-    def reads(self) -> Sequence[str]: ...  # noqa: D102
+    def predict(self, utterances: Sequence[Utterance]) -> list[Answer | None]:
+        """Predict each utterance; None where the model cannot, for example where a clip has become silent."""
+        clips = [one.samples if "audio" in self.reads else None for one in utterances]
+        frames = [None if clip is None else self._frames(clip) for clip in clips]
+        reads_text = "text" in self.reads
+        texts = self._embeddings(
+            [one.text or None if reads_text and self.reads_language_of(one) else None for one in utterances]
+        )
+        usable = [
+            i
+            for i in range(len(utterances))
+            if frames[i] is not None or (clips[i] is None and texts[i] is not None and self.reads_text_alone)
+        ]
+        answers: list[Answer | None] = [None] * len(utterances)
+        for i, answer in zip(
+            usable, self._answers([frames[i] for i in usable], [texts[i] for i in usable]), strict=True
+        ):
+            answers[i] = answer
+        return answers
 
-    def knows(self, utterance: Utterance) -> bool:
-        """Whether it reads the utterance's language; an unknown one it is given, too."""
-        ...
+    @abstractmethod
+    def _frames(self, samples: Array) -> Array | None:
+        """Frames of a clip, float32 (frames, width); None for a clip that `check_samples` refuses."""
 
-    def answers(self, utterances: Sequence[Utterance]) -> list[Answer | None]:
-        """The answer to each; None where it can do nothing with what there is, as where a clip has become silent."""
-        ...
+    @abstractmethod
+    def _embeddings(self, texts: Sequence[str | None]) -> list[Array | None]:
+        """Summary embedding of each text, float32 (dim,); None for None."""
+
+    @abstractmethod
+    def _answers(self, frames: Sequence[Array | None], texts: Sequence[Array | None]) -> list[Answer]:
+        """Predictions from frames and embeddings, at least one of which each utterance has."""
 
 
-class BundleSystem:
-    """A bundle, which hears and answers as `emofuse predict` does, one utterance at a time.
+class FrameCache:
+    """Frames of the most recent clips, computed once for all systems that share the cache."""
+
+    def __init__(self) -> None:
+        self._clips = _Recent(_CACHED_CLIPS)
+
+    def __call__(self, samples: Array, key: str, compute: Callable[[Array], Mapping[str, Array]]) -> Array | None:
+        """Return the frames of a clip.
+
+        Args:
+            samples: (n,), 16 kHz.
+            key: of what makes the frames.
+            compute: makes frames under this key, and perhaps under others, of float32 samples.
+
+        Returns:
+            (frames, width); None for a clip that `check_samples` refuses.
+        """
+        clip, frames = self._clips.get(id(samples), (None, None))
+        if clip is not samples:  # the cache holds the clip, so that no other clip gets its id
+            frames = {}
+            self._clips.put(id(samples), (samples, frames))
+        if key not in frames:
+            try:
+                checked = np.ascontiguousarray(samples, np.float32)
+                check_samples(checked, "stressed samples")
+                frames.update(compute(checked))
+            except AudioError:  # silent or too short
+                frames[key] = None
+        found: Array | None = frames[key]
+        return found
+
+
+class EmbeddingCache:
+    """Embeddings of the most recent texts, computed once for all systems that share the cache."""
+
+    def __init__(self) -> None:
+        self._embeddings = _Recent(_CACHED_TEXTS)
+
+    def __call__(
+        self, texts: Sequence[str | None], key: str, encode: Callable[[list[str]], Sequence[Array] | Array]
+    ) -> list[Array | None]:
+        """Return the embedding of each text, (dim,); None for None.
+
+        Args:
+            texts: not empty.
+            key: of the encoder.
+            encode: makes the embeddings of several texts.
+        """
+        known = {text: self._embeddings.get((key, text)) for text in texts if text is not None}
+        if new := [text for text, embedding in known.items() if embedding is None]:
+            for text, embedding in zip(new, encode(new), strict=True):
+                known[text] = embedding
+                self._embeddings.put((key, text), embedding)
+        return [None if text is None else known[text] for text in texts]
+
+
+class BundleSystem(System):
+    """A bundle, which predicts as `emofuse predict` does, one utterance at a time.
 
     Args:
         bundle: the model.
-        threads: of each of its networks.
+        threads: of each network.
     """
 
     def __init__(self, bundle: Bundle, threads: int = 1):
-        self.labels: Sequence[str] = bundle.labels
-        self.dimensions: Sequence[str] = bundle.dimensions
-        self.reads: Sequence[str] = bundle.reads
-        self._bundle = bundle
+        self.labels, self.dimensions, self.reads = bundle.labels, bundle.dimensions, bundle.reads
+        self.languages, self.reads_text_alone = bundle.text_languages, bundle.reads_text_alone
         self._network = Network(bundle, threads)
-        self._embedding = lru_cache(maxsize=4096)(self._network.embedding)
+        self._frame_cache, self._embedding_cache = FrameCache(), EmbeddingCache()
 
-    def knows(self, utterance: Utterance) -> bool:
-        """Whether it reads the utterance's language; an unknown one it is given, too."""
-        return utterance.language is None or utterance.language in self._bundle.text_languages
+    def _frames(self, samples: Array) -> Array | None:
+        return self._frame_cache(samples, "", lambda clip: {"": self._network.frames(clip)})
 
-    def answers(self, utterances: Sequence[Utterance]) -> list[Answer | None]:
-        """As `System.answers`; samples that utterances share are heard once."""
-        heard: dict[int, np.ndarray | None] = {}
-        found: list[Answer | None] = []
-        for utterance in utterances:
-            samples = utterance.samples if "audio" in self.reads else None
-            try:
-                if samples is not None and id(samples) not in heard:
-                    heard[id(samples)] = self._network.frames(checked(samples))
-                found.append(self._answer(None if samples is None else heard[id(samples)], utterance))
-            except AudioError:  # silent or too short now
-                found.append(None)
-        return found
+    def _embeddings(self, texts: Sequence[str | None]) -> list[Array | None]:
+        return self._embedding_cache(texts, "", lambda new: [self._network.embedding(text) for text in new])
 
-    def _answer(self, frames: np.ndarray | None, utterance: Utterance) -> Answer | None:
-        text = utterance.text if "text" in self.reads and self.knows(utterance) else None
-        if frames is None and not (text and self._bundle.reads_text_alone):
-            return None
-        return self._network.answer(frames, self._embedding(text) if text else None)
+    def _answers(self, frames: Sequence[Array | None], texts: Sequence[Array | None]) -> list[Answer]:
+        return [self._network.answer(*inputs) for inputs in zip(frames, texts, strict=True)]
 
 
-def checked(samples: np.ndarray) -> np.ndarray:
-    """Samples as a front end takes them.
+class RunSystem(System):
+    """A run, which predicts in PyTorch, in batches and without calibration.
+
+    Args:
+        run: a finished run.
+        encoders: shared with other runs.
+    """
+
+    def __init__(self, run: LoadedRun, encoders: RunEncoders):
+        heads = run.recipe.model.heads
+        self.labels = run.labels if "categories" in heads else []
+        self.dimensions = DIMENSIONS if "dimensions" in heads else []
+        self.reads, self.languages = run.reads, run.recipe.text.languages
+        self.reads_text_alone = bool(run.model.reads_text_without_audio)
+        self._run, self._encoders = run, encoders
+
+    def _frames(self, samples: Array) -> Array | None:
+        return self._encoders.frames(samples, self._run)
+
+    def _embeddings(self, texts: Sequence[str | None]) -> list[Array | None]:
+        return self._encoders.embeddings(texts, self._run)
+
+    def _answers(self, frames: Sequence[Array | None], texts: Sequence[Array | None]) -> list[Answer]:
+        import torch
+
+        from emofuse.data.utterances import bucketed_batches
+
+        answers: dict[int, Answer] = {}
+        lengths = np.array([0 if clip is None else len(clip) for clip in frames], int)
+        with torch.inference_mode():
+            for batch in bucketed_batches(lengths, BATCH):
+                batch_answers = self._batch([frames[i] for i in batch], [texts[i] for i in batch])
+                answers |= zip(batch, batch_answers, strict=True)
+        return [answers[i] for i in range(len(frames))]
+
+    def _batch(self, frames: Sequence[Array | None], texts: Sequence[Array | None]) -> list[Answer]:
+        import torch
+
+        lengths = [0 if clip is None else len(clip) for clip in frames]
+        padded = torch.zeros(len(frames), max(*lengths, _MIN_FRAMES), self._encoders.width(self._run))
+        embeddings = torch.zeros(len(frames), self._run.text_encoder["dim"] if self._run.text_encoder else 1)
+        for i, (clip, embedding) in enumerate(zip(frames, texts, strict=True)):
+            if clip is not None:
+                padded[i, : len(clip)] = torch.from_numpy(clip)
+            if embedding is not None:
+                embeddings[i] = torch.from_numpy(np.array(embedding))
+        outputs = self._run.model(
+            padded,
+            torch.tensor(lengths),
+            embeddings,
+            torch.tensor([clip is not None for clip in frames]),
+            torch.tensor([embedding is not None for embedding in texts]),
+        )
+        absent = np.zeros((len(frames), 0), np.float32)
+        probabilities = outputs["logits"].float().softmax(dim=1).numpy() if "logits" in outputs else absent
+        dimensions = outputs["dimensions"].float().numpy() if "dimensions" in outputs else absent
+        return [Answer(*values, None) for values in zip(probabilities, dimensions, strict=True)]
+
+
+class RunEncoders:
+    """Speech and text encoders of several runs, with one cache of frames and one of embeddings for all of them.
+
+    Args:
+        runs: all that use it. The first to ask for a clip has the frames of all runs computed, because runs that use
+            different layers of an encoder share its hidden states, which are too large to cache.
+    """
+
+    def __init__(self, runs: Collection[LoadedRun]):
+        self._front_end = FrontEnd()
+        self._speech = {_frames_key(run): run.speech_encoder for run in runs if "audio" in run.reads}
+        self._loaded: dict[str, Any] = {}
+        self._frame_cache, self._embedding_cache = FrameCache(), EmbeddingCache()
+
+    def width(self, run: LoadedRun) -> int:
+        """Number of values in a frame of a run."""
+        facts = run.speech_encoder
+        return len(facts["layers"]) * facts["dim"] if facts else self._front_end.n_mels
+
+    def frames(self, samples: Array, run: LoadedRun) -> Array | None:
+        """Frames of a clip, float32 (frames, width), as a bundle of the run computes them; None if it is unusable.
+
+        Raises:
+            EmofuseError: the speech encoder is missing, or is not the one that the run was trained with.
+        """
+        return self._frame_cache(samples, _frames_key(run), self._compute_frames)
+
+    def embeddings(self, texts: Sequence[str | None], run: LoadedRun) -> list[Array | None]:
+        """Embedding of each text, (dim,); None for None. They are also kept in the cache folder.
+
+        Raises:
+            EmofuseError: the text encoder is missing, or is not the one that the run was trained with.
+        """
+        return self._embedding_cache(texts, hash_of(run.text_encoder), lambda new: self._text_encoder(run).encode(new))
+
+    def _compute_frames(self, samples: Array) -> dict[str, Array]:
+        """Frames for every run, by key."""
+        from emofuse.encoders.speech import pool_time
+
+        states: dict[str, Array] = {}
+        frames = {}
+        for key, facts in self._speech.items():
+            if facts is None:
+                frames[key] = log_mel(samples, self._front_end)
+                continue
+            if facts["weights_hash"] not in states:
+                states[facts["weights_hash"]] = self._speech_encoder(facts).hidden_states(samples).float().numpy()
+            pooled = pool_time(states[facts["weights_hash"]][facts["layers"]], facts["pool"])  # (layers, steps, dim)
+            frames[key] = pooled.transpose(1, 0, 2).reshape(pooled.shape[1], -1).astype(np.float32)
+        return frames
+
+    def _speech_encoder(self, facts: dict[str, Any]) -> Any:
+        from emofuse.encoders import speech
+
+        key = facts["weights_hash"]
+        if key not in self._loaded:
+            encoder = speech.load_speech_encoder(facts["name"])
+            speech.require_speech_encoder(encoder, facts, "the runs")
+            self._loaded[key] = encoder
+        return self._loaded[key]
+
+    def _text_encoder(self, run: LoadedRun) -> Any:
+        from emofuse.encoders import text
+        from emofuse.encoders.text_onnx import require_encoder
+
+        key = hash_of(run.text_encoder)
+        if key not in self._loaded:
+            encoder = text.load_text_encoder(run.recipe.text.encoder, run.recipe.text.pooling)
+            require_encoder(encoder, run.text_encoder or {}, f"run {run.recipe.name!r}")
+            self._loaded[key] = text.CachedTextEncoder(encoder, cache_dir() / "text")
+        return self._loaded[key]
+
+
+def load_systems(runs: Mapping[str, Path]) -> dict[str, RunSystem]:
+    """Load runs by name; they share one cache of frames and one of text embeddings.
 
     Raises:
-        AudioError: what `check_samples` refuses.
+        EmofuseError: a folder is not a finished run, or its encoder has changed since it was trained.
     """
-    samples = np.ascontiguousarray(samples, np.float32)
-    check_samples(samples, "stressed samples")
-    return samples
+    from emofuse.training.run import load_run
+
+    loaded = {name: load_run(folder) for name, folder in runs.items()}
+    encoders = RunEncoders(loaded.values())
+    return {name: RunSystem(run, encoders) for name, run in loaded.items()}
+
+
+@contextmanager
+def open_bundles(models: Sequence[Path]) -> Iterator[dict[str, Bundle]]:
+    """Open bundles by name; a run is first exported to a temporary folder, so that it is tested as it would be used.
+
+    Raises:
+        EmofuseError: a folder is neither a bundle nor a finished run.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        bundles = {}
+        for number, (name, folder) in enumerate(zip(system_names(models), models, strict=True)):
+            if is_run(folder):
+                from emofuse.training.export import export_run
+
+                bundles[name] = export_run(folder, Path(temporary) / str(number))
+            else:
+                bundles[name] = Bundle.load(folder)
+        yield bundles
+
+
+def is_run(folder: Path) -> bool:
+    """Return True if a folder is a run and not a bundle."""
+    return (folder / RECIPE_FILE).is_file() and not (folder / FACTS_FILE).exists()
+
+
+def system_names(models: Sequence[Path]) -> list[str]:
+    """Names of the folders, or their whole paths where two have the same name."""
+    names = [folder.resolve().name for folder in models]
+    return names if len(set(names)) == len(names) else [str(folder) for folder in models]
+
+
+class _Recent:
+    """The values put in last, by key."""
+
+    def __init__(self, size: int):
+        self._size = size
+        self._values: dict[Any, Any] = {}
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        return self._values.get(key, default)
+
+    def put(self, key: Any, value: Any) -> None:
+        self._values.pop(key, None)
+        if len(self._values) >= self._size:
+            del self._values[next(iter(self._values))]
+        self._values[key] = value
+
+
+def _frames_key(run: LoadedRun) -> str:
+    """Identifies what makes the frames of a run."""
+    return hash_of(run.speech_encoder) if run.speech_encoder else _LOG_MEL

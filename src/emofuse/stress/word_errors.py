@@ -1,7 +1,7 @@
-"""Transcripts with as many word errors as asked for, by seed.
+"""Corrupt transcripts to a given word error rate.
 
-Words are drawn at random from a vocabulary, as they are not by a speech recogniser, which confuses words that sound
-alike: the same word error rate takes more of the meaning here.
+Wrong words are drawn at random from a vocabulary. A speech recogniser instead confuses words that sound alike, so the
+same word error rate destroys more of the meaning here.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from collections.abc import Sequence
 import numpy as np
 
 SHARES = (0.6, 0.25, 0.15)
-"""Substitutions, deletions, insertions among the errors: a round choice after recognisers of conversation, which
-substitute more than they lose and lose more than they invent."""
+"""Shares of substitutions, deletions and insertions: rounded after recognisers of conversational speech, which make
+more substitutions than deletions and more deletions than insertions."""
 
 
 class WordErrors:
-    """Corrupts texts.
+    """Corrupts texts with random word errors.
 
-    A word is what stands between spaces and has a letter or a digit. The words that come in are none of the text's own,
-    and no text has both deletions and insertions, so the errors never cancel out: the word error rate is the number of
-    errors over the number of words, not less. Marks that stand at a word that goes, go with it.
+    A word is a token between spaces that has a letter or a digit. Wrong words never occur in the text itself, and no
+    text gets both deletions and insertions, so errors cannot cancel out: the word error rate is exactly the number of
+    errors over the number of words. Punctuation attached to a removed word is removed with it.
 
     Args:
-        texts: whose words come in, as often as they occur there.
+        texts: source of the wrong words, drawn by their frequency.
         shares: of substitutions, deletions and insertions among all errors; they sum to 1.
 
     Raises:
-        ValueError: shares that are negative or do not sum to 1.
+        ValueError: the shares are negative or do not sum to 1.
     """
 
     def __init__(self, texts: Sequence[str], shares: tuple[float, float, float] = SHARES):
@@ -47,17 +47,17 @@ class WordErrors:
         self._number = {word: i for i, word in enumerate(self._words)}
 
     def __call__(self, text: str, wer: float, *, seed: int) -> str:
-        """The text with errors: as many as `wer` times its words, up or down to a whole number by chance.
+        """Corrupt a text: the number of errors is `wer` times its words, rounded up or down at random.
 
-        Where the vocabulary has no word that the text has not, all errors are deletions.
+        If every word of the vocabulary occurs in the text, all errors are deletions.
 
         Args:
-            text: what was said.
-            wer: errors over words, 0 to 1; met exactly in expectation, by each text within one word.
-            seed: with the text, decides all.
+            text: to corrupt.
+            wer: errors over words, 0 to 1; exact in expectation, and within one word for each text.
+            seed: together with the text, determines the result.
 
         Raises:
-            ValueError: a rate outside 0..1.
+            ValueError: the rate is outside 0..1.
         """
         if not 0 <= wer <= 1:
             raise ValueError(f"word error rate {wer}: expected 0 to 1")
@@ -77,7 +77,7 @@ class WordErrors:
         return " ".join(token for token in tokens if token)
 
     def _weights_without(self, tokens: Sequence[str]) -> np.ndarray | None:
-        """Chance of each word, 0 for those of the text; None if no word is left."""
+        """Probability of each word, 0 for words of the text; None if no word is left."""
         weights = self._counts.copy()
         for token in tokens:
             if (number := self._number.get(plain_word(token))) is not None:
@@ -89,7 +89,7 @@ class WordErrors:
 
 
 def plain_word(word: str) -> str:
-    """Letters and digits of a word, in lower case; two words with the same are one.
+    """Letters and digits of a word in lower case, by which words are compared.
 
     >>> plain_word("Don't!")
     'dont'
@@ -98,14 +98,14 @@ def plain_word(word: str) -> str:
 
 
 def _bare(word: str) -> str:
-    """A word without the marks around it."""
+    """A word without the punctuation around it."""
     start = next(i for i, character in enumerate(word) if character.isalnum())
     end = next(i for i in range(len(word), 0, -1) if word[i - 1].isalnum())
     return word[start:end]
 
 
 def _plan(errors: int, shares: tuple[float, float, float], rng: np.random.Generator) -> tuple[int, int, int]:
-    """How many substitutions, deletions and insertions; one of the last two is 0."""
+    """Numbers of substitutions, deletions and insertions; deletions or insertions are 0."""
     substitution, deletion, insertion = shares
     substituted = int(rng.binomial(errors, substitution))
     other = errors - substituted

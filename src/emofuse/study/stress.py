@@ -1,9 +1,9 @@
-"""Stress tests of a finished study: every run on the test rows of its fold, all runs of a fold together.
+"""Stress tests of a finished study: all runs of a fold together, on the test rows of the fold.
 
-In the study's folder, `stress/TASK-fold-N-HASH.parquet` holds the predictions of a fold, as those of
-`emofuse.stress.sweep.Stress` with a column `seed`, and `stress/stress.json` tells what was done. The hash is of
-all that made the predictions: what is there is not done again, and another choice of conditions, rows or runs has a
-file of its own.
+In the study's folder, `stress/TASK-fold-N-HASH.parquet` holds the predictions of a fold (those of
+`emofuse.stress.sweep.Stress` with a column `seed`), and `stress/stress.json` lists the files with conditions, rows and
+seed. The hash covers all inputs of the predictions: finished folds are not computed again, and other conditions, rows
+or runs are written to another file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from emofuse.study.grid import StressConfig
 from emofuse.study.runner import alone_in
 
 FOLDER, FACTS_FILE = "stress", "stress.json"
-_VERSION = 1  # of what conditions do to an utterance, part of the hash
+_VERSION = 1  # of the conditions, part of the hash; raise it when a condition changes
 
 Run = tuple[str, int]  # system and seed
 
@@ -43,8 +43,8 @@ class Fold:
     runs: dict[Run, Path]
 
     def hash(self, conditions: Mapping[str, Condition], rows: int, seed: int) -> str:
-        """Of all that makes the predictions; a run that was trained anew is another."""
-        made = {
+        """Hash of all inputs of the predictions; a retrained run has another."""
+        inputs = {
             "version": _VERSION,
             "runs": [
                 [*run, path.name, read_json(path / "environment.json")["created"]] for run, path in self.runs.items()
@@ -53,7 +53,7 @@ class Fold:
             "rows": rows,
             "seed": seed,
         }
-        return hash_of({"task": self.task, "fold": self.number} | made)
+        return hash_of({"task": self.task, "fold": self.number} | inputs)
 
     def __str__(self) -> str:
         return f"{self.task}, fold {self.number}"
@@ -66,16 +66,16 @@ def stress_study(
 
     Args:
         out: folder of the study.
-        config: what to do.
+        config: conditions, rows and seed.
         data: folder that relative corpus roots start from.
-        tell: called with a line for people whenever a fold is finished.
+        tell: called with a line of progress after each fold.
 
     Returns:
         Path of `stress.json`: conditions, rows, seed, and the file of each fold.
 
     Raises:
-        EmofuseError: a run is not finished or its encoders are not there any more, the systems of a task share no test
-            row, or another process works on the study.
+        EmofuseError: a run is not finished, its encoders are missing, the systems of a task share no test row, or
+            another process works on the study.
     """
     conditions = conditions_of(config.conditions)
     folds = folds_of_runs(out)
@@ -87,20 +87,20 @@ def stress_study(
     }
     with alone_in(out):
         for done, fold in enumerate(folds, 1):
-            made = fold.hash(conditions, config.rows, config.seed)
-            path = out / FOLDER / f"{slug(fold.task)}-fold-{fold.number}-{made[:16]}.parquet"
-            told = f"[{done}/{len(folds)}] stress: {fold}, {len(fold.runs)} runs"
+            inputs = fold.hash(conditions, config.rows, config.seed)
+            path = out / FOLDER / f"{slug(fold.task)}-fold-{fold.number}-{inputs[:16]}.parquet"
+            line = f"[{done}/{len(folds)}] stress: {fold}, {len(fold.runs)} runs"
             if path.exists():
-                told += ", finished before"
+                line += ", finished before"
             else:
-                found = stress_fold(fold, conditions, rows=config.rows, seed=config.seed, data=data)
+                predictions = stress_fold(fold, conditions, rows=config.rows, seed=config.seed, data=data)
                 with atomic(path) as temporary:
-                    found.to_parquet(temporary)
-                idle = [name for name in config.conditions or () if not (found["condition"] == name).any()]
-                told += f"; {', '.join(idle)}: no row or no system has what it needs" if idle else ""
+                    predictions.to_parquet(temporary)
+                unused = [name for name in config.conditions or () if not (predictions["condition"] == name).any()]
+                line += f"; {', '.join(unused)} applies to no row or no system" if unused else ""
             facts["folds"].append({"task": fold.task, "fold": fold.number, "file": path.name})
             write_json(out / FOLDER / FACTS_FILE, facts)
-            tell(told)
+            tell(line)
     return out / FOLDER / FACTS_FILE
 
 
@@ -108,13 +108,13 @@ def folds_of_runs(out: Path) -> list[Fold]:
     """The folds of all tasks of a study.
 
     Raises:
-        EmofuseError: the folder is no study, or a run is not finished.
+        EmofuseError: the folder is not a study, or a run is not finished.
     """
     folds: dict[tuple[str, int], dict[Run, Path]] = {}
     for cell in read_json(out / "cells.json"):
         path = out / "cells" / cell["cell"]
         if not (path / "cell.json").exists():
-            raise EmofuseError(f"{path}: is not finished. Go on with emofuse study first.")
+            raise EmofuseError(f"{path} is not finished. Go on with emofuse study first.")
         folds.setdefault((cell["task"], cell["fold"]), {})[cell["system"], cell["seed"]] = path
     return [Fold(task, number, runs) for (task, number), runs in sorted(folds.items(), key=lambda item: item[0][1])]
 
@@ -122,35 +122,37 @@ def folds_of_runs(out: Path) -> list[Fold]:
 def stress_fold(
     fold: Fold, conditions: Mapping[str, Condition], *, rows: int, seed: int, data: Path | None
 ) -> pd.DataFrame:
-    """Predictions of all runs of a fold for the same sample of the test rows that all systems share.
+    """Predict the same sample of test rows, from those that all systems share, with all runs of a fold.
 
     Raises:
         EmofuseError: as `stress_study`.
     """
     from emofuse.data.rows import LABEL
     from emofuse.stress.rows import balanced_sample
-    from emofuse.stress.runs import systems_of
-    from emofuse.stress.sweep import answers_of
+    from emofuse.stress.sweep import predict_conditions
+    from emofuse.stress.systems import load_systems
 
     first = {system: path for (system, _), path in reversed(fold.runs.items())}
     recipes = {system: load_recipe(path / "recipe.toml") for system, path in first.items()}
     tables = dict(zip(recipes, _test_rows(list(recipes.values()), data), strict=True))
     shared = set.intersection(*(set(table["key"]) for table in tables.values()))
     if not shared:
-        raise EmofuseError(f"{fold}: the systems share no test row, so there is nothing to stress them on alike.")
+        raise EmofuseError(f"{fold}: the systems share no test row, so they cannot be compared under stress.")
     tables = {name: table[table["key"].isin(shared)] for name, table in tables.items()}
     keys = set(balanced_sample(next(iter(tables.values())), rows, column=LABEL, seed=seed)["key"])
-    systems = systems_of({path.name: path for path in fold.runs.values()})  # those of equal recipes are one run
-    found = []
-    for column in dict.fromkeys(recipe.text.column for recipe in recipes.values()):  # each with its own words
-        own = [name for name in recipes if recipes[name].text.column == column]
-        asked = {path.name: systems[path.name] for (system, _), path in fold.runs.items() if system in own}
-        found.append(answers_of(asked, tables[own[0]], keys, conditions=conditions, column=LABEL, seed=seed))
-    return _compact(pd.concat(found, ignore_index=True), fold.runs)
+    systems = load_systems({path.name: path for path in fold.runs.values()})  # systems with equal recipes share a run
+    predictions = []
+    for column in dict.fromkeys(recipe.text.column for recipe in recipes.values()):  # systems may read different texts
+        names = [name for name in recipes if recipes[name].text.column == column]
+        readers = {path.name: systems[path.name] for (system, _), path in fold.runs.items() if system in names}
+        predictions.append(
+            predict_conditions(readers, tables[names[0]], keys, conditions=conditions, column=LABEL, seed=seed)
+        )
+    return _compact(pd.concat(predictions, ignore_index=True), fold.runs)
 
 
 def _test_rows(recipes: Sequence[Recipe], data: Path | None) -> list[pd.DataFrame]:
-    """The test rows of each recipe, with the words that it reads."""
+    """Test rows of each recipe; without human_text if the recipe does not read it."""
     from emofuse.data.rows import labelled_parts
 
     tables = labelled_parts(recipes, "test", data=data)
@@ -161,7 +163,7 @@ def _test_rows(recipes: Sequence[Recipe], data: Path | None) -> list[pd.DataFram
 
 
 def _compact(predictions: pd.DataFrame, runs: Mapping[Run, Path]) -> pd.DataFrame:
-    """Those of each system and seed; texts as categories, numbers in single precision."""
+    """Predictions with columns system and seed, stored compactly: texts as categories, numbers as float32."""
     texts = ("condition", "key", "corpus", "speaker", "system")
     by_run = dict(iter(predictions.groupby("system", sort=False)))
     named = [

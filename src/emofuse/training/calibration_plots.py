@@ -11,14 +11,9 @@ from numpy.typing import ArrayLike
 
 from emofuse.files import atomic
 from emofuse.metrics import scores as metrics
-from emofuse.metrics.calibration import (
-    Calibration,
-    apply_temperature,
-    cross_fitted,
-    labelled_rows,
-    risk_coverage,
-)
+from emofuse.metrics.calibration import Calibration, apply_temperature
 from emofuse.metrics.scores import Floats
+from emofuse.training.calibration import cross_fitted, labelled_rows, risk_coverage
 
 if TYPE_CHECKING:
     import pandas as pd

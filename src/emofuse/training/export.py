@@ -33,8 +33,8 @@ from emofuse.inference.bundle import (
     hash_files,
 )
 from emofuse.models.adapter import SpeakerAdapter
-from emofuse.training.adapted import save_adapter
 from emofuse.training.card import licence_of, model_card
+from emofuse.training.speakers import save_adapter_arrays
 
 INPUTS = ("frames", "n_frames", "text", "has_audio", "has_text")
 DIMENSIONS = ["arousal", "valence", "dominance"]
@@ -146,7 +146,7 @@ def export_bundle(
             encoder = _export_speech_encoder(facts.speech_encoder, temporary / SPEECH_ENCODER_FILE, weights)
             facts = replace(facts, speech_encoder=encoder)
         if adapter is not None:
-            save_adapter(adapter, temporary, ADAPTER_FILE)
+            save_adapter_arrays(adapter, temporary / ADAPTER_FILE)
         if facts.text_encoder and text_encoder:
             shutil.copytree(text_encoder, temporary / TEXT_ENCODER_FOLDER)
         files = hash_files(temporary)

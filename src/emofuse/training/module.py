@@ -12,7 +12,6 @@ from torch import nn
 
 from emofuse.config import Recipe
 from emofuse.data.batch import Batch
-from emofuse.data.offsets import Offsets
 from emofuse.data.utterances import Utterances, eval_loader, seed_of, train_loader
 from emofuse.hardware import full_precision
 from emofuse.labels import DIMENSIONS
@@ -21,6 +20,7 @@ from emofuse.models.conditioning import ConditioningOperator
 from emofuse.models.fine_tuned import TopLayers
 from emofuse.models.fusion import Ensemble
 from emofuse.training.losses import JointLoss
+from emofuse.training.speakers import RandomOffsets
 
 SCORE = "dev_score"
 
@@ -49,7 +49,7 @@ class SerModule(lightning.LightningModule):
         }
         self.offsets = None
         if any(chances.values()):
-            self.offsets = Offsets(train.means(), train.table["speaker"].tolist(), **chances)
+            self.offsets = RandomOffsets(train.means(), train.table["speaker"].tolist(), **chances)
         self._outputs = Outputs(len(dev))
 
     def train_dataloader(self) -> Any:

@@ -1,4 +1,4 @@
-"""The predictions of a finished run for others to read: a table with names instead of numbers, and the confusion."""
+"""Predictions of a finished run as a table with category names, and its confusion plot."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PARTS = ("dev", "test", "test-adapted")
 
 
 def predictions_of(run: Path) -> pd.DataFrame:
-    """Predictions of all parts of a run, one row an utterance of a part.
+    """Read the predictions of all parts of a run, one row for each utterance of a part.
 
     Columns: part (dev, test, test-adapted), key, corpus, speaker; truth and predicted (category names; None without
     label), confidence (0..1) and p_<category> (0..1) where the run predicts categories; true_<dimension> (NaN without
@@ -30,12 +30,12 @@ def predictions_of(run: Path) -> pd.DataFrame:
     parts = {part: run / f"predictions-{part}.parquet" for part in PARTS}
     tables = [_named(pd.read_parquet(path), part, names) for part, path in parts.items() if path.exists()]
     if not tables:
-        raise EmofuseError(f"{run}: no predictions here. Finish the run first: emofuse train with --out {run}.")
+        raise EmofuseError(f"{run} has no predictions. Finish the run first: emofuse train with --out {run}.")
     return pd.concat(tables, ignore_index=True)
 
 
 def write_predictions(run: Path, path: Path) -> None:
-    """Write `predictions_of` as CSV (UTF-8), whole or not at all.
+    """Write `predictions_of` as CSV (UTF-8), atomically.
 
     Raises:
         EmofuseError: the run has no predictions, or the file cannot be written.
@@ -56,13 +56,13 @@ def draw_confusion(run: Path, metrics: dict[str, Any], path: Path) -> None:
     """
     part = next((part for part in ("test", "dev") if "categories" in metrics.get(part, {})), None)
     if part is None:
-        raise EmofuseError(f"{run}: has no confusion to draw: no part has predictions and labels of categories.")
+        raise EmofuseError(f"{run} has no confusion to draw: no part has both predicted and labelled categories.")
     recipe = load_recipe(run / "recipe.toml")
-    found = metrics[part]["categories"]
-    uar = found["uar"]
+    scores = metrics[part]["categories"]
+    uar = scores["uar"]
     interval = "" if uar["low"] is None else f" (95 % interval {uar['low']:.3f} .. {uar['high']:.3f})"
     title = f"{recipe.name}, {part}: UAR {uar['value']:.3f}{interval}, n = {uar['n']}"
-    save_confusion(path, found["confusion"], recipe.data.labels.names, title)
+    save_confusion(path, scores["confusion"], recipe.data.labels.names, title)
 
 
 def _named(table: pd.DataFrame, part: str, names: list[str]) -> pd.DataFrame:

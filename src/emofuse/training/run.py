@@ -34,7 +34,6 @@ from emofuse.models.adapter import SpeakerAdapter
 from emofuse.models.fusion import LateModel
 from emofuse.models.ser import build_model
 from emofuse.quiet import quiet_lightning
-from emofuse.training.adapted import adapter_of, load_run_adapter, predict_adapted, save_run_adapter
 from emofuse.training.environment import describe_environment
 from emofuse.training.module import SCORE, SerModule, monitored, predict_rows, score
 from emofuse.training.run_folder import (
@@ -50,6 +49,7 @@ from emofuse.training.run_folder import (
     remove,
 )
 from emofuse.training.scores import part_metrics
+from emofuse.training.speakers import estimate_offsets, fit_run_adapter, load_run_adapter, save_run_adapter
 
 
 @dataclass
@@ -306,11 +306,12 @@ def _finish(recipe: Recipe, run: Path, prepared: Prepared, model: torch.nn.Modul
         if len(rows) and part not in recipe.training.fitted:
             with atomic(run / f"predictions-{part}.parquet") as temporary:
                 predict_rows(model, rows).to_parquet(temporary)
-    if prepared.speech_encoder and (adapter := adapter_of(prepared.parts["train"])):
+    if prepared.speech_encoder and (adapter := fit_run_adapter(prepared.parts["train"])):
         save_run_adapter(adapter, run)
         if len(prepared.parts["test"]) and recipe.training.fit != "all":
             with atomic(run / "predictions-test-adapted.parquet") as temporary:
-                predict_adapted(model, prepared.parts["test"], adapter).to_parquet(temporary)
+                offsets = estimate_offsets(prepared.parts["test"], adapter)
+                predict_rows(model, prepared.parts["test"], shift=offsets).to_parquet(temporary)
     scores = evaluate(run) if recipe.training.fit != "all" else {}
     earlier = read_json(run / ENVIRONMENT_FILE).get("finished_before", [])
     notes = [f"Trained on after its test part had been read at {epochs} epochs." for epochs in earlier]

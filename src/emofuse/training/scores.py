@@ -1,4 +1,4 @@
-"""metrics.json: the metrics of one part of a split with intervals over speakers, whole and by corpus."""
+"""Metrics of one part of a split for metrics.json, with intervals over speakers, overall and by corpus."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from emofuse.metrics import scores as metrics
 
 
 def part_metrics(table: pd.DataFrame, recipe: Recipe) -> dict[str, Any]:
-    """Metrics of predictions (`Outputs.table`), all together and for each corpus where there are several."""
+    """Compute metrics of predictions (`Outputs.table`), overall and for each corpus if there are several."""
     result = _metrics(table, recipe)
     if table["corpus"].nunique() > 1:
         result["by_corpus"] = {str(name): _metrics(rows, recipe) for name, rows in table.groupby("corpus")}
@@ -22,7 +22,7 @@ def part_metrics(table: pd.DataFrame, recipe: Recipe) -> dict[str, Any]:
 
 
 def _defined(value: Any) -> Any:
-    """The same with None for NaN: JSON has no NaN."""
+    """Replace NaN by None, because JSON has no NaN."""
     if isinstance(value, dict):
         return {name: _defined(part) for name, part in value.items()}
     if isinstance(value, list):
@@ -76,5 +76,5 @@ def _interval(
     *,
     names: list[str] | None = None,
 ) -> dict[str, Any]:
-    found = intervals.bootstrap_interval(name, truth, guess, speakers, labels=names, resamples=2000, seed=0)
-    return {"value": found.value, "low": found.low, "high": found.high, "n": found.n, "speakers": found.groups}
+    one = intervals.bootstrap_interval(name, truth, guess, speakers, labels=names, resamples=2000, seed=0)
+    return {"value": one.value, "low": one.low, "high": one.high, "n": one.n, "speakers": one.groups}

@@ -7,11 +7,10 @@ import torch
 
 from emofuse.config import ModelConfig
 from emofuse.data.utterances import Utterances
-from emofuse.metrics.conditioning import ALL, WHOLE
+from emofuse.explanation.conditioning import ALL, WHOLE, measure, stages_of
 from emofuse.models.conditioning import OPERATORS, Add
 from emofuse.models.fusion import Ensemble
 from emofuse.models.ser import build_model
-from emofuse.training.conditioning import measure, stages_of
 from emofuse.training.module import predict_rows
 
 NAMES, DIM, N = ["calm", "tense"], 4, 9

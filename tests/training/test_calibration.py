@@ -9,9 +9,8 @@ import pandas as pd
 import pytest
 
 from emofuse.metrics import scores as metrics
-from emofuse.metrics.calibration import (
-    Calibration,
-    apply_temperature,
+from emofuse.metrics.calibration import Calibration, apply_temperature
+from emofuse.training.calibration import (
     cross_fitted,
     dimension_interval,
     fit_calibration,

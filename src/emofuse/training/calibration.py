@@ -1,0 +1,324 @@
+"""Fit a calibration on development data: temperature, threshold of "uncertain", and intervals of dimensions.
+
+* Temperature scaling (Guo et al. 2017, "On calibration of modern neural networks"): one number T, p = softmax(z / T).
+* Risk-coverage curve (El-Yaniv & Wiener 2010; Geifman & El-Yaniv 2017): the error among the predictions that remain
+  when the least confident ones are dropped; from it, the confidence below which a prediction is called uncertain.
+* Split-conformal intervals of arousal, valence and dominance whose exchangeable unit is the speaker (Dunn, Wasserman &
+  Ramdas 2022, "Distribution-free prediction sets for two-layer hierarchical models"; Lee, Barber & Willett 2023,
+  "Distribution-free inference with hierarchical data").
+
+The development rows also chose the epoch, so results on them are slightly better than on new speakers. Intervals and
+temperature hold for speech like theirs, not for other rooms and languages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from emofuse.labels import DIMENSIONS
+from emofuse.metrics import scores as metrics
+from emofuse.metrics.calibration import Calibration, apply_temperature, log_of, softmax
+from emofuse.metrics.intervals import numbered
+from emofuse.metrics.scores import Floats
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLDEST, HOTTEST = 0.2, 10.0
+PRIOR_ROWS = 10.0  # how many rows the model's own distribution counts in the fit of the temperature
+LOWEST_LOG = -100.0  # float32 probabilities can be 0
+
+RISK_RATIO = 2 / 3
+TOLERABLE_RISK = 0.05
+LEAST_COVERAGE = 0.7
+
+FOLDS = 10
+
+
+def fit_calibration(
+    predictions: pd.DataFrame, labels: Sequence[str], *, rated: ArrayLike | bool, level: float = 0.9
+) -> Calibration:
+    """Fit temperature, threshold and intervals on the predictions of a development part.
+
+    Args:
+        predictions: columns as `emofuse.training.module.collect` makes them; a head without columns or labels is not
+            calibrated.
+        labels: categories in the order of the columns probability_0.. .
+        rated: True if the true dimensions are human ratings of such input; (n,) if it differs by row. Other rows are
+            not used for intervals: prototypes of categories are not perceived ratings, and sentences without a
+            speaker, each a group of its own, would outnumber the speakers.
+        level: of the intervals, between 0 and 1.
+
+    Raises:
+        ValueError: as `fit_temperature` and `dimension_interval`.
+    """
+    truth, probabilities, speakers = labelled_rows(predictions, labels)
+    temperature, threshold = _fit_categories(truth, probabilities)
+    held_out = cross_fitted(truth, probabilities, speakers)
+    return Calibration(
+        temperature=temperature,
+        uncertain_below=threshold,
+        dimension_half_width=_half_widths(predictions, rated, level),
+        level=level,
+        ece_before=metrics.ece(truth, probabilities) if len(truth) else None,
+        ece_after=metrics.ece(truth, held_out.probabilities) if held_out else None,
+        coverage=float(held_out.kept.mean()) if held_out else None,
+        risk=float(held_out.wrong.mean()) if held_out else None,
+        risk_kept=float(held_out.wrong[held_out.kept].mean()) if held_out and held_out.kept.any() else None,
+        n=len(truth),
+        speakers=len(set(numbered(speakers).tolist())),
+    )
+
+
+def fit_temperature(logits: ArrayLike, truth: ArrayLike, weights: ArrayLike | None = None) -> float:
+    """Temperature with the lowest negative log-likelihood (Guo et al. 2017, section 4.2), between 0.2 and 10.
+
+    The likelihood is concave in 1 / T, so there is one optimum. A prior of ten rows drawn from the model's own
+    probabilities keeps the temperature near 1 if there are few rows; without rows it is 1.
+
+    Args:
+        logits: (n, K) logits or log-probabilities; clipped to at most 100 below the highest of their row.
+        truth: (n,) class numbers; rows with -1 are left out.
+        weights: (n,) weights, 0 or more; their scale does not matter.
+
+    Raises:
+        ValueError: the shapes do not fit, a class is unknown, or a row with a truth has no finite highest logit.
+
+    Example:
+        >>> logits = np.log([[0.99, 0.01], [0.01, 0.99]] * 100)
+        >>> round(fit_temperature(logits, [0, 1] * 70 + [1, 0] * 30), 2)  # sure at 0.99, right at 0.7
+        5.03
+    """
+    z, y = np.asarray(logits, dtype=np.float64), np.asarray(truth)
+    w = np.asarray(np.ones(len(y)) if weights is None else weights, dtype=np.float64)
+    if z.ndim != 2 or not len(z) == len(y) == len(w):
+        raise ValueError(f"logits of shape {z.shape}, but {len(y)} rows of truth and {len(w)} weights")
+    used = (y >= 0) & (w > 0)
+    z, y, w = z[used], y[used], w[used]
+    if not len(y):
+        return 1.0
+    if y.max() >= z.shape[1]:
+        raise ValueError(f"class {y.max()} in the truth, but logits of {z.shape[1]} classes")
+    if not np.isfinite(z.max(axis=1)).all():
+        raise ValueError("a row with a truth has logits that are not finite")
+    z = np.maximum(z - z.max(axis=1, keepdims=True), LOWEST_LOG)
+    w = w * w.sum() / (w**2).sum()  # sums to the effective number of rows
+    own = softmax(z)
+    share = PRIOR_ROWS / w.sum()
+    target = z[np.arange(len(y)), y] + share * (own * z).sum(axis=1)
+
+    def slope(sharpness: float) -> float:
+        """Derivative of the negative log-likelihood by 1 / T; it rises."""
+        expected = (softmax(z * sharpness) * z).sum(axis=1)
+        return float(w @ ((1 + share) * expected - target))
+
+    return 1 / _root(slope, 1 / HOTTEST, 1 / COLDEST)
+
+
+class RiskCoverage(NamedTuple):
+    """Risk-coverage curve: (m,) each, one point for each distinct confidence, from the highest down.
+
+    Attributes:
+        threshold: predictions with at least this confidence are kept.
+        coverage: their share, rising to 1.
+        risk: share of wrong predictions among them.
+        aurc: area under it, the mean risk over all numbers of kept answers, ties in random order; NaN without rows.
+    """
+
+    threshold: Floats
+    coverage: Floats
+    risk: Floats
+    aurc: float
+
+
+def risk_coverage(confidence: ArrayLike, correct: ArrayLike) -> RiskCoverage:
+    """Risk-coverage curve of a classifier that may decline to answer.
+
+    Args:
+        confidence: (n,) numbers, higher is surer.
+        correct: (n,) whether the answer is right.
+
+    Raises:
+        ValueError: the lengths differ, or a confidence is NaN.
+
+    Example:
+        >>> curve = risk_coverage([0.9, 0.8, 0.6, 0.6], [True, True, False, True])
+        >>> curve.coverage, curve.risk, round(curve.aurc, 4)
+        (array([0.25, 0.5 , 1.  ]), array([0.  , 0.  , 0.25]), 0.1042)
+    """
+    c, right = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=bool)
+    if c.ndim != 1 or c.shape != right.shape:
+        raise ValueError(f"confidence of shape {c.shape}, but correctness of shape {right.shape}")
+    if np.isnan(c).any():
+        raise ValueError("a confidence is NaN")
+    if not len(c):
+        return RiskCoverage(c, c, c, np.nan)
+    falling, place, count = np.unique(-c, return_inverse=True, return_counts=True)
+    kept = np.cumsum(count)
+    wrong = np.cumsum(np.bincount(place, ~right))
+    each = np.arange(1, len(c) + 1)
+    errors = np.interp(each, [0, *kept], [0, *wrong])
+    return RiskCoverage(-falling, kept / len(c), wrong / kept, float((errors / each).mean()))
+
+
+def uncertain_below(confidence: ArrayLike, correct: ArrayLike) -> float:
+    """Confidence below which an answer is called uncertain.
+
+    The threshold should make the remaining predictions more reliable without calling too many uncertain. It is the
+    lowest that brings the error among the kept answers down to two thirds of the error among all, or
+    to 5 %, whichever is easier, and keeps at least 70 % of the answers. Where none does, the least confident
+    answers, up to 30 %, are uncertain (all that the rule allows).
+
+    A very good model (error up to 5 %) thus calls no development answer uncertain, only those less confident than all
+    of them; a very bad one still answers 70 % of the time. Where all answers are equally confident, none is uncertain.
+
+    Args:
+        confidence: (n,) highest calibrated probability of each development row, 0..1.
+        correct: (n,) whether its answer is right.
+
+    Returns:
+        The threshold, 0..1, a confidence that occurs; 0 without rows.
+
+    Example:
+        >>> uncertain_below([0.9] * 6 + [0.5, 0.4, 0.3, 0.2], [True] * 8 + [False] * 2)
+        0.3
+    """
+    curve = risk_coverage(confidence, correct)
+    if not len(curve.threshold):
+        return 0.0
+    target = max(RISK_RATIO * curve.risk[-1], TOLERABLE_RISK)
+    enough = curve.coverage >= LEAST_COVERAGE - 1e-9
+    met = np.flatnonzero(enough & (curve.risk <= target + 1e-9))
+    return float(curve.threshold[met[-1] if len(met) else np.argmax(enough)])
+
+
+def dimension_interval(
+    truth: ArrayLike, prediction: ArrayLike, speakers: Sequence[Any] | NDArray[Any], *, level: float = 0.9
+) -> Floats:
+    """Half-widths of intervals that hold the truth of a clip of a new speaker at least in a share `level` of cases.
+
+    Split conformal prediction of absolute residuals; the exchangeable unit is the speaker (Lee, Barber & Willett 2023):
+    each of k speakers has weight 1 / (k + 1), shared by that speaker's clips, the new one has the rest at infinity, and
+    the half-width is the quantile `level` of that distribution. The share is a mean over speakers; for an
+    unusual one it is lower.
+
+    Fewer than level / (1 - level) speakers (9 for 0.9, 4 for 0.8) cannot say how wrong the next may be: the half-width
+    is then 1, the whole scale. With just that number it is the largest residual seen.
+
+    Args:
+        truth: (n, 3) dimensions, 0..1; NaN where a row has none, for each dimension on its own.
+        prediction: (n, 3) predicted dimensions.
+        speakers: (n,) speakers; a row without one (None or NaN) counts as a speaker.
+        level: between 0 and 1.
+
+    Returns:
+        (3,) half-widths, 0..1. The interval is prediction ± half-width, cut to 0..1.
+
+    Raises:
+        ValueError: the shapes do not fit, a level outside 0..1, or a row with a truth has no finite prediction.
+
+    Example:
+        >>> truth, guess = np.full((9, 3), 0.5), np.full((9, 3), 0.4)
+        >>> dimension_interval(truth, guess, list("abcdefghi")).round(2)
+        array([0.1, 0.1, 0.1])
+        >>> dimension_interval(truth[:8], guess[:8], list("abcdefgh"))
+        array([1., 1., 1.])
+    """
+    x, y = np.asarray(truth, dtype=np.float64), np.asarray(prediction, dtype=np.float64)
+    if x.ndim != 2 or x.shape != y.shape or len(x) != len(speakers):
+        raise ValueError(f"truth of shape {x.shape}, prediction of shape {y.shape}, {len(speakers)} speakers")
+    if not 0 < level < 1:
+        raise ValueError(f"level must be between 0 and 1, found {level}")
+    if not np.isfinite(y[~np.isnan(x)]).all():
+        raise ValueError("a row with a truth has no finite prediction")
+    groups = numbered(speakers)
+    return np.array([_half_width(np.abs(x - y)[:, i], groups, level) for i in range(x.shape[1])])
+
+
+class CrossFitted(NamedTuple):
+    """Rows as a calibration fitted on other speakers sees them."""
+
+    probabilities: Floats  # (n, K)
+    kept: NDArray[np.bool_]  # (n,) not called uncertain
+    wrong: NDArray[np.bool_]  # (n,)
+
+
+def cross_fitted(
+    truth: NDArray[np.int64], probabilities: Floats, speakers: Sequence[Any] | NDArray[Any]
+) -> CrossFitted | None:
+    """Calibrate each row as fitted on the folds of speakers that its own is not in; None with fewer than two speakers.
+
+    Arguments as `labelled_rows` returns them.
+    """
+    fold = numbered(speakers) % FOLDS
+    if fold.max(initial=0) == 0:
+        return None
+    calibrated, kept = np.empty(probabilities.shape), np.empty(len(truth), dtype=bool)
+    for number in range(fold.max() + 1):
+        rest, held = fold != number, fold == number
+        temperature, threshold = _fit_categories(truth[rest], probabilities[rest])
+        calibrated[held] = apply_temperature(probabilities[held], temperature)
+        kept[held] = calibrated[held].max(axis=1) >= threshold
+    return CrossFitted(calibrated, kept, calibrated.argmax(axis=1) != truth)
+
+
+def labelled_rows(predictions: pd.DataFrame, labels: Sequence[str]) -> tuple[NDArray[np.int64], Floats, NDArray[Any]]:
+    """Truth (n,), probabilities (n, K) and speakers (n,) of the rows with a category, in the order of keys.
+
+    Arguments as `fit_calibration`. No rows where the model has no head of categories.
+    """
+    names = [f"probability_{k}" for k in range(len(labels))]
+    if not names or names[0] not in predictions.columns:
+        return np.zeros(0, dtype=np.int64), np.zeros((0, 1)), np.zeros(0, dtype=object)
+    rows = predictions[predictions["truth"] >= 0].sort_values("key")
+    return rows["truth"].to_numpy(), rows[names].to_numpy(dtype=np.float64), rows["speaker"].to_numpy(dtype=object)
+
+
+def _fit_categories(truth: NDArray[np.int64], probabilities: Floats) -> tuple[float, float]:
+    """Temperature, and the threshold at that temperature."""
+    temperature = fit_temperature(log_of(probabilities), truth)
+    calibrated = apply_temperature(probabilities, temperature)
+    return temperature, uncertain_below(calibrated.max(axis=1), calibrated.argmax(axis=1) == truth)
+
+
+def _half_widths(predictions: pd.DataFrame, rated: ArrayLike | bool, level: float) -> tuple[float, float, float] | None:
+    names = list(DIMENSIONS)
+    if names[0] not in predictions.columns:
+        return None
+    truth = predictions[[f"true_{name}" for name in names]].to_numpy(dtype=np.float64)
+    used = np.broadcast_to(np.asarray(rated, dtype=bool), len(predictions)) & ~np.isnan(truth).all(axis=1)
+    if not used.any():
+        return None
+    values = predictions[names].to_numpy(dtype=np.float64)
+    speakers = predictions["speaker"].to_numpy(dtype=object)
+    return tuple(dimension_interval(truth[used], values[used], speakers[used], level=level).tolist())
+
+
+def _half_width(residuals: Floats, groups: NDArray[np.int64], level: float) -> float:
+    present = ~np.isnan(residuals)
+    _, speaker, clips = np.unique(groups[present], return_inverse=True, return_counts=True)
+    order = np.argsort(residuals[present], kind="stable")
+    weight = np.cumsum(1 / clips[speaker][order])  # rises to the number of speakers
+    reached = np.flatnonzero(weight >= level * (len(clips) + 1) - 1e-9)
+    return min(float(residuals[present][order][reached[0]]), 1.0) if len(reached) else 1.0
+
+
+def _root(slope: Callable[[float], float], low: float, high: float) -> float:
+    """Where a rising function is 0, by halving between 1 and the end on the other side; that end if it is not reached.
+
+    A function that is 0 at 1 may be 0 everywhere (all rows fully sure and right): then 1.
+    """
+    at_one = slope(1.0)
+    if at_one == 0:
+        return 1.0
+    near, far = 1.0, high if at_one < 0 else low
+    if slope(far) * at_one >= 0:
+        return far
+    for _ in range(50):
+        middle = (near + far) / 2
+        near, far = (middle, far) if slope(middle) * at_one > 0 else (near, middle)
+    return far
