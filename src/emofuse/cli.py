@@ -95,7 +95,7 @@ def predict(
     import emofuse
     from emofuse.inference import formats
     from emofuse.inference.clips import adaptation, predict_clips
-    from emofuse.inference.transcripts import clips_of
+    from emofuse.inference.transcripts import segments_of
 
     failures: list[EmofuseError] = []
 
@@ -103,7 +103,7 @@ def predict(
         failures.append(error)
         _complain(error)
 
-    clips = clips_of(files or [], text=text, transcripts=transcripts)
+    clips = segments_of(files or [], text=text, transcripts=transcripts)
     source = adaptation(adapt)
     predictor = emofuse.load(model, asr=asr, transcribe=not no_asr, threads=threads, adapt=source != "off")
     predictions = list(predict_clips(predictor, clips, language=language, adapt=source, on_error=report))

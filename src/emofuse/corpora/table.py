@@ -19,16 +19,11 @@ from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
 from emofuse.audio_length import ends_before
+from emofuse.corpora.audio_files import absent_files, located, relative
 from emofuse.corpora.table_columns import extra_of, inferred, numbers_of, texts_of
-from emofuse.corpora.table_files import (
-    TableError,
-    absent_files,
-    absolute,
-    read_file,
-    relative,
-    write_file,
-)
+from emofuse.corpora.table_files import is_separated_text, read_file, write_file
 from emofuse.corpora.table_problems import Problems
+from emofuse.csv_table import MISSING, MISSING_TEXTS, TableError, standard_names
 from emofuse.labels import DIMENSIONS, EMOTIONS
 from emofuse.words import has_words
 
@@ -80,7 +75,7 @@ def make_table(rows: Sequence[Mapping[str, Any]], corpus: str) -> pd.DataFrame:
     df, unparsed = _typed(df)
     for column, mask in unparsed.items():
         if mask.any():
-            raise TableError(f"{corpus}: column {column!r} has values that are no numbers.")
+            raise TableError(f"{corpus}: column {column!r} has values that are not numbers.")
     return df
 
 
@@ -91,16 +86,19 @@ def read_table(
     allow_missing: bool = False,
     adapt: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
 ) -> pd.DataFrame:
-    """Read and check an utterance table in CSV, TSV, JSON Lines (all UTF-8) or Parquet.
+    """Read and check an utterance table in CSV, TSV, JSON Lines or Parquet.
 
-    Relative audio files are resolved against the folder of the table. Columns that are not in `COLUMNS` are kept as
-    extras; an extra whose name is nearly that of an absent known column is taken for a slip and refused. Lists and
-    objects in JSON Lines and Parquet (ratings, votes) become JSON strings.
+    Text files are read in any dialect and encoding that `emofuse.csv_table` knows. Columns are recognised by their
+    names in any case, or by other usual names (`emofuse.csv_table.OTHER_NAMES`). The rest are kept as extra columns,
+    but one whose name is nearly that of a missing known column is refused as a probable typing error. Cells such as
+    NaN or NA are missing values; among transcripts only those that nobody says (`MISSING_TEXTS`). Relative audio files
+    start from the folder of the table; see `emofuse.corpora.audio_files.located`. Lists and objects in JSON Lines and
+    Parquet (ratings, votes) become JSON strings.
 
     Args:
         path: .csv, .tsv, .jsonl (or .ndjson) or .parquet.
-        column_map: from the table's column names to those of `COLUMNS`, for tables with names of their own.
-        allow_missing: go on where audio is absent, as `without_absent_audio`.
+        column_map: from the table's column names to those of `COLUMNS`.
+        allow_missing: treat rows whose audio is missing as `without_absent_audio` does, instead of refusing them.
         adapt: maps the values of the typed table to those that `check_table` expects, before they are checked.
 
     Raises:
@@ -110,12 +108,13 @@ def read_table(
     path = Path(path)
     df, rows = read_file(path)
     df = _renamed(df, column_map or {}, path)
-    if path.suffix.lower() in (".csv", ".tsv"):
-        for column in [c for c in df.columns if c not in COLUMNS]:
+    for column in df.columns:
+        if column in _STRINGS and column != "key":
+            df[column] = df[column].mask(df[column].isin(MISSING_TEXTS if column == "text" else MISSING), None)
+        elif column not in COLUMNS and is_separated_text(path):
             df[column] = inferred(df[column])
     if "file" in df.columns:
-        folder = os.path.dirname(os.path.abspath(path))
-        df["file"] = absolute(texts_of(df["file"]), folder)
+        df["file"] = located(texts_of(df["file"]), os.path.dirname(os.path.abspath(path)))
     if "corpus" not in df.columns:
         df["corpus"] = path.stem
     return _checked(df, str(path), rows, allow_missing=allow_missing, adapt=adapt)
@@ -184,11 +183,11 @@ def without_absent_audio(df: pd.DataFrame, source: str) -> pd.DataFrame:
 def _renamed(df: pd.DataFrame, column_map: Mapping[str, str], path: Path) -> pd.DataFrame:
     for old in column_map:
         if old not in df.columns:
-            raise TableError(f"{path}: no column {old!r} to rename. It has {', '.join(map(str, df.columns))}.")
+            raise TableError(f"{path}: there is no column {old!r} to rename; it has {', '.join(map(str, df.columns))}.")
     df = df.rename(columns=dict(column_map))
     if repeated := sorted(set(df.columns[df.columns.duplicated()])):
         raise TableError(f"{path}: after renaming, column {repeated[0]!r} appears twice.")
-    return df
+    return df.rename(columns=standard_names([str(name) for name in df.columns], COLUMNS))
 
 
 def _typed(df: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
@@ -245,7 +244,7 @@ def _typed_or_noted(df: pd.DataFrame, rows: np.ndarray, problems: Problems) -> p
     for column, mask in unparsed.items():
         if mask.any():
             cells = df[column].tolist()
-            text = f"{column} {{!r}} is no number; leave it empty where missing"
+            text = f"{column} {{!r}} is not a number; leave it empty where missing"
             problems.add(typed, mask, lambda i, text=text, cells=cells: text.format(cells[i]))  # type: ignore[misc]
     return typed
 
@@ -269,8 +268,8 @@ def _check(df: pd.DataFrame, problems: Problems) -> None:
     outside = partial(problems.add_outside, df)
     outside("emotion", EMOTIONS.__contains__, lambda v: f"emotion {v!r} is unknown{_hint(v, EMOTIONS)}")
     outside("gender", GENDERS.__contains__, lambda v: f"gender {v!r} is unknown{_hint(v, GENDERS)}")
-    outside("language", _is_language, lambda v: f"language {v!r} is no ISO 639-1 code, such as en or pl")
-    outside("ratings", _is_ratings, lambda v: "ratings is no JSON list of objects, one for each annotator")
+    outside("language", _is_language, lambda v: f"language {v!r} is not an ISO 639-1 code, such as en or pl")
+    outside("ratings", _is_ratings, lambda v: "ratings is not a JSON list of objects, one for each annotator")
     problems.add(df, df["corpus"].isna(), lambda i: "corpus is missing")
 
 

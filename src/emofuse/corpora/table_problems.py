@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from emofuse.corpora.table_files import TableError
+from emofuse.csv_table import TableError
 
 _ROWS_SHOWN = 5
 

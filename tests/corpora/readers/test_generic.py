@@ -131,7 +131,7 @@ def test_errors_name_the_row_of_the_file(tmp_path: Path) -> None:
     with pytest.raises(TableError, match=r"row 2: valence 4 is out of 0\.\.1"):
         read(path)
     path.write_text("key,text,emotion,valence\na,x,joy,high\n")
-    with pytest.raises(TableError, match=r"row 2: valence 'high' is no number"):
+    with pytest.raises(TableError, match=r"row 2: valence 'high' is not a number"):
         read(path, scale=(1, 5))
 
 

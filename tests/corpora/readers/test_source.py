@@ -25,10 +25,11 @@ def test_encodings_and_line_ends(tmp_path: Path, encoding: str, end: str) -> Non
 def test_columns_that_lack_and_cells_too_many(tmp_path: Path) -> None:
     path = tmp_path / "labels.tsv"
     path.write_text("name\ttext\na\tb\tc\n")
-    with pytest.raises(TableError, match=r"labels\.tsv, row 2: 3 cells, but the header has 2"):
-        read_rows(path, ["name"], delimiter="\t")
-    with pytest.raises(TableError, match=r"column 'emotion' is missing.*It has name, text\."):
-        read_rows(path, ["emotion"], delimiter="\t")
+    with pytest.raises(TableError, match=r"labels\.tsv, row 2: 3 cells"):
+        read_rows(path, ["name"])
+    path.write_text("name\ttext\na\tb\n")
+    with pytest.raises(TableError, match=r"'emotion' is missing.*name, text\."):
+        read_rows(path, ["emotion"])
     with pytest.raises(TableError, match="cannot be read"):
         read_rows(tmp_path / "absent.csv", ["emotion"])
 
@@ -37,10 +38,10 @@ def test_columns_that_lack_and_cells_too_many(tmp_path: Path) -> None:
 def test_quotes_that_do_not_end_swallow_no_rows(tmp_path: Path, wrong: str) -> None:
     path = tmp_path / "labels.csv"
     path.write_text(f'name,text\na,"two\nlines"\nb,{wrong}\nc,fine\nd,"quoted"\n')
-    with pytest.raises(TableError, match=r"labels\.csv, row 4: .*Check the quotes of this row"):
+    with pytest.raises(TableError, match=r"labels\.csv, row 3 \(line 4\)"):
         read_rows(path, ["name", "text"])
     path.write_text('name,text\na,"two\nlines"\nb,says "x"\n')
-    assert [(number, row["text"]) for number, row in read_rows(path, ["text"])] == [(2, "two\nlines"), (4, 'says "x"')]
+    assert [(number, row["text"]) for number, row in read_rows(path, ["text"])] == [(2, "two\nlines"), (3, 'says "x"')]
 
 
 def test_clips_are_found_whatever_their_case_and_wav_first(tmp_path: Path) -> None:

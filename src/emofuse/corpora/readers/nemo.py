@@ -55,7 +55,7 @@ def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
     if not source.is_file():
         raise TableError(f"{root}: no nEMO here; expected data.tsv and the folder samples.")
     clips = Clips(root / "samples", "*")
-    records = read_rows(source, _COLUMNS, delimiter="\t")
+    records = read_rows(source, _COLUMNS)
     rows = [_row(row, clips, f"{source}, row {number}") for number, row in records]
     return finish(rows, "nemo", source, allow_missing=allow_missing)
 

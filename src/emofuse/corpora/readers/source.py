@@ -1,92 +1,60 @@
-"""The files of corpora as their owners ship them: any encoding and line ending, names in any case, audio that may lack.
-
-What readers share. Row numbers in messages are those that an editor shows.
-"""
+"""What the readers of corpora share: the owners' files in any encoding, audio files by name, missing audio, ratings."""
 
 from __future__ import annotations
 
-import codecs
-import csv
-import io
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from emofuse.corpora.table import TableError, check_table, make_table, without_absent_audio
-from emofuse.corpora.table_files import absent_files, absolute
+from emofuse.corpora.audio_files import absent_files, absolute
+from emofuse.corpora.table import check_table, make_table, without_absent_audio
+from emofuse.csv_table import TableError, read_csv, read_text_file
+from emofuse.file_names import AUDIO_ENDINGS
 
-AUDIO_ENDINGS = (".wav", ".flac", ".opus", ".ogg", ".mp3", ".m4a", ".mp4")
-_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _SHOWN = 5
 _log = logging.getLogger(__name__)
 
 
 def read_text(path: Path) -> str:
-    """Text of a file in UTF-8 (with or without BOM), UTF-16 (with BOM) or else Windows-1252, line ends as \\n.
+    """Text of a file in UTF-8, UTF-16 or else Windows-1252, with line ends as \\n.
 
     Raises:
         TableError: the file cannot be read.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise TableError(f"{path}: cannot be read ({error.strerror}).") from error
-    try:
-        text = content.decode("utf-16" if content.startswith(_UTF_16) else "utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("cp1252", errors="replace")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return read_text_file(path, lambda file: file.read()).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_lines(path: Path) -> list[tuple[int, str]]:
-    """Lines that are not blank, each with its number, without white space at the end."""
+    """Lines that are not blank, each with its number, without blanks at the end."""
     return [(number, line.rstrip()) for number, line in enumerate(read_text(path).split("\n"), 1) if line.strip()]
 
 
-def read_rows(
-    path: Path, columns: Sequence[str], *, optional: Sequence[str] = (), delimiter: str = ","
-) -> list[tuple[int, dict[str, str]]]:
-    """Rows of a delimited file with a header as (line number, cells by column); blank rows are left out.
+def read_rows(path: Path, columns: Sequence[str], *, optional: Sequence[str] = ()) -> list[tuple[int, dict[str, str]]]:
+    """Rows of a delimited file as (row number, cells by column), as `emofuse.csv_table.read_csv` reads them.
 
-    Column names are matched whatever their case and the white space around them; cells are stripped. An optional
-    column that is absent gives empty cells.
+    Column names are matched in any case. An optional column that is missing gives empty cells.
 
     Raises:
-        TableError: the file cannot be read, a column is missing, a row has more cells than the header, or quotes that
-            do not end.
+        TableError: the file cannot be read, or a column is missing.
     """
-    records = _records(path, delimiter)
-    header = next((row for _, row in records), [])
-    place = {name.strip().lower(): i for i, name in enumerate(header)}
-    if absent := [column for column in columns if column.lower() not in place]:
-        found = ", ".join(name.strip() for name in header) or "nothing"
-        raise TableError(f"{path}: column {absent[0]!r} is missing; expected the file as published. It has {found}.")
-    wanted = [(column, place.get(column.lower())) for column in (*columns, *optional)]
-    rows = []
-    for number, row in records:
-        if any(cell.strip() for cell in row[len(header) :]):
-            raise TableError(f"{path}, row {number}: {len(row)} cells, but the header has {len(header)}.")
-        cells = {c: row[i].strip() if i is not None and i < len(row) else "" for c, i in wanted}
-        rows.append((number, cells))
-    return rows
-
-
-def _records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Rows of a delimited file that are not blank, each with the number of its first line."""
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter, strict=True)
-    number = 1
-    try:
-        for row in reader:
-            if any(cell.strip() for cell in row):
-                yield number, row
-            number = reader.line_num + 1
-    except csv.Error as error:  # without strict, a quote that does not end would swallow the rows below it
-        raise TableError(f"{path}, row {number}: {error}. Check the quotes of this row.") from error
+    table = read_csv(path)
+    place = {name.lower(): i for i, name in enumerate(table.header)}
+    if missing := [column for column in columns if column.lower() not in place]:
+        raise TableError(
+            f"{path}: column {missing[0]!r} is missing; expected the file as published. The columns are "
+            f"{', '.join(table.header)}."
+        )
+    wanted = {column: place[column.lower()] for column in (*columns, *optional) if column.lower() in place}
+    blank = dict.fromkeys(optional, "")
+    cells = zip(*(table.columns[i] for i in wanted.values()), strict=True) if wanted else ((),) * len(table.rows)
+    return [
+        (row, blank | dict(zip(wanted, values, strict=True))) for row, values in zip(table.rows, cells, strict=True)
+    ]
 
 
 class Clips:
