@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from emofuse.errors import EmofuseError
 
@@ -42,11 +43,8 @@ def checked_text(value: Any) -> str | None:
     """
     if value is None or isinstance(value, str):
         return value
-    if type(value).__name__ in ("NAType", "NaTType"):
+    if type(value).__name__ in ("NAType", "NaTType"):  # pandas's, which need not be installed
         return None
-    try:
-        if math.isnan(value):
-            return None
-    except (TypeError, ValueError):
-        pass
+    if isinstance(value, float | np.floating | np.datetime64) and np.isnan(value):
+        return None
     raise EmofuseError(f"The text must be a string, or None where it is not known, but it is {value!r}.")

@@ -6,6 +6,7 @@ from dataclasses import replace
 from threading import Barrier
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 import torch
@@ -99,6 +100,17 @@ def test_nothing_given(predict):
     for text in (None, "  "):
         with pytest.raises(EmofuseError, match="Nothing to predict from"):
             predict(None, text)
+
+
+@pytest.mark.parametrize("missing", [float("nan"), np.float32("nan"), np.datetime64("NaT"), pd.NA])
+def test_a_missing_text_of_another_library_is_no_text(predict, clip, missing):
+    assert predict(clip, missing) == predict(clip)
+
+
+@pytest.mark.parametrize("text", [1.5, ["hi"], b"hi", np.array(["hi"])])
+def test_a_text_that_is_not_a_string_is_refused(predict, clip, text):
+    with pytest.raises(EmofuseError, match="string"):
+        predict(clip, text)
 
 
 def test_text_in_a_language_that_is_not_read(predict, clip):

@@ -82,7 +82,7 @@ def _placed(files: Sequence[str | None], place: Callable[[str], str]) -> list[st
 
 
 def absent_files(files: Iterable[str | float | None]) -> set[str]:
-    """Those of the paths where no file is; None and NaN are no paths."""
+    """Those of the paths that do not exist; None and NaN are ignored."""
     wanted = {file for file in files if isinstance(file, str)}
     folders = Counter(file[: max(file.rfind(os.sep), 0)] for file in wanted)
     for folder, count in folders.items():

@@ -1,4 +1,4 @@
-"""The utterance table: one row an utterance, the same columns for every corpus, checked before anything is computed.
+"""The utterance table: one row for each utterance, with the same columns for every corpus.
 
 Row numbers in messages are those that a spreadsheet shows: the header is row 1.
 """
@@ -129,9 +129,9 @@ def check_table(df: pd.DataFrame, source: str) -> pd.DataFrame:
 
     Raises:
         TableError: a column name that is nearly a known one; a missing or repeated key; a row with neither audio nor
-            text; an audio file that is not there; end <= start; an end after that of the recording; a value that is no
-            number; arousal, valence or dominance out of 0..1; an emotion, gender or language outside its set; ratings
-            that are no JSON list of objects. All kinds of errors are named at once, each with up to five rows, which
+            text; an audio file that does not exist; end <= start; an end after that of the recording; text among
+            numbers; arousal, valence or dominance out of 0..1; an emotion, gender or language outside its set; ratings
+            that are not a JSON list of objects. All kinds of errors are named at once, each with up to five rows, which
             are numbered from 2.
     """
     return _checked(df, source, np.arange(len(df)) + 2)
@@ -140,12 +140,12 @@ def check_table(df: pd.DataFrame, source: str) -> pd.DataFrame:
 def write_table(df: pd.DataFrame, path: Path | str) -> None:
     """Write a table as .csv, .tsv, .jsonl or .parquet, whole or not at all. Missing values are empty cells, or null.
 
-    Audio files are written relative to the folder of the table, so that both can move together; paths that are
-    relative already are taken to be so.
+    Audio files are written relative to the folder of the table, so that both can be moved together; paths that are
+    already relative are written as they are.
 
     Raises:
-        TableError: another ending.
-        EmofuseError: the place cannot be written.
+        TableError: the ending is not one of these.
+        EmofuseError: the file cannot be written.
     """
     path = Path(path)
     if "file" in df.columns:
@@ -155,9 +155,9 @@ def write_table(df: pd.DataFrame, path: Path | str) -> None:
 
 
 def without_absent_audio(df: pd.DataFrame, source: str) -> pd.DataFrame:
-    """Rows whose audio is absent keep their labels and text, with an empty file; without text they are left out.
+    """Empty the file of rows whose audio does not exist; leave out those of them that have no text.
 
-    A warning counts both. The index is kept.
+    A warning counts both. The index is unchanged.
 
     Raises:
         TableError: no row is left.
@@ -168,12 +168,12 @@ def without_absent_audio(df: pd.DataFrame, source: str) -> pd.DataFrame:
     silent = df["file"].isin(absent)
     left_out = silent & df["text"].isna()
     _log.warning(
-        "%s: %d audio files are missing (such as %s); %d rows go on without audio, %d without text are left out",
+        "%s: %d audio files are missing (such as %s); %d rows are used without audio, %d without text are left out",
         *(source, len(absent), min(absent), int(silent.sum() - left_out.sum()), int(left_out.sum())),
     )
     if left_out.all():
         raise TableError(
-            f"{source}: no row is left: none of the {len(absent)} audio files is there, and "
+            f"{source}: no row is left: none of the {len(absent)} audio files exists, and "
             "no row has a transcript. A row needs audio or text."
         )
     df = df.assign(file=df["file"].mask(silent, None))
@@ -191,7 +191,7 @@ def _renamed(df: pd.DataFrame, column_map: Mapping[str, str], path: Path) -> pd.
 
 
 def _typed(df: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """Table with all columns in order and typed; per number column a mask of the cells that are no numbers."""
+    """Table with all columns in order and typed; per number column a mask of the cells that are not numbers."""
     columns: dict[str, Any] = {}
     unparsed: dict[str, np.ndarray] = {}
     for column in COLUMNS:
@@ -206,7 +206,7 @@ def _typed(df: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
 
 
 def without_mere_marks(texts: pd.Series, files: pd.Series) -> pd.Series:
-    """Transcripts of marks alone ("...") are missing ones. A row without audio keeps its text: it has nothing else."""
+    """Remove transcripts without words ("..."), but not from rows without audio, which have nothing else."""
     return texts.where(texts.map(has_words) | files.isna(), None)
 
 
@@ -218,13 +218,13 @@ def _checked(
     allow_missing: bool = False,
     adapt: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
 ) -> pd.DataFrame:
-    """The table, typed and adapted, if no row breaks a rule; `rows` are the numbers that messages give."""
+    """Type, adapt and check a table; `rows` are the row numbers for messages."""
     problems = Problems()
     _check_columns([str(c) for c in df.columns], problems)
     if df.empty:
         problems.add_to_table("the table has no rows.")
         problems.refuse(source)
-    typed = _typed_or_noted(df, rows, problems)
+    typed = _typed_with_problems(df, rows, problems)
     if allow_missing:
         typed = without_absent_audio(typed, source)
     if adapt is not None:
@@ -237,8 +237,8 @@ def _checked(
     return typed.reset_index(drop=True)
 
 
-def _typed_or_noted(df: pd.DataFrame, rows: np.ndarray, problems: Problems) -> pd.DataFrame:
-    """The table, typed, with row numbers as its index; cells that are not numbers are noted and NaN."""
+def _typed_with_problems(df: pd.DataFrame, rows: np.ndarray, problems: Problems) -> pd.DataFrame:
+    """The typed table with row numbers as its index; cells that are not numbers become problems, and NaN."""
     typed, unparsed = _typed(df)
     typed.index = pd.Index(rows)
     for column, mask in unparsed.items():
@@ -250,12 +250,12 @@ def _typed_or_noted(df: pd.DataFrame, rows: np.ndarray, problems: Problems) -> p
 
 
 def _check(df: pd.DataFrame, problems: Problems) -> None:
-    """Note the rows of a typed table, whose index holds row numbers, that break a rule."""
+    """Collect the rows that break a rule, of a typed table with row numbers as its index."""
     keys = df["key"]
     if "key" not in problems.doubtful:
         problems.add(df, keys.isna(), lambda i: "key is missing; every row needs a unique one")
     repeated = keys.notna() & keys.duplicated()
-    problems.add(df, repeated, lambda i: f"key {keys.iat[i]!r} is already that of row {(keys == keys.iat[i]).idxmax()}")
+    problems.add(df, repeated, lambda i: f"key {keys.iat[i]!r} is already used in row {(keys == keys.iat[i]).idxmax()}")
     for column in DIMENSIONS:
         values = df[column]
         if column not in problems.doubtful:
@@ -278,7 +278,7 @@ def _check_times_and_sources(df: pd.DataFrame, problems: Problems) -> None:
     if problems.doubtful.isdisjoint(("file", "text")):
         problems.add(df, files.isna() & df["text"].isna(), lambda i: "neither audio nor text; give file, text, or both")
     absent = absent_files(files.dropna().tolist())
-    problems.add(df, files.isin(absent), lambda i: f"audio file {files.iat[i]} is not there")
+    problems.add(df, files.isin(absent), lambda i: f"audio file {files.iat[i]} does not exist")
     first = start.fillna(0)
     beyond = ~np.isfinite(first) | (start < 0)
     problems.add(df, beyond, lambda i: f"start {start.iat[i]:g} s is not in the recording")
@@ -288,7 +288,7 @@ def _check_times_and_sources(df: pd.DataFrame, problems: Problems) -> None:
 
 
 def _check_ends(df: pd.DataFrame, problems: Problems) -> None:
-    """Note segments that last longer than their recording; a file is looked at once, where its last segment ends."""
+    """Collect segments that end after their recording; each file is opened once."""
     end = df["end"].where(np.isfinite(df["end"]), df["start"].where(np.isfinite(df["start"])))
     latest = end.groupby(df["file"]).max().dropna()
     early = {file: error for file, at in latest.items() if (error := ends_before(str(file), at))}
@@ -316,8 +316,8 @@ def _check_columns(names: Sequence[str], problems: Problems) -> None:
             hint = "An extra column needs another name."
             problems.add_to_table(f"unknown column {name!r}. Did you mean {near[0]!r}? {hint}", near[0])
     if "key" not in names and "key" not in problems.doubtful:
-        found = f"column 'key' is missing; every row needs a unique key. Found {', '.join(names)}."
-        problems.add_to_table(found, "key")
+        message = f"column 'key' is missing; every row needs a unique key. The columns are {', '.join(names)}."
+        problems.add_to_table(message, "key")
 
 
 def _hint(value: str, allowed: Sequence[str]) -> str:
@@ -330,7 +330,7 @@ def _is_language(code: str) -> bool:
 
 
 class _Rating(TypedDict):
-    """Any JSON object: its members are passed over, which is faster than to load them."""
+    """Any JSON object. Its members are not loaded, which is faster."""
 
 
 _validate_ratings = TypeAdapter(list[_Rating]).validator.validate_json

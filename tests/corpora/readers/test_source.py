@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from emofuse.corpora.readers.source import Clips, finish, read_lines, read_rows, scaled
+from emofuse.corpora.readers.source import FilesByStem, finish, read_lines, read_rows, scaled
 from emofuse.corpora.table import TableError
 from made_up.clips import write_clip
 
@@ -47,17 +47,17 @@ def test_quotes_that_do_not_end_swallow_no_rows(tmp_path: Path, wrong: str) -> N
 def test_clips_are_found_whatever_their_case_and_wav_first(tmp_path: Path) -> None:
     for name in ("A1.WAV", "a2.mp4", "a2.wav", "._a1.wav", "a3.txt"):
         (tmp_path / name).write_bytes(b"x")
-    clips = Clips(tmp_path)
+    clips = FilesByStem(tmp_path)
     assert sorted(clips.paths) == ["a1", "a2"]
     assert clips.path("a1") == str(tmp_path / "A1.WAV") and clips.path("A2") == str(tmp_path / "a2.wav")
     assert clips.path("A4") == str(tmp_path / "A4.wav") and clips.path("b", "x/B.wav") == str(tmp_path / "x/B.wav")
-    assert Clips(tmp_path / "absent").paths == {}
+    assert FilesByStem(tmp_path / "absent").paths == {}
 
 
 def test_ratings() -> None:
     assert [scaled(r, 1, 7, "x") for r in ("1", "4", 7.0, " ", None, "NaN", float("nan"))] == [0, 0.5, 1] + [None] * 4
     for wrong in ("0.9", "8", "high", "inf"):
-        with pytest.raises(TableError, match=rf"labels, row 3: '{wrong}' is no rating from 1 to 7"):
+        with pytest.raises(TableError, match=rf"labels, row 3: '{wrong}' is not a rating from 1 to 7"):
             scaled(wrong, 1, 7, "labels, row 3")
 
 
@@ -73,8 +73,8 @@ def test_missing_audio_is_listed_or_gone_without(tmp_path: Path, caplog: pytest.
     assert df["key"].tolist() == ["c/0", "c/1", "c/3", "c/5", "c/7"]
     assert df["file"].notna().tolist() == [True] + [False] * 4
     assert "8 audio files are missing" in caplog.text
-    assert "4 rows go on without audio, 4 without text are left out" in caplog.text
-    with pytest.raises(TableError, match="no row is left: none of the 1 audio files is there"):
+    assert "4 rows are used without audio, 4 without text are left out" in caplog.text
+    with pytest.raises(TableError, match="no row is left: none of the 1 audio files exists"):
         finish(rows[2:3], "c", tmp_path, allow_missing=True)
 
 
@@ -82,6 +82,6 @@ def test_equal_rows_are_kept_once_and_others_refused(tmp_path: Path, caplog: pyt
     rows = [{"key": "c/1", "text": "a", "emotion": "anger"}, {"key": "c/2", "text": "b", "emotion": "anger"}]
     with caplog.at_level(logging.WARNING):
         assert len(finish([*rows, dict(rows[0])], "c", tmp_path)) == 2
-    assert "1 rows stand there more than once" in caplog.text
+    assert "1 rows are repeated" in caplog.text
     with pytest.raises(TableError, match="c/1 has two rows that differ in emotion"):
         finish([*rows, {**rows[0], "emotion": "fear"}], "c", tmp_path)

@@ -57,13 +57,13 @@ def read_rows(path: Path, columns: Sequence[str], *, optional: Sequence[str] = (
     ]
 
 
-class Clips:
-    """The audio files below a folder, found by their names whatever their case.
+class FilesByStem:
+    """Audio files below a folder, by file name without ending, in any letter case.
 
     Args:
-        folder: may be absent; then there are no clips.
+        folder: may be absent; then there are not clips.
         pattern: glob below the folder.
-        endings: kinds of files; where a clip is there in several, the first of these is taken.
+        endings: of the files; if a clip exists with several, the first of these is taken.
     """
 
     def __init__(self, folder: Path, pattern: str = "**/*", endings: Sequence[str] = AUDIO_ENDINGS):
@@ -71,21 +71,21 @@ class Clips:
 
     @cached_property
     def paths(self) -> dict[str, Path]:
-        """The file of each clip by its lower-case stem; hidden files (such as ._x.wav) are no clips."""
-        found = [p for p in self.folder.glob(self.pattern) if p.suffix.lower() in self.endings and p.name[0] != "."]
-        found.sort(key=lambda p: (self.endings.index(p.suffix.lower()), p), reverse=True)
-        return {p.stem.lower(): p for p in found}
+        """Each file by its lower-case stem; hidden files (such as ._x.wav) are ignored."""
+        paths = [p for p in self.folder.glob(self.pattern) if p.suffix.lower() in self.endings and p.name[0] != "."]
+        paths.sort(key=lambda p: (self.endings.index(p.suffix.lower()), p), reverse=True)
+        return {p.stem.lower(): p for p in paths}
 
     def path(self, stem: str, expected: str | None = None) -> str:
-        """File of a clip, or where it should be: `expected` below the folder, or stem.wav."""
+        """Path of a file, or where it should be: `expected` below the folder, or stem.wav."""
         return str(self.paths.get(stem.lower(), self.folder / (expected or f"{stem}.wav")))
 
 
 def scaled(rating: str | float | None, low: float, high: float, where: str) -> float | None:
-    """A rating on low..high scaled to 0..1; None if it is empty or NaN.
+    """Scale a rating from low..high to 0..1; None if it is empty or NaN.
 
     Raises:
-        TableError: no number, or out of low..high; `where` names file and row.
+        TableError: it is not a number, or not in low..high; `where` names file and row.
 
     >>> scaled("3", 1, 5, "labels.csv, row 2"), scaled("", 1, 5, "labels.csv, row 2")
     (0.5, None)
@@ -98,21 +98,20 @@ def scaled(rating: str | float | None, low: float, high: float, where: str) -> f
     except ValueError:
         value = float("nan")
     if not low <= value <= high:
-        raise TableError(f"{where}: {text!r} is no rating from {low:g} to {high:g}.")
+        raise TableError(f"{where}: {text!r} is not a rating from {low:g} to {high:g}.")
     return (value - low) / (high - low)
 
 
 def finish(
     rows: Sequence[Mapping[str, Any]], corpus: str, source: Path, *, allow_missing: bool = False
 ) -> pd.DataFrame:
-    """Table of a reader's rows, checked; repeated rows are kept once.
+    """Make and check the table of a reader; repeated rows are used once.
 
     Args:
-        rows: as for `make_table`; `file` is the path of the clip, be it there or not.
+        rows: as for `make_table`; `file` is the path of the clip, even if it does not exist.
         corpus: name of the corpus.
-        source: what messages name: the root, or the file of labels.
-        allow_missing: a row whose audio is absent keeps its labels and text, or is left out if it has no text; a
-            warning counts both. Else it is an error.
+        source: the root or the file of labels, for messages.
+        allow_missing: treat rows whose audio is missing as `without_absent_audio` does; otherwise they are an error.
 
     Raises:
         TableError: audio is missing (lists the first few), a key has two different rows, or what `check_table` raises.
@@ -126,7 +125,7 @@ def finish(
         more = f"\n  and {len(absent) - _SHOWN} more" if len(absent) > _SHOWN else ""
         raise TableError(
             f"{source}: {len(absent)} of {df['file'].nunique()} audio files are missing:\n  {shown}{more}\n"
-            "Complete the download, or go on with what is there: --allow-missing (allow_missing = true in a recipe)."
+            "Complete the download, or use the other files only: --allow-missing (allow_missing = true in a recipe)."
         )
     return check_table(df, str(source))
 
@@ -135,12 +134,12 @@ def _once(rows: Sequence[Mapping[str, Any]], source: Path) -> list[Mapping[str, 
     first: dict[str, Mapping[str, Any]] = {}
     repeated = 0
     for row in rows:
-        there = first.setdefault(row["key"], row)
-        if there is not row:
-            if there != row:
-                differing = ", ".join(c for c in row if there.get(c) != row[c])
+        earlier = first.setdefault(row["key"], row)
+        if earlier is not row:
+            if earlier != row:
+                differing = ", ".join(c for c in row if earlier.get(c) != row[c])
                 raise TableError(f"{source}: {row['key']} has two rows that differ in {differing}. Remove one of them.")
             repeated += 1
     if repeated:
-        _log.warning("%s: %d rows stand there more than once and are kept once", source, repeated)
+        _log.warning("%s: %d rows are repeated; each is used once", source, repeated)
     return list(first.values())
