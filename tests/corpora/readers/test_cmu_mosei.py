@@ -31,7 +31,7 @@ def test_table_of_the_made_up_release(root: Path, caplog: pytest.LogCaptureFixtu
     assert df.loc["cmu-mosei/Tr-v_0_-0.150", "start"] == 0
     assert df.loc["cmu-mosei/Tr-v_0_0.800", "text"] is None
     assert "3 segments start before their recording" in caplog.text
-    assert "3 rows stand there more than once" in caplog.text
+    assert "3 rows are repeated" in caplog.text
 
 
 def test_one_category_from_six_intensities(root: Path) -> None:

@@ -28,7 +28,7 @@ def test_ratings_are_scaled(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rating", ["5.1", "0", "high", "", "nan"])
 def test_other_ratings_are_refused(tmp_path: Path, rating: str) -> None:
     (tmp_path / "emobank.csv").write_text(f"id,split,V,A,D,text\na,train,{rating},3,5,Some words.\n")
-    with pytest.raises(TableError, match=r"emobank\.csv, row 2: .* no rating from 1 to 5"):
+    with pytest.raises(TableError, match=r"emobank\.csv, row 2: .* rating from 1 to 5"):
         read(tmp_path)
 
 
