@@ -22,7 +22,8 @@ import torch
 
 from emofuse.data.features import Clip as FeatureClip
 from emofuse.data.utterances import Utterances
-from emofuse.inference.transcripts import Clip, match_transcripts
+from emofuse.inference.transcripts import match_transcripts
+from emofuse.segment import Segment
 from emofuse.stress.rows import Rows, balanced_sample
 from emofuse.training.module import predict_rows
 
@@ -32,7 +33,7 @@ Work = Callable[[], object]
 def transcripts(n: int) -> Work:
     """Half of the files match by path, half by base name."""
     files = [Path(f"recordings/{i}.wav") for i in range(n)]
-    rows = [Clip(file if i % 2 else Path("elsewhere") / file.name, f"text {i}") for i, file in enumerate(files)]
+    rows = [Segment(file if i % 2 else Path("elsewhere") / file.name, f"text {i}") for i, file in enumerate(files)]
     return lambda: match_transcripts(files, rows, "made-up.csv")
 
 

@@ -23,7 +23,7 @@ FLOORS = [
         "config_model",
         "threads",
     },
-    {"stores", "hashes", "words", "quiet"},
+    {"stores", "hashes", "words", "quiet", "csv_table", "file_names", "segment"},
     {"audio", "silence", "degradations", "metrics"},
     {"encoders"},
     {"models", "corpora"},

@@ -133,13 +133,13 @@ def test_several_categories_repeats_and_nameless() -> None:
 
 
 def test_bad_ratings() -> None:
-    with pytest.raises(TableError, match=r"c/1: 'high' is no rating of arousal; expected a number"):
+    with pytest.raises(TableError, match=r"c/1: 'high' is not a rating of arousal; expected a number"):
         agreement(make_table([{"key": "c/1", "text": "x", "ratings": '[{"arousal": "high"}]'}], "c"))
     for emotion in (5, {"anger": 1}, ["anger", 2]):
         rows = [{"key": "c/1", "text": "x", "ratings": json.dumps([{"emotion": emotion}])}]
-        with pytest.raises(TableError, match=r"c/1: .* is no rating of emotion; expected a category"):
+        with pytest.raises(TableError, match=r"c/1: .* is not a rating of emotion; expected a category"):
             agreement(make_table(rows, "c"))
-    with pytest.raises(TableError, match=r"c/1: ratings is no JSON list"):
+    with pytest.raises(TableError, match=r"c/1: ratings is not a JSON list"):
         agreement(make_table([{"key": "c/1", "text": "x", "ratings": '{"arousal": 1}'}], "c"))
 
 

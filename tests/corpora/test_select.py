@@ -41,11 +41,11 @@ def test_conditions(where: dict, keys: str) -> None:
 
 
 def test_no_such_column_and_no_row_left() -> None:
-    with pytest.raises(TableError, match=r"no column 'skript' to choose rows by\. There are key, age, script"):
+    with pytest.raises(TableError, match=r"no column 'skript'.*key, age, script"):
         select(TABLE, {"skript": "improvised"})
-    with pytest.raises(TableError, match=r"no row has script = 'improvized'\. There are improvised, scripted"):
+    with pytest.raises(TableError, match=r"no row has script = 'improvized'.*improvised, scripted"):
         select(TABLE, {"script": "improvized"})
-    with pytest.raises(TableError, match=r"no row has script = 'scripted'\. There are improvised\."):
+    with pytest.raises(TableError, match=r"no row has script = 'scripted'.*improvised"):
         select(TABLE, {"age": "4..9", "script": "scripted"})
 
 

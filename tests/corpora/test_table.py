@@ -13,8 +13,9 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from emofuse.corpora.audio_files import absent_files
 from emofuse.corpora.table import COLUMNS, TableError, check_table, make_table, read_table, write_table
-from emofuse.corpora.table_files import absent_files
+from emofuse.csv_table import MISSING
 from emofuse.errors import EmofuseError
 from emofuse.labels import EMOTIONS
 
@@ -76,7 +77,7 @@ def test_column_map_renames(tmp_path: Path) -> None:
     path = table(tmp_path, "FileName,Transcript,EmoClass\na,hi,anger\n")
     df = read_table(path, {"FileName": "key", "Transcript": "text", "EmoClass": "emotion"})
     assert df[["key", "text", "emotion"]].to_numpy().tolist() == [["a", "hi", "anger"]]
-    with pytest.raises(TableError, match="no column 'Name' to rename"):
+    with pytest.raises(TableError, match="column 'Name'"):
         read_table(path, {"Name": "key"})
     with pytest.raises(TableError, match="'key' appears twice"):
         read_table(path, {"FileName": "key", "Transcript": "key"})
@@ -84,11 +85,41 @@ def test_column_map_renames(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("column", "known"),
-    [("emotoin", "emotion"), ("Valence", "valence"), ("speakers", "speaker"), ("dominence", "dominance")],
+    [("emotoin", "emotion"), ("speakers", "speaker"), ("Dominence", "dominance")],
 )
 def test_near_miss_of_a_column_is_an_error_with_a_suggestion(tmp_path: Path, column: str, known: str) -> None:
     message = refused(tmp_path, f"key,text,{column}\na,hi,0.5\n")
     assert repr(column) in message and f"Did you mean {known!r}" in message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "key;file;speaker;emotion;arousal\nu1;a.wav;anna;anger;0,8\nu2;a.wav;ben;;\n",
+        "Key,FileName,Speaker_ID, Emotion ,AROUSAL\nu1,a.wav,anna,anger,0.8\nu2,A.WAV,ben,NA,NaN\n",
+        "key\tpath\tspeaker\temotion\tarousal\nu1\t.\\a.wav\tanna\tanger\t0,8\nu2\ta\tben\tnull\tnull\n",
+        ",key,file,speaker,emotion,arousal\n0,u1,C:\\data\\a.wav,anna,anger,0.80\n1,u2,C:\\data\\A.wav,ben,,\n",
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+def test_tables_as_people_have_them(tmp_path: Path, text: str, encoding: str) -> None:
+    (tmp_path / "a.wav").write_bytes(b"x")
+    df = read_table(table(tmp_path, text, encoding=encoding))
+    assert df["file"].tolist() == [str(tmp_path / "a.wav")] * 2 and df["speaker"].tolist() == ["anna", "ben"]
+    assert df["emotion"].tolist() == ["anger", None] and df["arousal"].iat[0] == 0.8 and np.isnan(df["arousal"].iat[1])
+    assert list(df.columns) == list(COLUMNS)
+
+
+def test_words_that_look_missing_are_transcripts(tmp_path: Path) -> None:
+    words = ["null", "None", "NA", "nan", "n/a"]
+    rows = "".join(f"{i},a.wav,{word},{word}\n" for i, word in enumerate([*words, "NaN", "<NA>", "#N/A", ""]))
+    (tmp_path / "a.wav").write_bytes(b"x")
+    df = read_table(table(tmp_path, f"key,file,text,speaker\n{rows}"))
+    assert df["text"].tolist() == [*words, None, None, None, None] and df["speaker"].isna().all()
+
+
+def test_decimal_commas_beside_decimal_points_are_refused(tmp_path: Path) -> None:
+    assert "row 3" in refused(tmp_path, 'key,text,end\na,hi,1.5\nb,ho,"1,234"\n')
 
 
 def test_like_named_extra_beside_the_known_column_is_kept(tmp_path: Path) -> None:
@@ -104,7 +135,7 @@ def test_like_named_extra_beside_the_known_column_is_kept(tmp_path: Path) -> Non
         ("key,text,arousal\na,hi,1.5\n", ["row 2", "arousal 1.5 is out of 0..1"]),
         ("key,text,dominance\na,hi,-0.1\n", ["row 2", "dominance -0.1 is out of 0..1"]),
         ("key,text,valence\na,hi,inf\n", ["row 2", "valence inf is out of 0..1"]),
-        ("key,text,valence\na,hi,0.5\nb,ho,high\n", ["row 3", "valence 'high' is no number"]),
+        ("key,text,valence\na,hi,0.5\nb,ho,high\n", ["row 3", "valence 'high' is not a number"]),
         ("key,text\na,hi\nb,\n", ["row 3", "neither audio nor text"]),
         ("key,text\na,   \n", ["row 2", "neither audio nor text"]),
         ("key,text,start,end\na,hi,2,2\n", ["row 2", "end 2 s is not after start 2 s"]),
@@ -113,18 +144,18 @@ def test_like_named_extra_beside_the_known_column_is_kept(tmp_path: Path) -> Non
         ("key,text\na,hi\nb,ho\na,he\n", ["row 4", "'a'", "row 2"]),
         ("key,text\na,hi\n,ho\n", ["row 3", "key is missing"]),
         ("name,text\na,hi\n", ["column 'key' is missing", "name, text"]),
-        ("key,file\na,gone.wav\n", ["row 2", "gone.wav", "not there"]),
+        ("key,file\na,gone.wav\n", ["row 2", "gone.wav"]),
         ("key,text,gender\na,hi,f\n", ["row 2", "gender 'f'"]),
         ("key,text,language\na,hi,english\n", ["row 2", "ISO 639-1"]),
-        ("key,text,ratings\na,hi,happy\n", ["row 2", "ratings is no JSON list"]),
-        ('key,text,ratings\na,hi,"[1, 2]"\n', ["row 2", "ratings is no JSON list"]),
-        ("key,text\na,hi,there\n", ["row 2", "3 cells", "header has 2"]),
+        ("key,text,ratings\na,hi,happy\n", ["row 2", "ratings is not a JSON list"]),
+        ('key,text,ratings\na,hi,"[1, 2]"\n', ["row 2", "ratings is not a JSON list"]),
+        ("key,text\na,hi,there\n", ["row 2", "3 cells", "2"]),
         ('key,text\na,hi\nb,"ho\n', ["row 3", "quotes"]),
         ("key,key\na,b\n", ["'key' appears twice"]),
         ("key,,text\na,b,c\n", ["column 2 has no name"]),
         ("\n , \nkey,text,emotion\na,hi,mad\n", ["row 4", "'mad'"]),
-        ("key,text,language\na,hi,EN\n", ["row 2", "'EN' is no ISO 639-1"]),
-        ("key,text,arousal,valence\na,hi,1,0\nb,ho,low,2\n", ["row 3", "arousal 'low' is no number"]),
+        ("key,text,language\na,hi,EN\n", ["row 2", "'EN' is not an ISO 639-1"]),
+        ("key,text,arousal,valence\na,hi,1,0\nb,ho,low,2\n", ["row 3", "arousal 'low' is not a number"]),
         ("key,text\n", ["no rows"]),
         ("", ["empty"]),
     ],
@@ -160,10 +191,8 @@ def test_unreadable_files(tmp_path: Path) -> None:
     for name in ("none.csv", "none.parquet"):
         with pytest.raises(TableError, match="cannot be read"):
             read_table(tmp_path / name)
-    assert "no valid Parquet" in refused(tmp_path, "key,text\n", "t.parquet")
+    assert "not a valid Parquet" in refused(tmp_path, "key,text\n", "t.parquet")
     assert ".csv, .tsv or .parquet" in refused(tmp_path, "key,text\n", "t.xlsx")
-    with pytest.raises(TableError, match="no valid UTF-8"):
-        read_table(table(tmp_path, "key,text\na,café\n", encoding="utf-16"))
 
 
 def test_check_table_types_numbered_speakers_and_missing_values() -> None:
@@ -177,7 +206,8 @@ def test_check_table_types_numbered_speakers_and_missing_values() -> None:
 
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\x00\r"), min_size=1, max_size=12).map(str.strip)
-optional_texts = st.none() | texts.filter(bool)
+words = texts.filter(lambda text: text not in MISSING)  # of which a reader makes empty cells
+optional_texts = st.none() | words
 shares = st.just(float("nan")) | st.floats(0, 1)
 
 
@@ -186,7 +216,7 @@ shares = st.just(float("nan")) | st.floats(0, 1)
     st.lists(
         st.fixed_dictionaries(
             {
-                "text": texts.filter(bool),
+                "text": words,
                 "speaker": optional_texts,
                 "emotion": st.none() | st.sampled_from(EMOTIONS),
                 "valence": shares,
@@ -247,13 +277,13 @@ def test_json_lines(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"key": "a", "text": "x"}\n\n{"key": "b"\n', "row 3: no valid JSON"),
+        ('{"key": "a", "text": "x"}\n\n{"key": "b"\n', "row 3: not valid JSON"),
         ('{"key": "a", "text": "x"}\n["b"]\n', "row 2: expected one JSON object a line"),
         ('{"key": "a", "text": "x"}\n\n{"key": "b", "text": "y", "emotion": "mad"}\n', "row 3: emotion 'mad'"),
-        ('{"key": "a", "text": "x", "ratings": {"valence": 1}}\n', "row 1: ratings is no JSON list"),
+        ('{"key": "a", "text": "x", "ratings": {"valence": 1}}\n', "row 1: ratings is not a JSON list"),
         (
             '{"key": "a", "text": "x", "valence": true}\n{"key": "a", "text": "x", "valence": [1]}',
-            r"2 kinds of errors\n  row 2: valence '\[1\]' is no number; .*\n  row 2: key 'a' is already",
+            r"2 kinds of errors\n  row 2: valence '\[1\]' is not a number; .*\n  row 2: key 'a' is already",
         ),
         ("\n", "is empty"),
     ],
@@ -276,7 +306,7 @@ def test_windows_1252_is_read_with_one_warning(
     with caplog.at_level(logging.WARNING):
         df = read_table(path)
     assert df["text"].tolist() == ["café\t“x”", "naïve"]
-    assert len(caplog.records) == 1 and f"{path}: no valid UTF-8; read as Windows-1252" in caplog.text
+    assert len(caplog.records) == 1 and f"{path}: " in caplog.text and "Windows-1252" in caplog.text
 
 
 def test_tables_that_are_adapted_keep_their_row_numbers(tmp_path: Path) -> None:
@@ -297,7 +327,7 @@ def test_tables_that_are_adapted_keep_their_row_numbers(tmp_path: Path) -> None:
         read_table(path, adapt=lambda df: adapt(df, "joy"))
 
 
-EVERY_KIND = """key,text,Speaker,emotion,arousal,valence,start,end,language
+EVERY_KIND = """key,text,Speakers,emotion,arousal,valence,start,end,language
 a,hi,s,angry,1.5,high,0,1,en
 a,,s,fear,0.5,0.5,2,1,english
 c,ho,s,mad,7,0.5,0,1,en
@@ -308,14 +338,14 @@ def test_all_kinds_of_errors_are_named_at_once(tmp_path: Path) -> None:
     message = refused(tmp_path, EVERY_KIND)
     assert message.splitlines() == [
         f"{tmp_path / 't.csv'}: 8 kinds of errors",
-        "  unknown column 'Speaker'. Did you mean 'speaker'?",
-        "  row 2: valence 'high' is no number; leave it empty where missing",
-        "  row 3: key 'a' is already that of row 2",
+        "  unknown column 'Speakers'. Did you mean 'speaker'? An extra column needs another name.",
+        "  row 2: valence 'high' is not a number; leave it empty where missing",
+        "  row 3: key 'a' is already used in row 2",
         "  rows 2, 4: arousal 1.5 is out of 0..1; scale the ratings",
         "  row 3: neither audio nor text; give file, text, or both",
         "  row 3: end 1 s is not after start 2 s",
         "  rows 2, 4: emotion 'angry' is unknown; did you mean 'anger'?",
-        "  row 3: language 'english' is no ISO 639-1 code, such as en or pl",
+        "  row 3: language 'english' is not an ISO 639-1 code, such as en or pl",
     ]
 
 
@@ -326,20 +356,19 @@ def test_of_several_kinds_with_many_rows_the_first_rows_are_named(tmp_path: Path
 
 
 def test_a_misnamed_column_is_not_reported_as_missing_in_every_row(tmp_path: Path) -> None:
-    assert refused(tmp_path, "key,Text\na,hi\n").endswith("unknown column 'Text'. Did you mean 'text'?")
-    assert refused(tmp_path, "Key,text\na,hi\n").endswith("unknown column 'Key'. Did you mean 'key'?")
+    assert "'text'" in (message := refused(tmp_path, "key,texts\na,hi\n")) and "row" not in message
     assert "row" not in refused(tmp_path, "text\nhi\n").replace("every row needs", "")
 
 
 def test_what_adapting_refuses_stands_beside_the_other_kinds(tmp_path: Path) -> None:
     def adapt(df: pd.DataFrame) -> pd.DataFrame:
-        raise TableError("a: arousal 9 is no rating from 1 to 7. Correct `scale`.")
+        raise TableError("a: arousal 9 is not a rating from 1 to 7. Correct `scale`.")
 
     with pytest.raises(TableError) as error:
         read_table(table(tmp_path, "key,text,emotion,arousal\na,hi,joy,9\na,ho,joy,8\n"), adapt=adapt)
     assert str(error.value).splitlines()[1:] == [
-        "  a: arousal 9 is no rating from 1 to 7. Correct `scale`.",
-        "  row 3: key 'a' is already that of row 2",
+        "  a: arousal 9 is not a rating from 1 to 7. Correct `scale`.",
+        "  row 3: key 'a' is already used in row 2",
     ]
 
 
@@ -387,7 +416,7 @@ def test_rows_without_their_audio_go_on_if_they_have_words(
     assert df["file"].tolist() == [str(tmp_path / "x.wav"), None, None]
     assert df.index.tolist() == [0, 1, 2]
     assert "1 audio files are missing" in caplog.text
-    assert "1 rows go on without audio, 1 without text are left out" in caplog.text
+    assert "1 rows are used without audio, 1 without text are left out" in caplog.text
     with pytest.raises(TableError, match="no row is left"):
         read_table(table(tmp_path, "key,file\na,gone.wav\n"), adapt=adapt, allow_missing=True)
 

@@ -1,50 +1,41 @@
-"""Columns of Arrow's strings are typed as the same strings in a list are."""
+"""Types of columns: text, numbers, and extra columns of a CSV file."""
 
 import numpy as np
 import pandas as pd
-import pyarrow
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emofuse.corpora import table_columns
-from emofuse.corpora.table_columns import extra_of, inferred, numbers_of, of_arrow, texts_of
-
-ODD = [
-    "",
-    " ",
-    "1",
-    " 1\t",
-    "1_0",
-    "1e999",
-    "-0.0",
-    "nan",
-    "nan(1)",
-    "inf",
-    "0x1",
-    "1,5",
-    "١",
-    "é\x1c",
-    "\u3000a",
-    "a ",
-]
-columns = st.lists(st.sampled_from(ODD) | st.floats().map(repr) | st.text(max_size=5) | st.none(), max_size=8)
+from emofuse.corpora.table_columns import inferred, numbers_of, texts_of
 
 
-@given(columns, st.integers(1, 5))
-def test_as_the_same_strings_in_a_list(cells: list[str | None], at_once: int) -> None:
-    values, arrow = pd.Series(cells, dtype=object), of_arrow(pyarrow.array(cells, pyarrow.string()))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(table_columns, "_AT_ONCE", at_once)
-        assert texts_of(arrow) == texts_of(values) == [(c or "").strip() or None for c in cells]
-    for given_numbers, expected in zip(numbers_of(arrow), numbers_of(values), strict=True):
-        np.testing.assert_array_equal(given_numbers, expected)
-    assert extra_of(arrow).tolist() == cells
+@given(st.lists(st.text(max_size=5) | st.none(), max_size=8))
+def test_texts_are_stripped(cells: list[str | None]) -> None:
+    assert texts_of(pd.Series(cells, dtype=object)) == [(c or "").strip() or None for c in cells]
 
 
-def test_texts_that_recur_are_one_object() -> None:
-    texts = texts_of(of_arrow(pyarrow.array(["speaker 1", None, " speaker 1"] * 4)))
-    assert texts == ["speaker 1", None, "speaker 1"] * 4 and len({id(text) for text in texts}) == 2
+@given(st.lists(st.floats() | st.none(), max_size=8), st.sampled_from(["high", "1,2,3", "0x1", [1]]))
+def test_numbers_are_read_back(numbers: list[float | None], wrong: object) -> None:
+    cells = [None if x is None else repr(x) for x in numbers]
+    expected = [np.nan if x is None else x for x in numbers]
+    for given_cells in (cells, [*cells, wrong]):
+        found, refused = numbers_of(pd.Series(given_cells, dtype=object))
+        np.testing.assert_array_equal(found[: len(cells)], expected)
+        assert refused.tolist() == [False] * len(cells) + [True] * (len(given_cells) - len(cells))
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (["0,5", "1", "", "NA", None, pd.NA], [0.5, 1, np.nan, np.nan, np.nan, np.nan]),
+        (["0,5", "1.5"], [None, 1.5]),
+        (["1,234.5"], [None]),
+    ],
+)
+def test_decimal_commas(cells: list[object], expected: list[float | None]) -> None:
+    found, refused = numbers_of(pd.Series(cells, dtype=object))
+    assert refused.tolist() == [x is None for x in expected]
+    np.testing.assert_array_equal(found, np.array(expected, dtype=float))
 
 
 @pytest.mark.parametrize(
@@ -56,7 +47,8 @@ def test_texts_that_recur_are_one_object() -> None:
         (["007", "1"], ["007", "1"], object),
         (["1", "0.5"], ["1", "0.5"], object),
         (["9007199254740993"], ["9007199254740993"], object),
-        (["nan", "1.0"], ["nan", "1.0"], object),
+        (["nan", "1.0", "NA"], [np.nan, 1.0, np.nan], float),
+        (["NA", "x"], ["NA", "x"], object),
         (["True", "False"], [True, False], bool),
         (["True", ""], ["True", None], object),
         (["", ""], [None, None], object),
@@ -64,5 +56,5 @@ def test_texts_that_recur_are_one_object() -> None:
     ],
 )
 def test_extras_of_a_csv(cells: list[str], expected: list[object], dtype: type) -> None:
-    found = inferred(of_arrow(pyarrow.array(cells)))
+    found = inferred(pd.Series(cells, dtype=object))
     pd.testing.assert_series_equal(found, pd.Series(expected, dtype=dtype))

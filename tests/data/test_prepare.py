@@ -223,7 +223,7 @@ def test_rows_that_only_votes_label_train_with_soft_targets(tmp_path):
 def test_votes_that_are_none(tmp_path, votes):
     write_table(read_table(tmp_path / "voices.csv").assign(votes=votes), tmp_path / "voted.csv")
     corpora = [{"reader": "table", "root": "voted.csv", "split": {"rule": "k_fold", "k": 3}}]
-    with pytest.raises(EmofuseError, match="voice/0: votes is no JSON object of numbers"):
+    with pytest.raises(EmofuseError, match="voice/0: votes"):
         prepare(recipe(data={"corpora": corpora, "labels": {"names": EMOTIONS, "soft": True}}), data=tmp_path)
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from threading import Barrier
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 import torch
@@ -18,7 +19,7 @@ from emofuse.inference import predictor as module
 from emofuse.inference.bundle import Bundle
 from emofuse.inference.clips import predict_clips
 from emofuse.inference.predictor import Predictor
-from emofuse.inference.transcripts import Clip
+from emofuse.segment import Segment
 
 
 class FakeEncoder:
@@ -99,6 +100,17 @@ def test_nothing_given(predict):
     for text in (None, "  "):
         with pytest.raises(EmofuseError, match="Nothing to predict from"):
             predict(None, text)
+
+
+@pytest.mark.parametrize("missing", [float("nan"), np.float32("nan"), np.datetime64("NaT"), pd.NA])
+def test_a_missing_text_of_another_library_is_no_text(predict, clip, missing):
+    assert predict(clip, missing) == predict(clip)
+
+
+@pytest.mark.parametrize("text", [1.5, ["hi"], b"hi", np.array(["hi"])])
+def test_a_text_that_is_not_a_string_is_refused(predict, clip, text):
+    with pytest.raises(EmofuseError, match="string"):
+        predict(clip, text)
 
 
 def test_text_in_a_language_that_is_not_read(predict, clip):
@@ -270,14 +282,14 @@ def test_model_that_needs_audio(predict, clip):
 
 def test_one_bad_clip_among_many(predict, clip, tmp_path):
     errors = []
-    clips = [Clip(clip), Clip(tmp_path / "absent.wav"), Clip(None, "a text")]
+    clips = [Segment(clip), Segment(tmp_path / "absent.wav"), Segment(None, "a text")]
     found = list(predict_clips(predict, clips, on_error=errors.append))
     assert [p.used for p in found] == ["audio", "text"]
     assert len(errors) == 1 and "absent.wav" in str(errors[0])
 
 
 def test_clips_side_by_side_come_in_order_with_the_same_values(predict, clip, tmp_path):
-    clips = [Clip(clip, f"text{'s' * i}") if i % 3 else Clip(tmp_path / f"{i}.wav") for i in range(20)]
+    clips = [Segment(clip, f"text{'s' * i}") if i % 3 else Segment(tmp_path / f"{i}.wav") for i in range(20)]
     serial, errors = [], []
     for one in clips:
         try:

@@ -63,7 +63,7 @@ def predict(
     import emofuse
     from emofuse.inference import formats
     from emofuse.inference.clips import adaptation, predict_clips
-    from emofuse.inference.transcripts import clips_of
+    from emofuse.inference.transcripts import segments_of
 
     errors: list[EmofuseError] = []
 
@@ -71,7 +71,7 @@ def predict(
         errors.append(error)
         print_error(error)
 
-    clips = clips_of(files or [], text=text, transcripts=transcripts)
+    clips = segments_of(files or [], text=text, transcripts=transcripts)
     source = adaptation(adapt)
     predictor = emofuse.load(model, asr=asr, transcribe=not no_asr, threads=threads, adapt=source != "off")
     predictions = list(predict_clips(predictor, clips, language=language, adapt=source, on_error=report_error))

@@ -47,7 +47,7 @@ CORPORA: dict[str, Corpus] = {
     "emobank": emobank.CORPUS,
     "toy": toy.CORPUS,
 }
-"""Corpora with a layout of their own, by the name of the reader, which their keys begin with."""
+"""Corpora with a fixed layout, by the name of their reader, with which their keys begin."""
 
 GENERIC: dict[str, Callable[..., pd.DataFrame]] = {
     "table": generic.read,
@@ -71,19 +71,19 @@ def read_corpus(
     Args:
         name: of `CORPORA` or `GENERIC`.
         root: folder (or file, for table).
-        allow_missing: go on where audio is missing.
+        allow_missing: accept rows whose audio is missing.
         columns: from the source's column names to ours; for `GENERIC` only, as the next two.
         emotions: from the source's categories to ours.
         scale: lowest and highest possible rating of arousal, valence and dominance.
 
     Raises:
-        EmofuseError: there is no such reader, or it finds the corpus not as it should be.
+        EmofuseError: there is no such reader, or the corpus is not as its reader expects.
     """
     if name in GENERIC:
         return GENERIC[name](Path(root), columns=columns, emotions=emotions, scale=scale, allow_missing=allow_missing)
     if columns or emotions or scale:
         raise EmofuseError(
-            f"corpus {name!r} has a layout of its own: columns, emotions and scale go with {', '.join(GENERIC)} only."
+            f"corpus {name!r} has a fixed layout: columns, emotions and scale go with {', '.join(GENERIC)} only."
         )
     return corpus_of(name).read(Path(root), allow_missing=allow_missing)
 

@@ -1,4 +1,4 @@
-"""What a user should know of a corpus, and the reader that makes its table."""
+"""Description of a corpus, and its reader."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class About:
-    """Facts on a corpus, in words; they become its page in the documentation.
+    """Description of a corpus for users, from which its page in the documentation is made.
 
     Attributes:
         title: the corpus's name in full.
@@ -21,9 +21,9 @@ class About:
         licence: as its owner states it.
         citation: authors, year, title or venue, DOI or arXiv number.
         layout: files and folders that the reader looks for below the root.
-        labels: categories, dimensions and their scales, and what becomes of them here.
-        protocol: how results on it are usually reported, and what to mind.
-        defects: known defects, and what the reader makes of them; empty if none are known.
+        labels: categories, dimensions and their scales, and what they are mapped to.
+        protocol: how results on it are usually reported, and its pitfalls.
+        defects: known defects, and how the reader handles them; empty if none are known.
     """
 
     title: str

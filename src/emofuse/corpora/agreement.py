@@ -1,6 +1,6 @@
-"""How far annotators agree, from the ratings of each of them: Krippendorff's alpha and CCC.
+"""Agreement between annotators: Krippendorff's alpha and CCC.
 
-Corpora are looked at one by one, because scales, categories and annotators are each corpus's own.
+Agreement is computed for each corpus, because scales, categories and annotators differ between corpora.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ Ints = NDArray[np.int64]
 def agreement(df: pd.DataFrame, *, seed: int = 0) -> dict[str, dict[str, Any]]:
     """Agreement between the annotators of each corpus, from the column `ratings`.
 
-    Of several ratings of an utterance by one annotator the first counts; ratings without a name are by different
+    If an annotator rated an utterance several times, the first rating counts; ratings without a name count as different
     annotators. Speakers' ratings of themselves (marked "self": true) do not count. Emotion: only annotators who gave
     exactly one category of an utterance count there.
 
     Args:
-        df: utterance table. Ratings are on the corpus's own scale, which no figure depends on.
-        seed: of the halves that `split_half_ccc` draws.
+        df: utterance table. Ratings may be on any scale; no figure depends on it.
+        seed: for the random halves of `split_half_ccc`.
 
     Returns:
         By corpus, for each of emotion, arousal, valence and dominance that was rated: `utterances` (rated by two
@@ -44,7 +44,7 @@ def agreement(df: pd.DataFrame, *, seed: int = 0) -> dict[str, dict[str, Any]]:
         undefined is None. Corpora without ratings are left out.
 
     Raises:
-        TableError: ratings that are no JSON list of objects, or a rating of a dimension that is no number.
+        TableError: ratings that are not a JSON list of objects, or a rating of a dimension that is not a number.
     """
     rated = df[df["ratings"].notna()].sort_values("key")  # halves must not depend on the order of rows
     return {
@@ -55,7 +55,7 @@ def agreement(df: pd.DataFrame, *, seed: int = 0) -> dict[str, dict[str, Any]]:
 
 
 def votes_of(text: Any, key: str) -> dict[str, float]:
-    """Number of votes by category, of a cell of the column `votes`; empty where the row has none.
+    """Number of votes by category, of a cell of the column `votes`; empty if the cell is empty.
 
     Raises:
         TableError: no JSON object of numbers from 0; `key` names the row.
@@ -70,7 +70,7 @@ def votes_of(text: Any, key: str) -> dict[str, float]:
     except (ValueError, TypeError, AttributeError):
         votes = {"": -1.0}
     if not all(0 <= number < np.inf for number in votes.values()):
-        raise TableError(f"{key}: votes is no JSON object of numbers of votes by category, but {text!r}.")
+        raise TableError(f"{key}: votes must be a JSON object of numbers of votes by category, but is {text!r}.")
     return votes
 
 
@@ -173,7 +173,7 @@ def _within(units: Ints, column: Floats, counts: Ints) -> Floats:
 class _Ratings:
     """The ratings of one measure, one entry each.
 
-    Nameless annotators are -1; emotions are numbers, -1 where an annotator gave several.
+    Unnamed annotators are -1; emotions are numbers, -1 where an annotator gave several.
     """
 
     units: Ints
@@ -184,7 +184,7 @@ class _Ratings:
         return _Ratings(self.units[mask], self.annotators[mask], self.values[mask])
 
     def once(self) -> _Ratings:
-        """The first rating of each annotator and unit; all of nameless ones."""
+        """The first rating of each annotator and unit; and all ratings of unnamed annotators."""
         order = np.arange(len(self.units))
         names = np.where(self.annotators < 0, -1 - order, self.annotators)
         pairs = (self.units * (len(order) + names.max(initial=0) + 1)) + names + len(order)
@@ -229,7 +229,7 @@ def _of_corpus(rows: pd.DataFrame, seed: int) -> dict[str, Any]:
 
 
 def _annotators(ratings: _Ratings) -> int | None:
-    """Number of annotators; None if some have no name."""
+    """Number of annotators; None if some are unnamed."""
     return None if (ratings.annotators < 0).any() else int(ratings.annotators.max(initial=-1)) + 1
 
 
@@ -271,18 +271,18 @@ def _parsed(text: str, key: str) -> list[dict[str, Any]]:
     except ValueError:
         ratings = None
     if not isinstance(ratings, list) or not all(isinstance(rating, dict) for rating in ratings):
-        raise TableError(f"{key}: ratings is no JSON list of objects, one for each annotator.")
+        raise TableError(f"{key}: ratings is not a JSON list of objects, one for each annotator.")
     return ratings
 
 
 def _category(given: Any, categories: dict[str, int], key: str) -> int:
     several = given if isinstance(given, list) else [given]
     if not all(isinstance(category, str) for category in several):
-        raise TableError(f"{key}: {given!r} is no rating of emotion; expected a category, or a list of them.")
+        raise TableError(f"{key}: {given!r} is not a rating of emotion; expected a category, or a list of them.")
     return categories.setdefault(several[0].strip().lower(), len(categories)) if len(several) == 1 else -1
 
 
 def _number(given: Any, dimension: str, key: str) -> float:
     if isinstance(given, bool) or not isinstance(given, int | float):
-        raise TableError(f"{key}: {given!r} is no rating of {dimension}; expected a number.")
+        raise TableError(f"{key}: {given!r} is not a rating of {dimension}; expected a number.")
     return given

@@ -1,18 +1,18 @@
-"""What may be wrong with a corpus and its split, found before anything is trained.
+"""Audit of a corpus and its split before training.
 
 Severities:
 
-- error: results are no measure of what they claim. A speaker in two parts (also where the corpus's official split is
+- error: results do not measure what they claim to. A speaker in two parts (also where the corpus's official split is
   so: whoever runs the audit decides what to do then), a key in two parts or not in the table, no row to train on, the
   same or nearly the same audio in two parts, audio that cannot be decoded.
-- warning: results must be read with it in mind. Unknown speakers; sentences of dev or test that stand in train, the
+- warning: affects how results must be read. Unknown speakers; sentences of dev or test that stand in train, the
   same or nearly so, in 1 % of its rows or more; an empty dev or test part; speakers whose category is nearly given
   (bias-corrected Cramér's V of .3 or more, or a tenth of the speakers beyond chance with one category only); categories
-  that lack in a part, or a total variation distance of .1 or more beyond chance; dimensions whose means differ by half
+  missing from a part, or a total variation distance of .1 or more beyond chance; dimensions whose means differ by half
   a standard deviation or more; transcripts, labels or audio missing in more than 5 % of a part's rows; copies of clips
   within a part; silent or too short clips; clipping in 1 % of the clips or more.
-- note: the same in lesser degree, rows in no part, a table without any transcript or audio, checks that were left out.
-- ok: looked for and not found.
+- note: the same in a lesser degree, rows in no part, a table without transcripts or audio, checks that were left out.
+- ok: checked, with no problem.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ _READ = ("key", "file", "start", "end", "speaker", "text", "emotion", "original_
 
 @dataclass(frozen=True)
 class Audit:
-    """Findings on a table and its split, one a check.
+    """Findings on a table and its split, one for each check.
 
     Attributes:
         rule: how the split came about.
         rows: number of rows by part.
-        findings: in the order of the checks, also of those that pass.
+        findings: in the order of the checks, including those that passed.
     """
 
     rule: str
@@ -51,31 +51,31 @@ class Audit:
 
     @property
     def failed(self) -> bool:
-        """Whether there is an error."""
+        """True if a finding is an error."""
         return any(finding.severity == "error" for finding in self.findings)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it, JSON-able."""
+        """The audit as JSON-serialisable values."""
         findings = [finding.to_dict() for finding in self.findings]
         return {"rule": self.rule, "rows": self.rows, "failed": self.failed, "findings": findings}
 
     @classmethod
     def from_dict(cls, saved: dict[str, Any]) -> Audit:
-        """Back from `to_dict`."""
+        """The audit that `to_dict` described."""
         return cls(saved["rule"], saved["rows"], tuple(map(Finding.from_dict, saved["findings"])))
 
 
 def audit(
     df: pd.DataFrame, split: Split, *, audio: bool, progress: bool = False, cache: Path | str | None = None
 ) -> Audit:
-    """Check a split of an utterance table for what makes results look better, or other, than they are.
+    """Check a split of an utterance table for problems that would make results misleading.
 
     Args:
         df: utterance table with the columns of `table.COLUMNS`.
         split: keys of its parts.
-        audio: decode every clip too, to find copies and clips of no use; the first time about a minute for 10,000.
+        audio: also decode every clip, to find copies and unusable clips; about a minute for 10,000 the first time.
         progress: show a bar while audio is decoded.
-        cache: SQLite file of decoded facts; None: audio-index.sqlite in the cache folder.
+        cache: SQLite file with the results of decoding; None: audio-index.sqlite in the cache folder.
 
     Raises:
         EmofuseError: the cache cannot be used.
@@ -97,9 +97,9 @@ def audit(
 
 
 def render(audit: Audit, *, brief: bool = False, width: int | None = 120, colour: bool = False) -> str:
-    """The audit as a table for people, one line a check, `width` characters wide (None: as the terminal).
+    """The audit as a table for the terminal, one line for each check, `width` characters wide (None: as the terminal).
 
-    With `brief`, checks that passed are counted only.
+    With `brief`, checks that passed are only counted.
     """
     from rich import box
     from rich.table import Table
@@ -117,7 +117,7 @@ def render(audit: Audit, *, brief: bool = False, width: int | None = 120, colour
         cells = (Text(finding.severity, styles[finding.severity]), finding.check, found, finding.advice)
         table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in cells))
     counts = {level: sum(f.severity == level for f in audit.findings) for level in ("error", "warning")}
-    told = ", ".join(f"{n} {level}{'s' * (n != 1)}" for level, n in counts.items())
-    verdict = "failed. Mend the errors, or say beside every result why they stand." if audit.failed else "passed."
-    head, end = Text(f"Audit of the split: {audit.rule}"), Text(f"{len(audit.findings)} checks, {told}: {verdict}")
+    summary = ", ".join(f"{n} {level}{'s' * (n != 1)}" for level, n in counts.items())
+    verdict = "failed. Correct the errors, or justify them next to every result." if audit.failed else "passed."
+    head, end = Text(f"Audit of the split: {audit.rule}"), Text(f"{len(audit.findings)} checks, {summary}: {verdict}")
     return as_text(head, *([table] if shown else []), end, width=width, colour=colour)

@@ -1,4 +1,4 @@
-"""Several utterance tables as one."""
+"""Merge utterance tables."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _log = logging.getLogger(__name__)
 
 
 def merge(tables: Sequence[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
-    """The rows of all tables, in their order; each row keeps its corpus.
+    """Concatenate utterance tables; each row keeps its corpus.
 
-    Extra columns are united; rows of a table that lacks one have no value there. A column that holds numbers in one
-    table and strings or truth values in another becomes strings, with a warning.
+    The result has the extra columns of all tables; cells are empty where a table does not have the column. A column
+    that holds numbers in one table and strings or truth values in another becomes strings, with a warning.
 
     Args:
-        tables: (name, table) pairs, tables as `read_table` gives them; names are what messages call them, such as the
-            paths.
+        tables: (name, table) pairs, tables as `read_table` gives them; messages call them by these names,
+            such as their paths.
 
     Raises:
-        TableError: no table; a key that stands in two tables; or a speaker without the prefix of a corpus (01, not
-            ravdess/01) in two corpora, which would take two people for one. Names both tables.
+        TableError: no table; a key that is in two tables; or a speaker without the prefix of a corpus (01, not
+            ravdess/01) that is in two corpora, since these may be two people. Names both tables.
     """
     if not tables:
         raise TableError("no tables to merge; name at least one.")
@@ -41,20 +41,20 @@ def merge(tables: Sequence[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
 
 def _joined(column: str, tables: Sequence[tuple[str, pd.DataFrame]]) -> pd.Series:
     kinds = {name: _kind(df[column]) for name, df in tables if column in df.columns and df[column].notna().any()}
-    lacking = any(column not in df.columns or df[column].isna().any() for _, df in tables)
+    incomplete = any(column not in df.columns or df[column].isna().any() for _, df in tables)
     cells: list[Any] = []
     for _, df in tables:
         values = df[column] if column in df.columns else pd.Series([None] * len(df), dtype=object)
         cells.extend(values.astype(object).where(values.notna(), None))
     if len(set(kinds.values())) > 1:
         found = ", ".join(f"{kind} in {name}" for name, kind in kinds.items())
-        _log.warning("column %r has %s; all of it becomes strings", column, found)
+        _log.warning("column %r has %s; all its values become strings", column, found)
         return pd.Series([None if cell is None else _text(cell) for cell in cells], dtype=object)
     if "numbers" in kinds.values():
         numbers = pd.Series(cells, dtype=float)
         whole = all(column in df.columns and types.is_integer_dtype(df[column]) for _, df in tables)
         return numbers.astype("int64") if whole else numbers
-    return pd.Series(cells, dtype=bool if "truth values" in kinds.values() and not lacking else object)
+    return pd.Series(cells, dtype=bool if "truth values" in kinds.values() and not incomplete else object)
 
 
 def _kind(values: pd.Series) -> str:
@@ -75,8 +75,8 @@ def _check_keys(df: pd.DataFrame, source: pd.Series) -> None:
         names = source[(df["key"] == key).to_numpy()].tolist()
         where = f"in {names[0]} and in {names[1]}" if names[0] != names[1] else f"twice in {names[0]}"
         raise TableError(
-            f"key {key!r} stands {where} ({len(repeated)} keys are repeated). Merge each table once; keys of tables of "
-            "your own need a prefix, such as the name of the corpus."
+            f"key {key!r} is {where} ({len(repeated)} keys are repeated). Merge each table once; give keys a "
+            "prefix, such as the name of the corpus."
         )
 
 
@@ -89,6 +89,6 @@ def _check_speakers(df: pd.DataFrame, source: pd.Series) -> None:
         found = rows.drop_duplicates("corpus").sort_values("corpus")
         places = " and ".join(f"{row.corpus} ({row.source})" for row in found.itertuples())
         raise TableError(
-            f"speaker {speaker!r} stands in the corpora {places}. If these are different people, write the corpus "
+            f"speaker {speaker!r} is in the corpora {places}. If these are different people, write the corpus "
             f"before the name, such as {found['corpus'].iat[0]}/{speaker}; if they are one, give both the same prefix."
         )

@@ -1,4 +1,4 @@
-"""What is known of each corpus, as text: the list, and a page in Markdown for each."""
+"""List of the corpora, and a page in Markdown for each."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from emofuse.corpora.about import Corpus
 
 _OWN = """\
-table         a CSV, TSV, JSON Lines or Parquet file of your own
+table         your own CSV, TSV, JSON Lines or Parquet file
 audformat     an audformat database on disk (emofuse[audformat])
 huggingface   a folder of datasets.save_to_disk (emofuse[huggingface])
 
-emofuse corpus list NAME tells how to get a corpus, its licence, layout, labels and known defects."""
+emofuse corpus list NAME shows how to get a corpus, its licence, layout, labels and known defects."""
 
 
 def listing(corpora: Mapping[str, Corpus]) -> str:
-    """One line a corpus: reader name, languages, title; then the sources of one's own."""
+    """One line for each corpus (reader, languages, title), then the readers of users' own data."""
     width = max(map(len, corpora))
     lines = [f"{name:<{width}}  {_languages(corpus):<8}  {corpus.about.title}" for name, corpus in corpora.items()]
     return "\n".join([*lines, "", _OWN]) + "\n"

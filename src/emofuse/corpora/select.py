@@ -1,4 +1,4 @@
-"""Rows of a table by the values of any of its columns."""
+"""Select rows of a table by the values of its columns."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ _RANGE = re.compile(rf"({_NUMBER})?\.\.({_NUMBER})?")
 
 
 def select(df: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
-    """Rows that meet every condition, numbered from 0.
+    """Rows that meet every condition, with a new index from 0.
 
     A condition is a value, a list of values (any of them), or a range of numbers such as "4..12", "18.." or "..12",
     both ends included. Values are compared as text, so that "1" finds the number 1; an empty cell meets no condition.
 
     Raises:
-        TableError: no such column, or no row is left.
+        TableError: a column does not exist, or no row is left.
 
     >>> select(pd.DataFrame({"key": ["a", "b"], "age": [9, 40]}), {"age": "..12"})["key"].tolist()
     ['a']
     """
     for column, wanted in where.items():
         if column not in df.columns:
-            raise TableError(f"where: no column {column!r} to choose rows by. There are {', '.join(df.columns)}.")
+            raise TableError(f"where: there is no column {column!r}; the table has {', '.join(df.columns)}.")
         chosen = _meets(df[column], wanted)
         if not chosen.any():
-            found = sorted({_text(value) for value in df[column].dropna().unique()})
-            there = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "")
-            raise TableError(f"where: no row has {column} = {wanted!r}. There are {there or 'empty cells only'}.")
+            values = sorted({_text(value) for value in df[column].dropna().unique()})
+            shown = ", ".join(values[:8]) + (", ..." if len(values) > 8 else "")
+            raise TableError(f"where: no row has {column} = {wanted!r}. Its values are {shown or 'all missing'}.")
         df = df[chosen]
     return df.reset_index(drop=True)
 
 
 def parse_where(conditions: Sequence[str]) -> dict[str, Any]:
-    """Conditions of the command line, each COLUMN=VALUE[,VALUE...] or COLUMN=LOW..HIGH.
+    """Parse the conditions of the command line, each COLUMN=VALUE[,VALUE...] or COLUMN=LOW..HIGH.
 
     >>> parse_where(["script=improvised", "emotion=anger,fear"])
     {'script': 'improvised', 'emotion': ['anger', 'fear']}

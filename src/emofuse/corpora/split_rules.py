@@ -1,7 +1,7 @@
-"""The rules that part a corpus: which values of a column (speakers, sessions) stand together, and which rows test.
+"""Rules for splitting a corpus: which values of a column (speakers, sessions) go into the same fold.
 
-Nothing here depends on the order of rows. A change that gives other parts for the same table needs another
-`RULE_VERSION`, which frozen splits carry.
+No result depends on the order of rows. A change that splits the same table differently needs a new `RULE_VERSION`,
+which frozen splits record.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PARTS = {
 
 
 def in_words(config: SplitConfig) -> str:
-    """The rule in a sentence, for reports and frozen splits.
+    """Describe the rule in a sentence, for reports and frozen splits.
 
     >>> in_words(SplitConfig(rule="leave_one_out", column="session"))
     'each session in turn is for test, the next one for development, the others for training'
@@ -57,13 +57,13 @@ def in_words(config: SplitConfig) -> str:
 
 
 def values_of(df: pd.DataFrame, column: str) -> pd.Series:
-    """The column as text, by the index of the table.
+    """The column as text, with the index of the table.
 
     Raises:
-        TableError: no such column, or a row without a value.
+        TableError: the column does not exist, or a row has no value.
     """
     if column not in df.columns:
-        raise TableError(f"{corpus_of(df)}: no column {column}. Add it, or use another split rule.")
+        raise TableError(f"{corpus_of(df)}: there is no column {column}. Add it, or use another split rule.")
     values = pd.Series(texts_of(df[column]), index=df.index, dtype=object, name=column)
     missing = df.loc[values.isna(), "key"]
     if len(missing):
@@ -78,7 +78,7 @@ def values_of(df: pd.DataFrame, column: str) -> pd.Series:
 
 
 def in_natural_order(names: Sequence[str]) -> list[str]:
-    """Distinct names, numbers in them by value.
+    """Sort distinct names, and numbers within them by value.
 
     >>> in_natural_order(["s10", "s9", "s9"])
     ['s9', 's10']
@@ -87,12 +87,12 @@ def in_natural_order(names: Sequence[str]) -> list[str]:
 
 
 def _pieces(name: str) -> list[Any]:
-    """Words and numbers in turn."""
+    """Alternating words and numbers."""
     return [int(piece) if i % 2 else piece for i, piece in enumerate(re.split(r"(\d+)", name))]
 
 
 def balanced_groups(df: pd.DataFrame, values: pd.Series, k: int, seed: int) -> list[list[str]]:
-    """Values in k groups: largest first, each to the group with fewest of its gender, then fewest values and rows."""
+    """Assign values, largest first, to the one of k groups with fewest of their gender, then fewest values and rows."""
     rows = values.value_counts().to_dict()
     _check_enough(df, values, k)
     by_key = df.assign(value=values).sort_values("key")
@@ -102,7 +102,7 @@ def balanced_groups(df: pd.DataFrame, values: pd.Series, k: int, seed: int) -> l
     loads = [0] * k
     genders: list[dict[str, int]] = [{} for _ in range(k)]
     for value in sorted(order, key=lambda v: -rows[v]):
-        its = gender[value]  # an unknown gender is like no other
+        its = gender[value]  # "" if unknown, which is not balanced
         best = min(range(k), key=lambda i: (genders[i].get(its, 0) if its else 0, len(groups[i]), loads[i], i))
         groups[best].append(value)
         loads[best] += rows[value]
@@ -111,14 +111,14 @@ def balanced_groups(df: pd.DataFrame, values: pd.Series, k: int, seed: int) -> l
 
 
 def stratified_groups(df: pd.DataFrame, values: pd.Series, by: str, k: int, seed: int) -> list[list[str]]:
-    """Values in k groups with like shares of the labels in column `by`; rows without one count as a label of their own.
+    """Assign values to k groups with similar shares of the labels in column `by`; a missing label counts as a label.
 
-    By scikit-learn's StratifiedGroupKFold, over the rows in the order of their keys.
+    Uses scikit-learn's StratifiedGroupKFold on the rows in the order of their keys.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
     if by not in df.columns:
-        raise TableError(f"{corpus_of(df)}: no column {by} to stratify by. There are {', '.join(df.columns)}.")
+        raise TableError(f"{corpus_of(df)}: no column {by} to stratify by; the table has {', '.join(df.columns)}.")
     _check_enough(df, values, k)
     order = df["key"].argsort()
     labels = np.array([label or "" for label in texts_of(df[by])])[order]
@@ -126,7 +126,7 @@ def stratified_groups(df: pd.DataFrame, values: pd.Series, by: str, k: int, seed
     folds = StratifiedGroupKFold(n_splits=k, shuffle=True, random_state=seed)
     try:
         with warnings.catch_warnings():
-            # A label that is rarer than folds is in some of them only.
+            # A label with fewer rows than folds cannot be in each of them.
             warnings.filterwarnings("ignore", message="The least populated class")
             groups = [sorted(set(grouped[test])) for _, test in folds.split(labels, labels, grouped.astype(str))]
     except ValueError as error:
@@ -137,7 +137,7 @@ def stratified_groups(df: pd.DataFrame, values: pd.Series, by: str, k: int, seed
 
 
 def hold_out_groups(df: pd.DataFrame, values: pd.Series, config: SplitConfig) -> tuple[list[str], list[str]]:
-    """Values for development and for test, drawn with the seed."""
+    """Draw the values for development and for test."""
     names = np.array(sorted(values.unique()), dtype=object)
     n_test = max(1, round(config.test_share * len(names))) if config.test_share > 0 else 0
     n_dev = max(1, round(config.dev_share * len(names)))
@@ -152,10 +152,10 @@ def hold_out_groups(df: pd.DataFrame, values: pd.Series, config: SplitConfig) ->
 
 
 def place_of_speakers(df: pd.DataFrame, column: str) -> dict[str, str]:
-    """The value of the column (a session, say) of each speaker: one, which at least one other speaker has too.
+    """The value of the column (such as the session) of each speaker, which must have it in common with another speaker.
 
     Raises:
-        TableError: a speaker stands under several values, or alone under one.
+        TableError: a speaker has several values, or is the only one with its value.
     """
     pairs = pd.DataFrame({"speaker": values_of(df, "speaker"), "value": values_of(df, column)}).drop_duplicates()
     several = pairs["speaker"][pairs["speaker"].duplicated()]
@@ -177,13 +177,13 @@ def place_of_speakers(df: pd.DataFrame, column: str) -> dict[str, str]:
 
 
 def official_parts(df: pd.DataFrame, column: str, test: str) -> np.ndarray:
-    """Part of each row: train, dev, test, or "" for rows of a test part that is not asked for.
+    """Part of each row: train, dev, test, or "" for rows of other test parts than the one asked for.
 
     Raises:
-        TableError: no such column, a value that names no part, or no rows for train, dev or the test part.
+        TableError: the column does not exist, a value does not name a part, or train, dev or the test part is empty.
     """
     if column not in df.columns:
-        raise TableError(f"{corpus_of(df)}: no column {column}. Add it, or use another split rule.")
+        raise TableError(f"{corpus_of(df)}: there is no column {column}. Add it, or use another split rule.")
     names = pd.Series(texts_of(df[column]), index=df.index, dtype=object).str.lower()
     known = {name for name in names.dropna().unique() if name in _PARTS or name.startswith("test")}
     unknown = ~names.isin(known)
@@ -195,7 +195,7 @@ def official_parts(df: pd.DataFrame, column: str, test: str) -> np.ndarray:
         )
     tests = in_natural_order([name for name in known if name.startswith("test")])
     if test.lower() not in tests and (tests or test != "test"):
-        there = f"Set the key `test` to {' or '.join(tests)}." if tests else "It has no test rows at all."
+        there = f"Set the key `test` to {' or '.join(tests)}." if tests else "The table has no test rows."
         raise TableError(f"{corpus_of(df)}: {column} has no {test} rows. {there}")
     part = names.map(dict.fromkeys(tests, "") | _PARTS | {"test": "", test.lower(): "test"}).to_numpy()
     for name in ("train", "dev"):
@@ -211,10 +211,10 @@ def _check_enough(df: pd.DataFrame, values: pd.Series, k: int) -> None:
 
 
 def plural(values: pd.Series) -> str:
-    """What messages call the values of a column."""
+    """Name of the values of a column, for messages."""
     return "speakers" if values.name == "speaker" else f"values of {values.name}"
 
 
 def corpus_of(df: pd.DataFrame) -> str:
-    """Names of the corpora in a table, for messages."""
+    """Names of the corpora of a table, for messages."""
     return ", ".join(sorted(df["corpus"].unique()))

@@ -1,6 +1,6 @@
-"""Train, development and test parts of a corpus, as keys. Speaker-disjoint, unless the corpus's official split is not.
+"""Split a corpus into train, development and test keys, speaker-disjoint unless its official split is not.
 
-Splits can be frozen: all folds of a rule in one JSON file that others read back, with the rule `given`.
+A split can be frozen: all folds of a rule are written to one JSON file, which the rule `given` reads.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _OPTIONS = {
     "hold_out": ("column", "dev_share", "test_share", "seed"),
     "official": ("column", "test"),
 }
-_UNSAID = {"column": None, "stratify": None, "dev": "next", "test": "test"}
+_DEFAULTS = {"column": None, "stratify": None, "dev": "next", "test": "test"}
 _log = logging.getLogger(__name__)
 
 Plan = tuple[int, Callable[[int], "Split"]]  # number of folds, and how to make one
@@ -53,7 +53,7 @@ Plan = tuple[int, Callable[[int], "Split"]]  # number of folds, and how to make 
 
 @dataclass(frozen=True)
 class Split:
-    """The keys of each part, sorted; `rule` says in words how they came about."""
+    """Sorted keys of each part; `rule` describes how they were chosen."""
 
     train: tuple[str, ...]
     dev: tuple[str, ...]
@@ -66,12 +66,12 @@ class Split:
         return hash_of({"rule": self.rule, **{part: sorted(getattr(self, part)) for part in PARTS}})
 
     def to_dict(self) -> dict[str, Any]:
-        """Rule, hash and keys, for JSON."""
+        """Rule, hash and keys as JSON-serialisable values."""
         return {"rule": self.rule, "hash": self.hash, **{part: list(getattr(self, part)) for part in PARTS}}
 
     @classmethod
     def from_dict(cls, saved: Any, where: str) -> Split:
-        """Back from `to_dict`; `where` names the file in errors.
+        """The split that `to_dict` described; `where` names the file in errors.
 
         Raises:
             TableError: something is missing, or the keys are not those that were saved.
@@ -80,9 +80,9 @@ class Split:
             split = cls(tuple(saved["train"]), tuple(saved["dev"]), tuple(saved["test"]), saved["rule"])
             expected = saved["hash"]
         except (KeyError, TypeError) as error:
-            raise TableError(f"{where}: no saved split; expected rule, hash, train, dev and test.") from error
+            raise TableError(f"{where}: not a saved split; expected rule, hash, train, dev and test.") from error
         if split.hash != expected:
-            raise TableError(f"{where}: the keys do not match the hash; the file was changed. Make the split again.")
+            raise TableError(f"{where}: the keys do not match the hash, so the file was changed. Make the split again.")
         return split
 
     def save(self, path: Path | str) -> None:
@@ -100,18 +100,18 @@ class Split:
 
 
 def make_split(df: pd.DataFrame, config: SplitConfig) -> Split:
-    """Part the rows of one corpus.
+    """Split the rows of one corpus.
 
     Rules:
-        official: the parts that the corpus names in a column (`official_split`); rows of test parts other than the
-            one asked for (`test`) are in no part.
-        leave_one_out: fold i tests the i-th value of a column (speaker) in natural order. The next value is for
-            development; or, with `dev = "other_speaker"`, each speaker is a fold and the others with the same value of
+        official: the parts in a column of the corpus (`official_split`); rows of other test parts than `test` are in
+            no part.
+        leave_one_out: fold i tests on the i-th value of a column (speaker) in natural order; the next value is for
+            development. With `dev = "other_speaker"`, each speaker is a fold and the others with the same value of
             the column (session) are for development.
-        k_fold: groups of whole values (speakers), alike in rows and gender, or in the shares of the labels in a column
-            (`stratify`). The next group is for development.
-        hold_out: shares of the values (speakers).
-        given: a shipped file of folds, a user's `{"folds": [...]}`, or what `freeze` wrote.
+        k_fold: groups of values (speakers), balanced by rows and gender, or by the labels in a column (`stratify`).
+            The next group is for development.
+        hold_out: random shares of the values (speakers).
+        given: a file of folds: shipped, the user's (`{"folds": [...]}`), or frozen by `freeze`.
 
     Raises:
         TableError: a row without speaker (all rules but `official`) or without the column's value, too few values, a
@@ -124,7 +124,7 @@ def make_split(df: pd.DataFrame, config: SplitConfig) -> Split:
 
 
 def make_splits(df: pd.DataFrame, config: SplitConfig) -> Iterator[Split]:
-    """Every fold of a rule (whatever `config.fold`), planned or read once.
+    """Yield every fold of a rule; `config.fold` is ignored.
 
     Raises:
         TableError: as `make_split`.
@@ -143,10 +143,10 @@ def n_folds(df: pd.DataFrame, config: SplitConfig) -> int:
 
 
 def freeze(df: pd.DataFrame, config: SplitConfig, path: Path | str) -> list[Split]:
-    """Write all folds of a rule (whatever `config.fold`) to one JSON file, which `rule = "given"` reads back.
+    """Write all folds of a rule to one JSON file, which `rule = "given"` reads; `config.fold` is ignored.
 
     The file holds the keys, speakers and counts of each part, the hash of each fold, the rule with its version, and the
-    version of emofuse. Reading it back refuses a file or a table that was changed since.
+    version of emofuse. A file or table that was changed since is refused when it is read.
 
     Raises:
         TableError: as `make_split`, or folds times rows are more than 20 million.
@@ -181,7 +181,7 @@ def freeze(df: pd.DataFrame, config: SplitConfig, path: Path | str) -> list[Spli
 
 
 def shared_speakers(df: pd.DataFrame, split: Split) -> set[str]:
-    """Speakers with rows in more than one part; empty unless the rule or `allow_shared_speakers` lets them."""
+    """Speakers with rows in more than one part; empty unless the rule or `allow_shared_speakers` permits it."""
     counts = Counter(name for names in _speakers(split, _speaker_of(df)).values() for name in names)
     return {name for name, n in counts.items() if n > 1}
 
@@ -196,7 +196,7 @@ def _speakers(split: Split, speaker_of: dict[str, str | None]) -> dict[str, list
 
 
 def _header_hash(header: dict[str, Any], folds: Sequence[dict[str, Any]]) -> str:
-    """Hash of all that the folds' own hashes do not cover."""
+    """Hash of everything that the hashes of the folds do not cover."""
     return hash_of([header, [{name: fold[name] for name in fold if name not in PARTS} for fold in folds]])
 
 
@@ -208,7 +208,7 @@ def _check_fold(fold: int, n: int) -> None:
 def _plan(df: pd.DataFrame, config: SplitConfig) -> Plan:
     if config.rule == "official":
         part = rules.official_parts(df, config.column or "official_split", config.test)
-        return 1, lambda fold: _split(df["key"], part, _said(config, fold))
+        return 1, lambda fold: _split(df["key"], part, _rule_of(config, fold))
     if config.rule == "given":
         return _given(df, config)
     column = config.column or "speaker"
@@ -219,24 +219,24 @@ def _plan(df: pd.DataFrame, config: SplitConfig) -> Plan:
         return _other_speaker(df, column, config)
     if config.rule == "hold_out":
         dev, test = rules.hold_out_groups(df, values, config)
-        return 1, lambda fold: _disjoint(df, _by_value(df, values, dev, test, _said(config, fold)), config)
+        return 1, lambda fold: _disjoint(df, _by_value(df, values, dev, test, _rule_of(config, fold)), config)
     if config.rule == "leave_one_out":
         groups = [[value] for value in rules.in_natural_order(values.tolist())]
     elif config.stratify is not None:
         groups = rules.stratified_groups(df, values, config.stratify, config.k, config.seed)
     else:
         groups = rules.balanced_groups(df, values, config.k, config.seed)
-    return len(groups), lambda fold: _disjoint(df, _by_groups(df, values, groups, fold, _said(config, fold)), config)
+    return len(groups), lambda fold: _disjoint(df, _by_groups(df, values, groups, fold, _rule_of(config, fold)), config)
 
 
-def _said(config: SplitConfig, fold: int) -> str:
+def _rule_of(config: SplitConfig, fold: int) -> str:
     options = {name: fold if name == "fold" else getattr(config, name) for name in _OPTIONS[config.rule]}
-    said = [f"{name}={value}" for name, value in options.items() if name not in _UNSAID or value != _UNSAID[name]]
-    return " ".join([config.rule, *said])
+    parts = [f"{name}={value}" for name, value in options.items() if name not in _DEFAULTS or value != _DEFAULTS[name]]
+    return " ".join([config.rule, *parts])
 
 
 def _disjoint(df: pd.DataFrame, split: Split, config: SplitConfig) -> Split:
-    """The split, unless speakers are in more than one part although that is not allowed."""
+    """Return the split after checking that no speaker is in several parts, unless that is allowed."""
     if config.column in (None, "speaker") or config.allow_shared_speakers:
         return split
     if shared := shared_speakers(df, split):
@@ -280,7 +280,7 @@ def _other_speaker(df: pd.DataFrame, column: str, config: SplitConfig) -> Plan:
     def make(fold: int) -> Split:
         test = names[fold]
         dev = [name for name in names if place[name] == place[test] and name != test]
-        return _by_value(df, speakers, dev, [test], _said(config, fold))
+        return _by_value(df, speakers, dev, [test], _rule_of(config, fold))
 
     return len(names), make
 
@@ -291,7 +291,9 @@ def _given(df: pd.DataFrame, config: SplitConfig) -> Plan:
     path = shipped if shipped.is_file() else Path(config.folds)
     if not path.is_file():
         names = ", ".join(sorted(p.stem for p in _FOLDS.glob("*.json")))
-        raise TableError(f"{path}: no such fold file. Give the path of a JSON file, or a shipped one: {names}.")
+        raise TableError(
+            f"{path}: no such file. Give the path of a file of folds, or the name of a shipped one: {names}."
+        )
     tree = read_json(path)
     folds = tree.get("folds") if isinstance(tree, dict) else None
     if not isinstance(folds, list) or not folds or not all(isinstance(fold, dict) for fold in folds):
@@ -318,7 +320,7 @@ def _check_frozen(tree: dict[str, Any], path: Path) -> None:
         raise TableError(f"{path}: the rule, speakers or counts do not match the hash; the file was changed.")
     if tree["rule_version"] != RULE_VERSION:
         _log.warning(
-            "%s: frozen by version %s of the rules; version %d would part the table otherwise. The frozen parts hold",
+            "%s: frozen by version %s of the rules, but version %d would split otherwise. The frozen split is used",
             *(path, tree["rule_version"], RULE_VERSION),
         )
 

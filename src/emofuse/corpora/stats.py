@@ -1,4 +1,4 @@
-"""What an utterance table holds: hours, speakers, labels, text, and how far annotators agree."""
+"""Statistics of an utterance table: hours, speakers, labels, text and agreement of annotators."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from emofuse.corpora.agreement import agreement, votes_of
 from emofuse.labels import DIMENSIONS
 
 _BINS = 20
-_LONGEST = 7 * 24 * 3600  # seconds; a header that announces more was never filled in
+_LONGEST = 7 * 24 * 3600  # seconds; a header with more was never completed
 _NAMES = ("emotion", "original_emotion", "official_split")
 
 
 def describe(df: pd.DataFrame) -> dict[str, Any]:
-    """Statistics of a table, ready for JSON; what is undefined is None.
+    """Statistics of a table as JSON-serialisable values; undefined ones are None.
 
     Numbers are described by n, mean, sd (population), min, q1, median, q3, max and a histogram of 20 bins.
 
@@ -34,7 +34,7 @@ def describe(df: pd.DataFrame) -> dict[str, Any]:
         `emofuse.corpora.agreement`).
 
     Raises:
-        TableError: votes or ratings that are not the JSON that they should be.
+        TableError: votes or ratings are not valid JSON of the expected form.
     """
     return {
         "rows": len(df),
@@ -56,24 +56,24 @@ def describe(df: pd.DataFrame) -> dict[str, Any]:
 def seconds_of(df: pd.DataFrame) -> NDArray[np.float64]:
     """Length of each row's clip in seconds to the microsecond, NaN without readable audio.
 
-    From start and end where both are given, else from the file's header (or by decoding it where the header does not
-    say), which is read once a file.
+    From start and end where both are given, else from the header of the file, which is read once (the file is decoded
+    if its header has no length).
     """
     lengths = np.full(len(df), np.nan)
     for row, (file, start, end) in enumerate(zip(df["file"], df["start"], df["end"], strict=True)):
         if isinstance(file, str):
             last = _file_seconds(file) if np.isnan(end) else end
             lengths[row] = max(last - (0.0 if np.isnan(start) else start), 0.0)
-    return lengths.round(6)  # lengths that differ by the rounding of start and end are too near for a histogram
+    return lengths.round(6)  # lengths that differ by the rounding of start and end are too close for a histogram
 
 
 def word_counts(df: pd.DataFrame) -> pd.Series:
-    """Number of words, as white space parts them, of each transcript that there is."""
+    """Number of words, separated by white space, of each transcript."""
     return df["text"].dropna().map(lambda text: len(str(text).split())).astype(float)
 
 
 def render(stats: dict[str, Any]) -> str:
-    """What `describe` gives, as tables for people."""
+    """The result of `describe` as tables for the terminal."""
     parts = [_overview(stats)]
     parts += [_category_table(name, stats[name]["values"]) for name in _NAMES if name in stats]
     parts += [_category_table(name, stats[name]) for name in ("corpora", "languages") if len(stats[name]) > 1]

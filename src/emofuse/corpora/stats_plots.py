@@ -1,4 +1,4 @@
-"""Pictures of an utterance table: categories, dimensions, durations, text lengths, speakers."""
+"""Plots of an utterance table: categories, dimensions, durations, text lengths, speakers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe & Ito's palette, told apart by colour-blind readers too.
+# Okabe & Ito's palette, which colour-blind readers can distinguish.
 _PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
 _COLOURS = dict(
     zip(EMOTIONS, ("#999999", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#009E73", "#56B4E9"), strict=True)
@@ -27,7 +27,7 @@ _MOST_BARS = 60
 
 
 def write_plots(df: pd.DataFrame, folder: Path | str) -> list[Path]:
-    """Write PNG pictures of what the table has data for; needs no display.
+    """Write PNG plots of the columns that have data; no display is needed.
 
     Pictures: emotion.png (or original_emotion.png) by part of `official_split`, else by gender; dimensions.png;
     valence-arousal.png; durations.png; words.png; speakers.png.

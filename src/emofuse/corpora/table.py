@@ -1,4 +1,4 @@
-"""The utterance table: one row an utterance, the same columns for every corpus, checked before anything is computed.
+"""The utterance table: one row for each utterance, with the same columns for every corpus.
 
 Row numbers in messages are those that a spreadsheet shows: the header is row 1.
 """
@@ -19,16 +19,11 @@ from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
 from emofuse.audio.length import ends_before
+from emofuse.corpora.audio_files import absent_files, located, relative
 from emofuse.corpora.table_columns import extra_of, inferred, numbers_of, texts_of
-from emofuse.corpora.table_files import (
-    TableError,
-    absent_files,
-    absolute,
-    read_file,
-    relative,
-    write_file,
-)
+from emofuse.corpora.table_files import is_separated_text, read_file, write_file
 from emofuse.corpora.table_problems import Problems
+from emofuse.csv_table import MISSING, MISSING_TEXTS, TableError, standard_names
 from emofuse.labels import DIMENSIONS, EMOTIONS
 from emofuse.words import has_words
 
@@ -80,7 +75,7 @@ def make_table(rows: Sequence[Mapping[str, Any]], corpus: str) -> pd.DataFrame:
     df, unparsed = _typed(df)
     for column, mask in unparsed.items():
         if mask.any():
-            raise TableError(f"{corpus}: column {column!r} has values that are no numbers.")
+            raise TableError(f"{corpus}: column {column!r} has values that are not numbers.")
     return df
 
 
@@ -91,16 +86,19 @@ def read_table(
     allow_missing: bool = False,
     adapt: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
 ) -> pd.DataFrame:
-    """Read and check an utterance table in CSV, TSV, JSON Lines (all UTF-8) or Parquet.
+    """Read and check an utterance table in CSV, TSV, JSON Lines or Parquet.
 
-    Relative audio files are resolved against the folder of the table. Columns that are not in `COLUMNS` are kept as
-    extras; an extra whose name is nearly that of an absent known column is taken for a slip and refused. Lists and
-    objects in JSON Lines and Parquet (ratings, votes) become JSON strings.
+    Text files are read in any dialect and encoding that `emofuse.csv_table` knows. Columns are recognised by their
+    names in any case, or by other usual names (`emofuse.csv_table.OTHER_NAMES`). The rest are kept as extra columns,
+    but one whose name is nearly that of a missing known column is refused as a probable typing error. Cells such as
+    NaN or NA are missing values; among transcripts only those that nobody says (`MISSING_TEXTS`). Relative audio files
+    start from the folder of the table; see `emofuse.corpora.audio_files.located`. Lists and objects in JSON Lines and
+    Parquet (ratings, votes) become JSON strings.
 
     Args:
         path: .csv, .tsv, .jsonl (or .ndjson) or .parquet.
-        column_map: from the table's column names to those of `COLUMNS`, for tables with names of their own.
-        allow_missing: go on where audio is absent, as `without_absent_audio`.
+        column_map: from the table's column names to those of `COLUMNS`.
+        allow_missing: treat rows whose audio is missing as `without_absent_audio` does, instead of refusing them.
         adapt: maps the values of the typed table to those that `check_table` expects, before they are checked.
 
     Raises:
@@ -110,12 +108,13 @@ def read_table(
     path = Path(path)
     df, rows = read_file(path)
     df = _renamed(df, column_map or {}, path)
-    if path.suffix.lower() in (".csv", ".tsv"):
-        for column in [c for c in df.columns if c not in COLUMNS]:
+    for column in df.columns:
+        if column in _STRINGS and column != "key":
+            df[column] = df[column].mask(df[column].isin(MISSING_TEXTS if column == "text" else MISSING), None)
+        elif column not in COLUMNS and is_separated_text(path):
             df[column] = inferred(df[column])
     if "file" in df.columns:
-        folder = os.path.dirname(os.path.abspath(path))
-        df["file"] = absolute(texts_of(df["file"]), folder)
+        df["file"] = located(texts_of(df["file"]), os.path.dirname(os.path.abspath(path)))
     if "corpus" not in df.columns:
         df["corpus"] = path.stem
     return _checked(df, str(path), rows, allow_missing=allow_missing, adapt=adapt)
@@ -130,9 +129,9 @@ def check_table(df: pd.DataFrame, source: str) -> pd.DataFrame:
 
     Raises:
         TableError: a column name that is nearly a known one; a missing or repeated key; a row with neither audio nor
-            text; an audio file that is not there; end <= start; an end after that of the recording; a value that is no
-            number; arousal, valence or dominance out of 0..1; an emotion, gender or language outside its set; ratings
-            that are no JSON list of objects. All kinds of errors are named at once, each with up to five rows, which
+            text; an audio file that does not exist; end <= start; an end after that of the recording; text among
+            numbers; arousal, valence or dominance out of 0..1; an emotion, gender or language outside its set; ratings
+            that are not a JSON list of objects. All kinds of errors are named at once, each with up to five rows, which
             are numbered from 2.
     """
     return _checked(df, source, np.arange(len(df)) + 2)
@@ -141,12 +140,12 @@ def check_table(df: pd.DataFrame, source: str) -> pd.DataFrame:
 def write_table(df: pd.DataFrame, path: Path | str) -> None:
     """Write a table as .csv, .tsv, .jsonl or .parquet, whole or not at all. Missing values are empty cells, or null.
 
-    Audio files are written relative to the folder of the table, so that both can move together; paths that are
-    relative already are taken to be so.
+    Audio files are written relative to the folder of the table, so that both can be moved together; paths that are
+    already relative are written as they are.
 
     Raises:
-        TableError: another ending.
-        EmofuseError: the place cannot be written.
+        TableError: the ending is not one of these.
+        EmofuseError: the file cannot be written.
     """
     path = Path(path)
     if "file" in df.columns:
@@ -156,9 +155,9 @@ def write_table(df: pd.DataFrame, path: Path | str) -> None:
 
 
 def without_absent_audio(df: pd.DataFrame, source: str) -> pd.DataFrame:
-    """Rows whose audio is absent keep their labels and text, with an empty file; without text they are left out.
+    """Empty the file of rows whose audio does not exist; leave out those of them that have no text.
 
-    A warning counts both. The index is kept.
+    A warning counts both. The index is unchanged.
 
     Raises:
         TableError: no row is left.
@@ -169,12 +168,12 @@ def without_absent_audio(df: pd.DataFrame, source: str) -> pd.DataFrame:
     silent = df["file"].isin(absent)
     left_out = silent & df["text"].isna()
     _log.warning(
-        "%s: %d audio files are missing (such as %s); %d rows go on without audio, %d without text are left out",
+        "%s: %d audio files are missing (such as %s); %d rows are used without audio, %d without text are left out",
         *(source, len(absent), min(absent), int(silent.sum() - left_out.sum()), int(left_out.sum())),
     )
     if left_out.all():
         raise TableError(
-            f"{source}: no row is left: none of the {len(absent)} audio files is there, and "
+            f"{source}: no row is left: none of the {len(absent)} audio files exists, and "
             "no row has a transcript. A row needs audio or text."
         )
     df = df.assign(file=df["file"].mask(silent, None))
@@ -184,15 +183,15 @@ def without_absent_audio(df: pd.DataFrame, source: str) -> pd.DataFrame:
 def _renamed(df: pd.DataFrame, column_map: Mapping[str, str], path: Path) -> pd.DataFrame:
     for old in column_map:
         if old not in df.columns:
-            raise TableError(f"{path}: no column {old!r} to rename. It has {', '.join(map(str, df.columns))}.")
+            raise TableError(f"{path}: there is no column {old!r} to rename; it has {', '.join(map(str, df.columns))}.")
     df = df.rename(columns=dict(column_map))
     if repeated := sorted(set(df.columns[df.columns.duplicated()])):
         raise TableError(f"{path}: after renaming, column {repeated[0]!r} appears twice.")
-    return df
+    return df.rename(columns=standard_names([str(name) for name in df.columns], COLUMNS))
 
 
 def _typed(df: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """Table with all columns in order and typed; per number column a mask of the cells that are no numbers."""
+    """Table with all columns in order and typed; per number column a mask of the cells that are not numbers."""
     columns: dict[str, Any] = {}
     unparsed: dict[str, np.ndarray] = {}
     for column in COLUMNS:
@@ -207,7 +206,7 @@ def _typed(df: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
 
 
 def without_mere_marks(texts: pd.Series, files: pd.Series) -> pd.Series:
-    """Transcripts of marks alone ("...") are missing ones. A row without audio keeps its text: it has nothing else."""
+    """Remove transcripts without words ("..."), but not from rows without audio, which have nothing else."""
     return texts.where(texts.map(has_words) | files.isna(), None)
 
 
@@ -219,13 +218,13 @@ def _checked(
     allow_missing: bool = False,
     adapt: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
 ) -> pd.DataFrame:
-    """The table, typed and adapted, if no row breaks a rule; `rows` are the numbers that messages give."""
+    """Type, adapt and check a table; `rows` are the row numbers for messages."""
     problems = Problems()
     _check_columns([str(c) for c in df.columns], problems)
     if df.empty:
         problems.add_to_table("the table has no rows.")
         problems.refuse(source)
-    typed = _typed_or_noted(df, rows, problems)
+    typed = _typed_with_problems(df, rows, problems)
     if allow_missing:
         typed = without_absent_audio(typed, source)
     if adapt is not None:
@@ -238,25 +237,25 @@ def _checked(
     return typed.reset_index(drop=True)
 
 
-def _typed_or_noted(df: pd.DataFrame, rows: np.ndarray, problems: Problems) -> pd.DataFrame:
-    """The table, typed, with row numbers as its index; cells that are not numbers are noted and NaN."""
+def _typed_with_problems(df: pd.DataFrame, rows: np.ndarray, problems: Problems) -> pd.DataFrame:
+    """The typed table with row numbers as its index; cells that are not numbers become problems, and NaN."""
     typed, unparsed = _typed(df)
     typed.index = pd.Index(rows)
     for column, mask in unparsed.items():
         if mask.any():
             cells = df[column].tolist()
-            text = f"{column} {{!r}} is no number; leave it empty where missing"
+            text = f"{column} {{!r}} is not a number; leave it empty where missing"
             problems.add(typed, mask, lambda i, text=text, cells=cells: text.format(cells[i]))  # type: ignore[misc]
     return typed
 
 
 def _check(df: pd.DataFrame, problems: Problems) -> None:
-    """Note the rows of a typed table, whose index holds row numbers, that break a rule."""
+    """Collect the rows that break a rule, of a typed table with row numbers as its index."""
     keys = df["key"]
     if "key" not in problems.doubtful:
         problems.add(df, keys.isna(), lambda i: "key is missing; every row needs a unique one")
     repeated = keys.notna() & keys.duplicated()
-    problems.add(df, repeated, lambda i: f"key {keys.iat[i]!r} is already that of row {(keys == keys.iat[i]).idxmax()}")
+    problems.add(df, repeated, lambda i: f"key {keys.iat[i]!r} is already used in row {(keys == keys.iat[i]).idxmax()}")
     for column in DIMENSIONS:
         values = df[column]
         if column not in problems.doubtful:
@@ -269,8 +268,8 @@ def _check(df: pd.DataFrame, problems: Problems) -> None:
     outside = partial(problems.add_outside, df)
     outside("emotion", EMOTIONS.__contains__, lambda v: f"emotion {v!r} is unknown{_hint(v, EMOTIONS)}")
     outside("gender", GENDERS.__contains__, lambda v: f"gender {v!r} is unknown{_hint(v, GENDERS)}")
-    outside("language", _is_language, lambda v: f"language {v!r} is no ISO 639-1 code, such as en or pl")
-    outside("ratings", _is_ratings, lambda v: "ratings is no JSON list of objects, one for each annotator")
+    outside("language", _is_language, lambda v: f"language {v!r} is not an ISO 639-1 code, such as en or pl")
+    outside("ratings", _is_ratings, lambda v: "ratings is not a JSON list of objects, one for each annotator")
     problems.add(df, df["corpus"].isna(), lambda i: "corpus is missing")
 
 
@@ -279,7 +278,7 @@ def _check_times_and_sources(df: pd.DataFrame, problems: Problems) -> None:
     if problems.doubtful.isdisjoint(("file", "text")):
         problems.add(df, files.isna() & df["text"].isna(), lambda i: "neither audio nor text; give file, text, or both")
     absent = absent_files(files.dropna().tolist())
-    problems.add(df, files.isin(absent), lambda i: f"audio file {files.iat[i]} is not there")
+    problems.add(df, files.isin(absent), lambda i: f"audio file {files.iat[i]} does not exist")
     first = start.fillna(0)
     beyond = ~np.isfinite(first) | (start < 0)
     problems.add(df, beyond, lambda i: f"start {start.iat[i]:g} s is not in the recording")
@@ -289,7 +288,7 @@ def _check_times_and_sources(df: pd.DataFrame, problems: Problems) -> None:
 
 
 def _check_ends(df: pd.DataFrame, problems: Problems) -> None:
-    """Note segments that last longer than their recording; a file is looked at once, where its last segment ends."""
+    """Collect segments that end after their recording; each file is opened once."""
     end = df["end"].where(np.isfinite(df["end"]), df["start"].where(np.isfinite(df["start"])))
     latest = end.groupby(df["file"]).max().dropna()
     early = {file: error for file, at in latest.items() if (error := ends_before(str(file), at))}
@@ -317,8 +316,8 @@ def _check_columns(names: Sequence[str], problems: Problems) -> None:
             hint = "An extra column needs another name."
             problems.add_to_table(f"unknown column {name!r}. Did you mean {near[0]!r}? {hint}", near[0])
     if "key" not in names and "key" not in problems.doubtful:
-        found = f"column 'key' is missing; every row needs a unique key. Found {', '.join(names)}."
-        problems.add_to_table(found, "key")
+        message = f"column 'key' is missing; every row needs a unique key. The columns are {', '.join(names)}."
+        problems.add_to_table(message, "key")
 
 
 def _hint(value: str, allowed: Sequence[str]) -> str:
@@ -331,7 +330,7 @@ def _is_language(code: str) -> bool:
 
 
 class _Rating(TypedDict):
-    """Any JSON object: its members are passed over, which is faster than to load them."""
+    """Any JSON object. Its members are not loaded, which is faster."""
 
 
 _validate_ratings = TypeAdapter(list[_Rating]).validator.validate_json

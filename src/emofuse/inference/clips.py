@@ -10,7 +10,7 @@ import numpy as np
 from emofuse.audio import AudioError
 from emofuse.errors import EmofuseError
 from emofuse.inference.predictor import Prediction, Predictor, Voice
-from emofuse.inference.transcripts import Clip
+from emofuse.segment import Segment
 from emofuse.threads import side_by_side
 
 
@@ -31,7 +31,7 @@ def adaptation(option: str) -> Path | str:
 
 def predict_clips(
     predictor: Predictor,
-    clips: Sequence[Clip],
+    clips: Sequence[Segment],
     *,
     language: str | None = None,
     adapt: Path | str = "recording",
@@ -58,7 +58,7 @@ def predict_clips(
     elif adapt == "folder":
         voices = _voices_of_folders(predictor, clips)
 
-    def predict(clip: Clip) -> list[Prediction]:
+    def predict(clip: Segment) -> list[Prediction]:
         voice = voices.get(_folder(clip))
         return predictor(clip.file, clip.text, language=language, start=clip.start, end=clip.end, voice=voice)
 
@@ -69,11 +69,11 @@ def predict_clips(
             on_error(error)
 
 
-def _folder(clip: Clip) -> Path | None:
+def _folder(clip: Segment) -> Path | None:
     return None if clip.file is None else clip.file.resolve().parent
 
 
-def _voices_of_folders(predictor: Predictor, clips: Sequence[Clip]) -> dict[Path | None, Voice]:
+def _voices_of_folders(predictor: Predictor, clips: Sequence[Segment]) -> dict[Path | None, Voice]:
     parts: dict[Path | None, list[Voice]] = {}
     files = sorted({clip.file for clip in clips if clip.file is not None})
     calls = side_by_side(lambda file: predictor.voice([file]), files, threads=predictor.calls_at_once)

@@ -19,6 +19,7 @@ from emofuse.audio import SAMPLE_RATE, EndsEarly, check_samples, read_audio
 from emofuse.errors import EmofuseError
 from emofuse.inference.bundle import Bundle
 from emofuse.inference.network import Network
+from emofuse.segment import checked_text
 from emofuse.threads import available_cores, side_by_side
 from emofuse.words import has_words
 
@@ -197,6 +198,7 @@ class Predictor:
         voice: Voice | None = None,
     ) -> Iterator[Heard]:
         """As a call, one after another, each with what it rests on."""
+        text = checked_text(text)
         given = _Transcript()
         if text is not None and has_words(text):
             given = _Transcript(text.strip(), "given", language or self._language_of(text))

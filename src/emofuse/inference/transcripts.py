@@ -1,31 +1,28 @@
-"""Which recordings to predict, with which words: a list of files matched with a table of transcripts."""
+"""Match recordings with a table of transcripts."""
 
 from __future__ import annotations
 
-import csv
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from emofuse.csv_table import MISSING, MISSING_TEXTS, TableError, number, read_csv, standard_names
 from emofuse.errors import EmofuseError
+from emofuse.file_names import match_files
+from emofuse.segment import Segment
 from emofuse.words import has_words
 
-
-@dataclass(frozen=True)
-class Clip:
-    """A recording (None for text alone) or a stretch of one, in seconds, and its words (None if not known)."""
-
-    file: Path | None = None
-    text: str | None = None
-    start: float = 0.0
-    end: float | None = None
+_COLUMNS = ("file", "text", "start", "end", "speaker")
+_log = logging.getLogger(__name__)
 
 
-def clips_of(files: Sequence[Path], *, text: str | None = None, transcripts: Path | str | None = None) -> list[Clip]:
-    """The clips that a command names: files, one file with its text, a text alone, or files with a table.
+def segments_of(
+    files: Sequence[Path], *, text: str | None = None, transcripts: Path | str | None = None
+) -> list[Segment]:
+    """Segments to predict: of files, of one file with its text, of a text alone, or of files with a table.
 
     Raises:
-        EmofuseError: the combination makes no sense, or the table does not fit the files.
+        EmofuseError: the arguments do not go together, or the table does not fit the files.
     """
     if text is not None and transcripts is not None:
         raise EmofuseError("Give --text or --transcripts, not both.")
@@ -34,76 +31,80 @@ def clips_of(files: Sequence[Path], *, text: str | None = None, transcripts: Pat
             raise EmofuseError("--text has no words. Give them, or leave it out.")
         if len(files) > 1:
             raise EmofuseError(f"--text goes with one recording ({len(files)} given). Use --transcripts for several.")
-        return [Clip(files[0] if files else None, text)]
+        return [Segment(files[0] if files else None, text)]
     if not files:
         raise EmofuseError("Nothing to predict from: name one or more recordings, or give --text.")
     if transcripts is None:
-        return [Clip(file) for file in files]
+        return [Segment(file) for file in files]
     return match_transcripts(files, read_transcripts(transcripts), transcripts)
 
 
-def read_transcripts(path: Path | str) -> list[Clip]:
-    """Read a CSV file with columns `file` and `text`, and `start` and `end` (seconds) where wanted.
+def read_transcripts(path: Path | str) -> list[Segment]:
+    """Read a table with columns `file` and `text`, and `start` and `end` (seconds) and `speaker` if it has them.
 
-    Relative files are taken relative to the CSV file. An empty text, or one of marks alone ("..."),
-    means that the words are not known.
-
-    Raises:
-        EmofuseError: the file cannot be read, a column is missing or unknown, or a row is wrong.
-    """
-    path = Path(path)
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            columns = set(reader.fieldnames or [])
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise EmofuseError(f"{path}: transcripts cannot be read ({error}). Expected a CSV file in UTF-8.") from error
-    if not {"file", "text"} <= columns <= {"file", "text", "start", "end"}:
-        raise EmofuseError(f"{path}: expected the columns file,text and perhaps start,end (found {sorted(columns)}).")
-    return [_clip(row, path, number) for number, row in enumerate(rows, start=2)]
-
-
-def match_transcripts(files: Sequence[Path], transcripts: Sequence[Clip], source: Path | str) -> list[Clip]:
-    """The clips to predict: for each file its rows of the transcripts, matched by path, or else by base name.
-
-    Rows of other files are left aside, so that one table may serve for many commands.
+    Any dialect of `emofuse.csv_table` is read; other columns are ignored, so that the tables that emofuse writes can be
+    given too. An empty text, or one of marks alone ("..."), means that the transcript is not known. Rows without a file
+    are left out with a warning. `Segment.file` is the name in the table.
 
     Raises:
-        EmofuseError: a file has no row, or its base name stands for several files in the table.
+        TableError: the file cannot be read, a column is missing, or a row is wrong.
     """
-    of_path: dict[Path, list[Clip]] = {}
-    of_name: dict[str, list[Clip]] = {}
+    table = read_csv(path)
+    columns = table.by_name()
+    for old, new in standard_names(list(columns), _COLUMNS).items():
+        columns[new] = columns.pop(old)
+    if missing := [name for name in ("file", "text") if name not in columns]:
+        raise TableError(
+            f"{path}: no column {' and no column '.join(map(repr, missing))}; the header has {', '.join(columns)}. "
+            "Expected the columns file,text and, for parts of recordings, start,end."
+        )
+    blank = [""] * len(table.rows)
+    cells = zip(table.rows, *(columns.get(name, blank) for name in _COLUMNS), strict=True)
+    segments = [_segment(*row, path=path) for row in cells if row[1] not in MISSING]
+    if left_out := len(table.rows) - len(segments):
+        _log.warning("%s: %d rows have no file and are left out", path, left_out)
+    return segments
+
+
+def match_transcripts(files: Sequence[Path], transcripts: Sequence[Segment], source: Path | str) -> list[Segment]:
+    """For each file, a segment for each of its rows in a table of transcripts.
+
+    Files are matched by path, relative to the folder of the table, or else by base name; see
+    `emofuse.file_names.match_files`. Rows of other files are ignored, so that one table can serve many commands.
+
+    Raises:
+        EmofuseError: a file has no row, it is not clear which row is meant, or a file has several rows of which one
+            lacks start and end.
+    """
+    by_name: dict[str, list[Segment]] = {}
     for row in transcripts:
-        if row.file is not None:
-            of_path.setdefault(row.file.resolve(), []).append(row)
-            of_name.setdefault(row.file.name, []).append(row)
-    clips: list[Clip] = []
-    for file in files:
-        rows = of_path.get(file.resolve()) or of_name.get(file.name, [])
+        by_name.setdefault(str(row.file), []).append(row)
+    try:
+        matches = match_files(files, list(by_name), Path(source).parent)
+    except EmofuseError as error:
+        raise EmofuseError(f"{source}: {error}") from error
+    segments: list[Segment] = []
+    for file, names in zip(files, matches, strict=True):
+        rows = [row for name in names for row in by_name[name]]
         if not rows:
             raise EmofuseError(f"{source}: no row for {file}. Add one (its text may be empty), or leave the file out.")
-        if len(found := {row.file for row in rows}) > 1:
-            raise EmofuseError(f"{source}: {file.name} could be any of {sorted(map(str, found))}. Write whole paths.")
-        if len(rows) > 1 and (double := [row for row in rows if row.start == 0.0 and row.end is None]):
+        whole = sum(row.start == 0.0 and row.end is None for row in rows)
+        if len(rows) > 1 and whole:
             raise EmofuseError(
-                f"{source}: {len(rows)} rows for {file}, of which {len(double)} without start and end. "
+                f"{source}: {len(rows)} rows for {file}, of which {whole} without start and end. "
                 "Give both for each row, or keep one row."
             )
-        clips.extend(Clip(file, row.text, row.start, row.end) for row in rows)
-    return clips
+        segments.extend(Segment(file, row.text, row.start, row.end, row.speaker) for row in rows)
+    return segments
 
 
-def _clip(row: dict[str, str], path: Path, number: int) -> Clip:
-    if None in row or None in row.values():
-        raise EmofuseError(f"{path}, row {number}: not as many fields as columns. Quote texts that hold a comma.")
-    if not row["file"].strip():
-        raise EmofuseError(f"{path}, row {number}: the file is missing.")
+def _segment(row: int, file: str, text: str, start: str, end: str, speaker: str, *, path: Path | str) -> Segment:
     try:
-        start = float(row.get("start") or 0.0)
-        end = float(row["end"]) if row.get("end") else None
-    except ValueError as error:
-        raise EmofuseError(f"{path}, row {number}: start and end are seconds ({error}).") from None
-    if not (start >= 0 and (end is None or end > start)):
-        raise EmofuseError(f"{path}, row {number}: expected 0 <= start < end (found {start} and {end}).")
-    return Clip(path.parent / row["file"].strip(), row["text"].strip() if has_words(row["text"]) else None, start, end)
+        first, last = number(start), number(end)
+    except ValueError:
+        raise TableError(f"{path}, row {row}: start {start!r} and end {end!r} must be numbers, in seconds.") from None
+    first = 0.0 if first != first else first
+    if first < 0 or first == float("inf") or last <= first:
+        raise TableError(f"{path}, row {row}: expected 0 <= start < end, but start is {start or 0} and end is {end}.")
+    words = text if has_words(text) and text not in MISSING_TEXTS else None
+    return Segment(Path(file), words, first, None if last != last else last, None if speaker in MISSING else speaker)

@@ -38,7 +38,7 @@ class Measured:
     Attributes:
         seeds: of the measured runs.
         folds: of the measured runs.
-        tables: of each conditioned system one table for each seed, as `training.conditioning.measure` makes them.
+        tables: of each conditioned system one table for each seed, as `explanation.conditioning.measure` makes them.
     """
 
     seeds: list[int]
@@ -52,8 +52,8 @@ class Effects:
 
     Attributes:
         result: of the study.
-        table: one row for each system and stage, as of `metrics.conditioning.effects`, with system, norm and by_words
-            (means over utterances and seeds; NaN for all stages).
+        table: one row for each system and stage, as of `explanation.conditioning.effects`, with system, norm and
+            by_words (means over utterances and seeds; NaN for all stages).
         seeds: of the measured runs.
         folds: of the measured runs.
     """

@@ -211,6 +211,8 @@ def scores_of(result: Result, predictions: pd.DataFrame, *, resamples: int) -> p
     wanted = ("uar", "ece") if result.dimension is None else (f"ccc_{result.dimension}",)
     names = result.task.recipe.data.labels.names if result.dimension is None else []
     rows = pd.concat([rows[rows["system"] == system] for system in result.systems], ignore_index=True)
+    from emofuse.stress.scores import score_predictions
+
     scores = score_predictions(rows, dict.fromkeys(result.systems, names), metrics=wanted, resamples=resamples)
     return scores.replace({"metric": {f"ccc_{result.dimension}": "ccc"}}) if len(scores) else scores
 

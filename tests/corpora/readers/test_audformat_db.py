@@ -64,7 +64,7 @@ def test_categories_and_scales_of_the_recipe(tmp_path: Path) -> None:
     df = read(root, emotions={**emotions, "boredom": "none"}, scale=(0, 14))
     assert df.loc[df["original_emotion"] == "boredom", "emotion"].isna().all()
     assert sorted(df["arousal"].unique()) == pytest.approx([4 / 14, 0.5])
-    with pytest.raises(TableError, match=r"made-up-emodb/.*: arousal 7 is no rating from 1 to 5"):
+    with pytest.raises(TableError, match=r"made-up-emodb/.*: arousal 7 is not a rating from 1 to 5"):
         read(root, emotions={**emotions, "boredom": "none"}, scale=(1, 5))
 
 

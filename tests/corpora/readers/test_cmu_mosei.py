@@ -31,7 +31,7 @@ def test_table_of_the_made_up_release(root: Path, caplog: pytest.LogCaptureFixtu
     assert df.loc["cmu-mosei/Tr-v_0_-0.150", "start"] == 0
     assert df.loc["cmu-mosei/Tr-v_0_0.800", "text"] is None
     assert "3 segments start before their recording" in caplog.text
-    assert "3 rows stand there more than once" in caplog.text
+    assert "3 rows are repeated" in caplog.text
 
 
 def test_one_category_from_six_intensities(root: Path) -> None:
@@ -77,10 +77,10 @@ def test_segments_come_before_whole_recordings(root: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("0.40,0.80,-1", "0.40,0.80,-4", r"Data_Train_modified\.csv, row 3: '-4' is no rating from -3 to 3"),
-        ("1.33333", "3.5", r"row 2: '3\.5' is no rating from 0 to 3"),
+        ("0.40,0.80,-1", "0.40,0.80,-4", r"Data_Train_modified\.csv, row 3: '-4' is not a rating from -3 to 3"),
+        ("1.33333", "3.5", r"row 2: '3\.5' is not a rating from 0 to 3"),
         ("0.40,0.80", "0.80,0.40", r"row 3: the segment from 0\.8 s to 0\.4 s is empty"),
-        ("0.40,0.80", "soon,0.80", r"row 3: 'soon' is no time in seconds"),
+        ("0.40,0.80", "soon,0.80", r"row 3: 'soon' is not a time in seconds"),
         ("0.40,0.80", ",", r"row 3: expected video \(or video_id\), and clip_id or start_time and end_time"),
         ("anger", "rage", r"row 2: anger is missing; expected a number from 0 to 3"),
     ],

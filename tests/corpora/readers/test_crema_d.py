@@ -118,7 +118,7 @@ def test_pointers_in_place_of_audio(root: Path) -> None:
             "processedResults/tabulatedVotes.csv",
             "4,4,0",
             "4,four,0",
-            r"tabulatedVotes\.csv, row 3: 'four' is no number",
+            r"tabulatedVotes\.csv, row 3: 'four' is not a number",
         ),
         ("finishedResponses.csv", '7,"A"', '7,"B"', r"finishedResponses\.csv, row 2: unknown vote 'B'"),
         ("VideoDemographics.csv", '"Male"', '"Mail"', r"VideoDemographics\.csv, row 3: unknown sex 'Mail'"),

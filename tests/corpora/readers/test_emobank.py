@@ -14,7 +14,7 @@ def test_parts_and_ratings(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> 
     with caplog.at_level(logging.WARNING):
         df = read(emobank.make(tmp_path / "emobank"))
     assert df["official_split"].value_counts().to_dict() == {"train": 48, "dev": 12, "test": 12}
-    assert "1 of 74 rows have no text" in caplog.text and "1 rows stand there more than once" in caplog.text
+    assert "1 of 74 rows have no text" in caplog.text and "1 rows are repeated" in caplog.text
     assert df["text"].iat[0] == "What a fine day, 0." and df["emotion"].isna().all() and df["file"].isna().all()
 
 
@@ -28,7 +28,7 @@ def test_ratings_are_scaled(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rating", ["5.1", "0", "high", "", "nan"])
 def test_other_ratings_are_refused(tmp_path: Path, rating: str) -> None:
     (tmp_path / "emobank.csv").write_text(f"id,split,V,A,D,text\na,train,{rating},3,5,Some words.\n")
-    with pytest.raises(TableError, match=r"emobank\.csv, row 2: .* no rating from 1 to 5"):
+    with pytest.raises(TableError, match=r"emobank\.csv, row 2: .* rating from 1 to 5"):
         read(tmp_path)
 
 

@@ -68,8 +68,8 @@ def test_ratings_that_are_missing(df: pd.DataFrame) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("DK_003_A_1.wav", "DK_003_X_1.wav", "row 13: 'DK_003_X_1.wav' is no EmoTale clip"),
-        ("DK_003_A_1.wav,4.5", "DK_003_A_1.wav,5.5", "row 13: '5.5' is no rating from 1 to 5"),
+        ("DK_003_A_1.wav", "DK_003_X_1.wav", "row 13: 'DK_003_X_1.wav' is not an EmoTale clip"),
+        ("DK_003_A_1.wav,4.5", "DK_003_A_1.wav,5.5", "row 13: '5.5' is not a rating from 1 to 5"),
         ("DK_003_A_1.wav", "DK_003_S_1.wav", "row 13: gt_emotion is anger, but the file name says sadness"),
         ("4.5,1.5,4.5,A,A\r\nDK_003_A_4", "4.5,1.5,4.5,A,F\r\nDK_003_A_4", "row 13: unknown emotion 'F'"),
         ("gt_emotion", "emotion", "column 'gt_emotion' is missing"),
@@ -87,9 +87,9 @@ def test_wrong_annotations_are_named(copy: Path, old: str, new: str, message: st
 @pytest.mark.parametrize(
     ("info", "message"),
     [
-        ("name,gender,age\nAnna,F,9\n", "row 2: '' is no speaker"),
+        ("name,gender,age\nAnna,F,9\n", "row 2: '' is not a speaker"),
         ("id,sex,age\n1,x,9\n", "row 2: unknown gender 'x'"),
-        ("id,sex,age\n1,f,nine\n", "row 2: age 'nine' is no number"),
+        ("id,sex,age\n1,f,nine\n", "row 2: age 'nine' is not a number"),
         ("id,sex\n1,f\n", "column 'age' is missing"),
     ],
 )

@@ -100,7 +100,7 @@ def test_odd_copy_is_read_and_told(tree: Path, caplog: pytest.LogCaptureFixture)
     with caplog.at_level(logging.WARNING):
         df = read(tree.parent).set_index("key")  # the folder above IEMOCAP_full_release does as well
     assert "1 utterances have no transcript; 1 transcripts are of no evaluated utterance" in caplog.text
-    assert "1 rows stand there more than once" in caplog.text
+    assert "1 rows are repeated" in caplog.text
     assert df.loc["iemocap/Ses01F_impro01_F000", "text"] == "It\u2019s a\tcaf\u00e9."
     assert df.loc["iemocap/Ses01F_impro01_M000", "original_emotion"] == "anger"
     assert df["text"].isna().sum() == 1
@@ -127,7 +127,7 @@ def test_ratings_off_the_scale(tree: Path, tmp_path: Path, caplog: pytest.LogCap
     assert "2 consensus ratings lie off the scale 1-5 and count as 1 or 5 (such as " in caplog.text
     assert "Ses02F_impro01.txt, row 3: 5.5000)" in caplog.text
     edit(root, "[5.5000, 4.0000, 0.5000]", "[6.0000, 4.0000, 1.0000]")
-    with pytest.raises(TableError, match=r"Ses02F_impro01\.txt, row 3: '6\.0000' is no rating from 1 to 5"):
+    with pytest.raises(TableError, match=r"Ses02F_impro01\.txt, row 3: '6\.0000' is not a rating from 1 to 5"):
         read(root)
 
 
@@ -148,8 +148,8 @@ def test_odd_lines_are_told_once_however_many_they_are(
     ("old", "new", "message"),
     [
         ("F000\tang", "F000\tbor", r"row 3: unknown emotion 'bor'"),
-        ("Ses02F_impro01_F000", "Ses07F_impro01_F000", r"row 3: 'Ses07F_impro01_F000' is no utterance"),
-        ("[2.5000, 4.0000, 3.0000]", "[2.5000, 4.0000]", r"row 3: .* is no evaluation; expected \[start - end\]"),
+        ("Ses02F_impro01_F000", "Ses07F_impro01_F000", r"row 3: 'Ses07F_impro01_F000' is not an utterance"),
+        ("[2.5000, 4.0000, 3.0000]", "[2.5000, 4.0000]", r"row 3: .* is not an evaluation; expected \[start - end\]"),
         ("% [START", "C-E1:\tAnger;\t()\n% [START", r"row 1: .* comes before any utterance"),
     ],
 )

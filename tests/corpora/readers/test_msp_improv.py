@@ -45,7 +45,7 @@ def test_table_of_the_made_up_release(root: Path, caplog: pytest.LogCaptureFixtu
     assert odd[["emotion", "text"]].isna().all() and odd["original_emotion"] == "no agreement"
     assert df.loc[TURN + "S02A-M01-S-FM08", "original_emotion"] == "other"
     for words in (
-        "1 rows stand there more than once",
+        "1 rows are repeated",
         "1 of 50 clips have no transcript",
         "1 transcripts belong to no",
     ):
@@ -87,11 +87,15 @@ def test_audio_folder_other_spelling_and_transcripts_in_sessions(root: Path) -> 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("A:2.000000; V:3", "A:6.000000; V:3", r"Evalution\.txt, row 1: '6\.000000' is no rating from 1 to 5"),
+        ("A:2.000000; V:3", "A:6.000000; V:3", r"Evalution\.txt, row 1: '6\.000000' is not a rating from 1 to 5"),
         (".avi; A;", ".avi; Q;", r"Evalution\.txt, row 1: unknown emotion 'Q'; expected one of A, H, S, N, O, X"),
-        ("S01A-F01-R", "S01Q-F01-R", r"row 1: 'UTD-IMPROV-S01Q.*' is no turn; expected a name such as UTD-IMPROV"),
-        ("; V:3.000000; D:NaN ; N", "; N", r"row 1: .* is no label; expected NAME; EMOTION"),
-        ("x; Neutral; Neutral,Excited; A:2.0", "x; Neutral; Neutral,Excited; A:0.0", r"row 2: '0.000000' is no rating"),
+        ("S01A-F01-R", "S01Q-F01-R", r"row 1: 'UTD-IMPROV-S01Q.*' is not a turn"),
+        ("; V:3.000000; D:NaN ; N", "; N", r"row 1: .* is not a label; expected NAME; EMOTION"),
+        (
+            "x; Neutral; Neutral,Excited; A:2.0",
+            "x; Neutral; Neutral,Excited; A:0.0",
+            r"row 2: '0.000000' is not",
+        ),
     ],
 )
 def test_wrong_rows_are_named(root: Path, old: str, new: str, message: str) -> None:

@@ -53,7 +53,7 @@ def test_table_of_the_made_up_release(root: Path, caplog: pytest.LogCaptureFixtu
     assert first["text"] == "the words of clip 0 …"
     assert Path(first["file"]) == root / "Audios" / "MSP-PODCAST_0001_0000.wav"
     assert df.loc["0001_0003", "text"] == "the words of clip 3 …", "the label file writes this name in other case"
-    assert "1 rows stand there more than once" in caplog.text
+    assert "1 rows are repeated" in caplog.text
     assert "the speaker of 3 of 83 rows is unknown" in caplog.text
     assert "3 of 82 clips have no transcript" in caplog.text
     assert "1 transcripts belong to no clip" in caplog.text
@@ -163,14 +163,19 @@ def test_four_and_eight_classes_can_be_chosen(root: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new", "message"),
     [
-        ("consensus", ",7,4.0,", ",7.5,4.0,", r"labels_consensus\.csv, row 8: '7\.5' is no rating from 1 to 7"),
+        ("consensus", ",7,4.0,", ",7.5,4.0,", r"labels_consensus\.csv, row 8: '7\.5' is not a rating from 1 to 7"),
         ("consensus", "0008.wav,F", "0008.wav,Q", r"row 10: unknown EmoClass 'Q'; expected one of A, S, H, U"),
         ("consensus", "Male,Train", "Male,Trian", r"row 2: unknown part 'Trian'; expected Train, Development"),
         ("consensus", "Female,Train", "Fem,Train", r"row 5: unknown gender 'Fem'"),
-        ("consensus", "MSP-PODCAST_0001_0000", "clip_1", r"row 2: 'clip_1\.wav' is no clip of the corpus"),
+        ("consensus", "MSP-PODCAST_0001_0000", "clip_1", r"row 2: 'clip_1\.wav' is not a clip of the corpus"),
         ("consensus", "EmoVal", "Valence", r"column 'EmoVal' is missing"),
-        ("detailed", "D:4.000000", "D:0.000000", r"labels_detailed\.csv, row 2: '0\.000000' is no rating from 1 to 7"),
-        ("detailed", "; A:7.000000", "", r"labels_detailed\.csv, row 2: .* is no label; expected NAME; EMOTION"),
+        (
+            "detailed",
+            "D:4.000000",
+            "D:0.000000",
+            r"labels_detailed\.csv, row 2: '0\.000000' is not a rating",
+        ),
+        ("detailed", "; A:7.000000", "", r"labels_detailed\.csv, row 2: .* is not a label; expected NAME; EMOTION"),
     ],
 )
 def test_wrong_rows_are_named(root: Path, file: str, old: str, new: str, message: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from emofuse.corpora.about import About, Corpus
-from emofuse.corpora.readers.source import AUDIO_ENDINGS, Clips, finish, read_rows, scaled
+from emofuse.corpora.readers.source import AUDIO_ENDINGS, FilesByStem, finish, read_rows, scaled
 from emofuse.corpora.table import TableError
 
 ABOUT = About(
@@ -71,7 +71,7 @@ def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
     """
     root = Path(root).absolute()
     rows = [row for path in _label_files(root, allow_missing) for row in _read_file(path)]
-    whole, inside = Clips(root), _in_folders(root)
+    whole, inside = FilesByStem(root), _in_folders(root)
     cut = 0
     for row in rows:
         video, clip, start = row.pop("video"), row.pop("clip"), row["start"]
@@ -167,7 +167,7 @@ def _seconds(cell: str, where: str) -> float | None:
     try:
         return float(cell) if cell else None
     except ValueError:
-        raise TableError(f"{where}: {cell!r} is no time in seconds.") from None
+        raise TableError(f"{where}: {cell!r} is not a time in seconds.") from None
 
 
 def _intensities(cells: dict[str, str], where: str) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Corpora whose labels are codes in the names of their files: each is described by a table, and all are read here."""
+"""Reader of corpora whose labels are codes in the file names."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SHARED: dict[str, str | None] = {
     "pleasant surprise": "surprise",
     "boredom": None,
 }
-"""Shared category of each word that these corpora use; boredom has none."""
+"""Shared category of each category of these corpora; boredom has none."""
 
 GENDER = {"f": "female", "m": "male"}
 
@@ -43,7 +43,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Coded:
-    """What the file names of a corpus mean. Names are read whatever their case.
+    """Description of the file names of a corpus, which are matched in any letter case.
 
     Attributes:
         name: of the reader; keys begin with it.
@@ -54,15 +54,15 @@ class Coded:
             ending; its named groups are the codes, and `emotion` must be one of them.
         key: format string of the utterance id, from the codes.
         speaker: format string of the speaker with the name of the corpus, from the codes.
-        emotions: the corpus's own category, by code; the shared one follows from `SHARED`.
+        emotions: category of the corpus by code; `SHARED` maps it to the shared one.
         columns: further columns as (group, meaning): a mapping from code to value, or a function of the code. A
             column whose group is not in a name is left out of that row.
         constants: columns with the same value in every row.
         upper: groups whose codes are in upper case; all other codes are in lower case.
         glob: where clips lie below the root.
         passed_over: regular expression of file names (without ending) that belong to another corpus.
-        expected: number of clips of the full corpus; a warning tells if there are fewer.
-        notes: reads the files beside the clips: columns of each utterance, by its id in upper case.
+        expected: number of clips of the full corpus; fewer give a warning.
+        notes: reads accompanying files: columns of each utterance, by its id in upper case.
     """
 
     name: str
@@ -83,19 +83,19 @@ class Coded:
 
     @property
     def corpus(self) -> Corpus:
-        """The corpus as the other readers give it."""
+        """The corpus with this reader."""
         return Corpus(self.about, self.read)
 
     def read(self, root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
         """Utterance table of the clips below `root`, in the order of their paths.
 
         Args:
-            root: folder of the corpus as its owner ships it; any ending of `AUDIO_ENDINGS`; hidden files are no clips.
-            allow_missing: without effect, since the clips themselves are the list of labels; that some are missing
-                shows only in their number, which a warning tells.
+            root: folder of the corpus as its owner ships it; any ending of `AUDIO_ENDINGS`; hidden files are not clips.
+            allow_missing: without effect, since labels come from the clips themselves; missing clips can only be
+                noticed by their number, which gives a warning.
 
         Raises:
-            TableError: no clips there, a clip whose name is not of the official form, or two clips of one name.
+            TableError: no clips, a clip whose name is not of the official form, or different clips of the same name.
         """
         root = Path(root).absolute()
         clips = [clip for clip in sorted(root.glob(self.glob)) if self._is_ours(clip, root)]
@@ -152,13 +152,13 @@ class Coded:
         )
 
     def _without_copies(self, rows: list[dict[str, Any]], root: Path) -> list[dict[str, Any]]:
-        """Rows without those of clips that lie there twice, as in downloads whose folder is nested in itself."""
+        """Remove copies of clips, as in downloads whose folder is nested in itself."""
         first: dict[str, dict[str, Any]] = {}
         for row in rows:
-            there = first.setdefault(row["key"], row)
-            if there is not row and not filecmp.cmp(there["file"], row["file"], shallow=False):
+            earlier = first.setdefault(row["key"], row)
+            if earlier is not row and not filecmp.cmp(earlier["file"], row["file"], shallow=False):
                 raise TableError(
-                    f"{row['file']}: has the name of {there['file']}, but is another clip. Remove one of them."
+                    f"{row['file']}: has the name of {earlier['file']}, but different content. Remove one of them."
                 )
         if copies := len(rows) - len(first):
             _log.warning("%s: %d clips are copies of others of the same name and are left out", root, copies)
@@ -169,10 +169,10 @@ class Coded:
     ) -> list[dict[str, Any]]:
         ids = [row["key"].removeprefix(f"{self.name}/").upper() for row in rows]
         rows = [{**row, "text": None, **notes.get(i, {})} for i, row in zip(ids, rows, strict=True)]
-        lacking, unknown = sum(not row["text"] for row in rows), len(notes.keys() - set(ids))
-        if lacking or unknown:
+        without_text, unknown = sum(not row["text"] for row in rows), len(notes.keys() - set(ids))
+        if without_text or unknown:
             _log.warning(
-                "%s: %d of %d clips have no transcript; %d transcripts are of clips that are not here",
-                *(root, lacking, len(rows), unknown),
+                "%s: %d of %d clips have no transcript; %d transcripts have no clip",
+                *(root, without_text, len(rows), unknown),
             )
         return rows

@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from emofuse.corpora.about import About, Corpus
-from emofuse.corpora.readers.source import Clips, finish, read_rows
+from emofuse.corpora.readers.source import FilesByStem, finish, read_rows
 from emofuse.corpora.table import TableError
 
 ABOUT = About(
@@ -81,7 +81,7 @@ def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
         TableError: no clips, a name that is not official, a clip that is missing or a git-lfs pointer, an unknown vote.
     """
     root = Path(root).absolute()
-    clips = Clips(root / "AudioWAV", "*", endings=(".wav",))
+    clips = FilesByStem(root / "AudioWAV", "*", endings=(".wav",))
     stems = {_utterance(stem, str(path))[0]: stem for stem, path in sorted(clips.paths.items())}
     expected = _listed(root)
     if not stems and not expected:
@@ -156,7 +156,7 @@ def _listed(root: Path) -> set[str]:
     return {_utterance(row["Filename"], f"{path}, row {number}")[0] for number, row in rows}
 
 
-def _check_no_pointers(clips: Clips) -> None:
+def _check_no_pointers(clips: FilesByStem) -> None:
     for path in sorted(clips.paths.values()):
         if path.stat().st_size < 1024 and path.read_bytes().startswith(b"version https://git-lfs"):
             raise TableError(f"{path}: a git-lfs pointer, no audio. Clone the repository and run `git lfs pull` in it.")
@@ -203,7 +203,7 @@ def _tabulated(root: Path) -> dict[str, Counter[str]]:
         if row[""].startswith("1"):
             where = f"{path}, row {number}"
             if wrong := [row[code] for code in _WORDS if not row[code].isdigit()]:
-                raise TableError(f"{where}: {wrong[0]!r} is no number of votes.")
+                raise TableError(f"{where}: {wrong[0]!r} is not a number of votes.")
             counts = Counter({code: int(row[code]) for code in _WORDS})
             votes[_utterance(row["fileName"], where)[0]] = counts
     return votes

@@ -39,7 +39,7 @@ def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
         allow_missing: as for every corpus; this one has no audio that could be missing.
 
     Raises:
-        TableError: no emobank.csv, a column is missing, or a value is no rating from 1 to 5; names the row.
+        TableError: no emobank.csv, a column is missing, or a value is not a rating from 1 to 5; names the row.
     """
     root = Path(root).absolute()
     source = root / "emobank.csv"
@@ -58,7 +58,7 @@ CORPUS = Corpus(ABOUT, read)
 def _row(row: dict[str, str], where: str) -> dict[str, object]:
     for name in ("V", "A", "D"):
         if row[name].lower() in ("", "nan"):
-            raise TableError(f"{where}: {row[name]!r} in column {name} is no rating from 1 to 5.")
+            raise TableError(f"{where}: {row[name]!r} in column {name} is not a rating from 1 to 5.")
     return {
         "key": f"emobank/{row['id']}",
         "language": "en",

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from emofuse.corpora.about import About, Corpus
-from emofuse.corpora.readers.source import Clips, finish, read_rows, scaled
+from emofuse.corpora.readers.source import FilesByStem, finish, read_rows, scaled
 from emofuse.corpora.table import TableError
 
 ABOUT = About(
@@ -82,7 +82,7 @@ def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
     if not source.is_file():
         raise TableError(f"{root}: no EmoTale here; expected annotations.csv, speaker_info.csv and the folder wav.")
     speakers = _speakers(root / "speaker_info.csv", allow_missing)
-    clips = Clips(root / "wav")
+    clips = FilesByStem(root / "wav")
     rows = [_row(cells, speakers, clips, f"{source}, row {n}") for n, cells in read_rows(source, _COLUMNS)]
     if unknown := {str(row["speaker"]) for row in rows if row["gender"] is None and row["age"] is None}:
         _log.warning("%s: gender and age are not known of %s", root / "speaker_info.csv", ", ".join(sorted(unknown)))
@@ -92,10 +92,12 @@ def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
 CORPUS = Corpus(ABOUT, read)
 
 
-def _row(cells: dict[str, str], speakers: dict[int, dict[str, Any]], clips: Clips, where: str) -> dict[str, object]:
+def _row(
+    cells: dict[str, str], speakers: dict[int, dict[str, Any]], clips: FilesByStem, where: str
+) -> dict[str, object]:
     name = _NAME.fullmatch(cells["file"].upper())
     if not name:
-        raise TableError(f"{where}: {cells['file']!r} is no EmoTale clip; expected a name such as DK_001_A_1.wav.")
+        raise TableError(f"{where}: {cells['file']!r} is not an EmoTale clip; expected a name such as DK_001_A_1.wav.")
     stem = "_".join(name.groups())
     language, speaker, sentence = _LANGUAGES[name[1]], name[2], int(name[4])
     enacted = _emotion(cells["gt_emotion"], where)
@@ -159,12 +161,12 @@ def _speakers(file: Path, allow_missing: bool) -> dict[int, dict[str, Any]]:
         name = next((cells[column] for column in _SPEAKER_COLUMNS if cells[column]), "")
         digits = re.search(r"\d+", name)
         if not digits:
-            raise TableError(f"{where}: {name!r} is no speaker; expected a number such as 001 in column speaker_id.")
+            raise TableError(f"{where}: {name!r} is not a speaker; expected a number such as 001 in column speaker_id.")
         gender = (cells["gender"] or cells["sex"]).lower()
         if gender not in _GENDERS:
             raise TableError(f"{where}: unknown gender {gender!r}. Expected female, male or other.")
         age = cells["age"]
         if age and not re.fullmatch(r"\d+(\.\d+)?", age):
-            raise TableError(f"{where}: age {age!r} is no number of years.")
+            raise TableError(f"{where}: age {age!r} is not a number of years.")
         speakers[int(digits[0])] = {"gender": _GENDERS[gender], "age": float(age) if age else None}
     return speakers

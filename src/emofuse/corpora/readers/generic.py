@@ -1,6 +1,6 @@
-"""Sources without a layout of their own: tables, audformat databases, Hugging Face datasets.
+"""Readers of users' own data: tables, and what the readers of audformat and Hugging Face share.
 
-A recipe says which of their columns, categories and scales are ours; what is obvious is guessed.
+A recipe maps columns, categories and scales to ours; obvious ones are recognised.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ SYNONYMS = {
     **{"happy": "happiness", "joy": "happiness", "joyful": "happiness", "sad": "sadness", "angry": "anger"},
     **{"fearful": "fear", "afraid": "fear", "disgusted": "disgust", "surprised": "surprise"},
 }
-"""Shared category of words that leave no doubt; a recipe's `emotions` takes their place."""
+"""Shared category of unambiguous words; `emotions` in a recipe replaces them."""
 
 NO_COUNTERPART = "none"
-"""What `emotions` maps a category to that is none of the shared ones, such as {boredom = "none"}."""
+"""Value in `emotions` for a category without a shared counterpart, such as {boredom = "none"}."""
 
 _GUESSES = {
     **{column: (column,) for column in (*COLUMNS, "votes", "age")},
@@ -56,7 +56,7 @@ def read(
         columns: from its column names to ours.
         emotions: from its categories to ours, see `adapt`.
         scale: lowest and highest possible rating of arousal, valence and dominance.
-        allow_missing: go on where audio is missing.
+        allow_missing: accept rows whose audio is missing.
 
     Raises:
         TableError: the file cannot be read or breaks a rule of `check_table`, or what `adapt` raises.
@@ -67,7 +67,7 @@ def read(
 
 
 def adapt(df: pd.DataFrame, *, emotions: Mapping[str, str], scale: tuple[float, float] | None) -> pd.DataFrame:
-    """A copy of a table, its categories and ratings in our terms.
+    """Map the categories, genders and ratings of a table to ours, in a copy.
 
     The category of a row in the source's words is `original_emotion`, or else `emotion`. Genders are spelled out
     (f, F, woman: female).
@@ -134,7 +134,7 @@ def guessed(names: Sequence[str], taken: Collection[str]) -> dict[str, str]:
 
 
 def official_part(name: str) -> str | None:
-    """Our name of a part of an official split; None if the name tells of none.
+    """Our name of a part of an official split; None if the name is not that of a part.
 
     >>> [official_part(name) for name in ("Train", "validation", "test-1", "extra")]
     ['train', 'dev', 'test1', None]
@@ -146,7 +146,7 @@ def official_part(name: str) -> str | None:
 
 
 def _emotions(df: pd.DataFrame, emotions: Mapping[str, str]) -> tuple[pd.Series, pd.Series]:
-    """Shared and own category of each row."""
+    """Shared category of each row, and that of the source."""
     shared, own = df["emotion"], df["original_emotion"]
     in_own_words = ~shared.isin(EMOTIONS) | (bool(emotions) and bool(own.isna().all()))
     words = own.where(own.notna(), shared.where(in_own_words))
@@ -194,7 +194,9 @@ def _scale(df: pd.DataFrame, scale: tuple[float, float]) -> None:
         outside = df[dimension].notna() & ~df[dimension].between(low, high)
         if outside.any():
             key, rating = df.loc[outside, ["key", dimension]].iloc[0]
-            raise TableError(f"{key}: {dimension} {rating:g} is no rating from {low:g} to {high:g}. Correct `scale`.")
+            raise TableError(
+                f"{key}: {dimension} {rating:g} is not a rating from {low:g} to {high:g}. Correct `scale`."
+            )
         df[dimension] = (df[dimension] - low) / (high - low)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from emofuse.corpora.about import About, Corpus
-from emofuse.corpora.readers.source import Clips, finish, read_lines, read_rows, scaled
+from emofuse.corpora.readers.source import FilesByStem, finish, read_lines, read_rows, scaled
 from emofuse.corpora.table import TableError
 from emofuse.labels import to_shared
 
@@ -111,7 +111,7 @@ def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
                 "a recipe)."
             )
         _log.warning("%s; going on without", lack)
-    clips = Clips(home, "Session*/sentences/wav/*/*")
+    clips = FilesByStem(home, "Session*/sentences/wav/*/*")
     odd: _Odd = defaultdict(list)
     rows = [row for file in files for row in _evaluations(file, clips, odd)]
     for what, places in odd.items():
@@ -130,7 +130,7 @@ def _label_files(home: Path) -> list[Path]:
     return sorted(f for f in home.glob("Session[1-5]/dialog/EmoEvaluation/*.txt") if f.name[0] != ".")
 
 
-def _evaluations(file: Path, clips: Clips, odd: _Odd) -> Iterator[dict[str, Any]]:
+def _evaluations(file: Path, clips: FilesByStem, odd: _Odd) -> Iterator[dict[str, Any]]:
     """Rows of one dialogue. An utterance's line is followed by those of its evaluators."""
     row: dict[str, Any] | None = None
     ratings: list[dict[str, Any]] = []
@@ -150,14 +150,14 @@ def _evaluations(file: Path, clips: Clips, odd: _Odd) -> Iterator[dict[str, Any]
         yield _rated(row, ratings)
 
 
-def _utterance(line: str, clips: Clips, where: str, odd: _Odd) -> dict[str, Any]:
+def _utterance(line: str, clips: FilesByStem, where: str, odd: _Odd) -> dict[str, Any]:
     found = _UTTERANCE.fullmatch(line)
     values = [value.strip() for value in found[3].split(",")] if found else []
     if not found or len(values) != 3:
-        raise TableError(f"{where}: {line!r} is no evaluation; expected [start - end] utterance emotion [V, A, D].")
+        raise TableError(f"{where}: {line!r} is not an evaluation; expected [start - end] utterance emotion [V, A, D].")
     name = _ID.fullmatch(found[1])
     if not name:
-        raise TableError(f"{where}: {found[1]!r} is no utterance; expected a name such as Ses01F_impro01_F000.")
+        raise TableError(f"{where}: {found[1]!r} is not an utterance; expected a name such as Ses01F_impro01_F000.")
     session, actor, scene, gender, turn = name[1], name[2].upper(), name[3].lower(), name[4].upper(), name[5]
     dialogue = f"Ses0{session}{actor}_{scene}"
     utterance = f"{dialogue}_{gender}{turn}"

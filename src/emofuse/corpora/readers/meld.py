@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from emofuse.corpora.about import About, Corpus
-from emofuse.corpora.readers.source import Clips, finish, read_rows
+from emofuse.corpora.readers.source import FilesByStem, finish, read_rows
 from emofuse.corpora.table import TableError
 from emofuse.labels import to_shared
 
@@ -93,14 +93,14 @@ def _labels(homes: tuple[Path, ...], part: str) -> Path:
     raise TableError(f"{homes[0]}: no {name} here; expected the MELD files {names}, here or in MELD.Raw.")
 
 
-def _clips(homes: tuple[Path, ...], part: str) -> Clips:
+def _clips(homes: tuple[Path, ...], part: str) -> FilesByStem:
     """Clips of a part in the first folder that has any; else those of the official folder, which has none."""
     official = _FOLDERS[part]
-    folders = [Clips(home / name, "*") for home in homes for name in (part, official, f"{part}/{official}")]
+    folders = [FilesByStem(home / name, "*") for home in homes for name in (part, official, f"{part}/{official}")]
     return next((clips for clips in folders if clips.paths), folders[1])
 
 
-def _row(row: dict[str, str], part: str, clips: Clips | None, where: str) -> dict[str, object]:
+def _row(row: dict[str, str], part: str, clips: FilesByStem | None, where: str) -> dict[str, object]:
     original, sentiment = row["Emotion"].lower(), row["Sentiment"].lower()
     if sentiment not in _SENTIMENTS:
         raise TableError(f"{where}: unknown sentiment {sentiment!r}. Expected one of {', '.join(_SENTIMENTS)}.")

@@ -12,7 +12,7 @@ import pandas as pd
 
 from emofuse.corpora.about import About, Corpus
 from emofuse.corpora.readers.msp_labels import Rating, checked_rating, pooled, read_transcripts, split_line
-from emofuse.corpora.readers.source import Clips, finish, read_lines, scaled
+from emofuse.corpora.readers.source import FilesByStem, finish, read_lines, scaled
 from emofuse.corpora.table import TableError
 from emofuse.labels import EMOTIONS
 
@@ -67,12 +67,12 @@ def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
     if not found:
         raise TableError(f"{root}: no MSP-IMPROV here; expected Evalution.txt and session1 to session6.")
     labels, ratings = _read_labels(found[0])
-    clips = Clips(root)
+    clips = FilesByStem(root)
     names = [row["name"] for row in labels]
     folder = next(
         (f for pattern in _TRANSCRIPTS for f in sorted(root.glob(pattern))), root / "All_human_transcriptions"
     )
-    texts = read_transcripts(Clips(folder, endings=(".txt",)), names, root)
+    texts = read_transcripts(FilesByStem(folder, endings=(".txt",)), names, root)
     if unlabelled := sum(stem.startswith("msp-improv-") for stem in clips.paths.keys() - {n.lower() for n in names}):
         _log.warning("%s: %d clips have no labels and are left out", root, unlabelled)
     audio = "Audio/" if (root / "Audio").is_dir() else ""
@@ -97,7 +97,7 @@ def _read_labels(path: Path) -> tuple[list[dict[str, Any]], dict[str, set[Rating
             rows.append(_row(match, rest[0] if rest else "", numbers, where))
             ratings.setdefault(rows[-1]["name"], set())
         elif "-improv-" in first.lower() or not rows:
-            raise TableError(f"{where}: {first!r} is no turn; expected a name such as UTD-IMPROV-S01A-F01-P-FM01.avi.")
+            raise TableError(f"{where}: {first!r} is not a turn; expected a name like UTD-IMPROV-S01A-F01-P-FM01.avi.")
         else:
             rating = checked_rating(first, rest[0] if rest else "", numbers, _PRIMARY, (1, 5), where, odd)
             ratings[rows[-1]["name"]].add(rating)

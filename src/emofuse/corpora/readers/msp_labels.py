@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from emofuse.corpora.readers.source import Clips, read_text, scaled
+from emofuse.corpora.readers.source import FilesByStem, read_text, scaled
 from emofuse.corpora.table import TableError
 
 _SCALES = ("arousal", "valence", "dominance")
@@ -20,7 +20,7 @@ Rating = tuple[str, str | None, float | None, float | None, float | None]
 """Annotator, primary emotion in words, arousal, valence and dominance on the corpus's own scale."""
 
 
-def read_transcripts(files: Clips, names: Iterable[str], root: Path) -> dict[str, str]:
+def read_transcripts(files: FilesByStem, names: Iterable[str], root: Path) -> dict[str, str]:
     """Words by lower-case name from the text files that the names have; warns of names and files without a match."""
     wanted = {name.lower() for name in names}
     texts = {name: " ".join(read_text(path).split()) for name, path in files.paths.items() if name in wanted}
@@ -42,7 +42,7 @@ def split_line(line: str, where: str) -> tuple[list[str], tuple[str, str, str]]:
     (['WORKER1', 'Happy', 'Happy,Excited'], ('5.0', '6.0', '4.0'))
     """
     if (match := _LINE.fullmatch(line)) is None:
-        raise TableError(f"{where}: {line!r} is no label; expected NAME; EMOTION; A:4.0; V:4.0; D:4.0;")
+        raise TableError(f"{where}: {line!r} is not a label; expected NAME; EMOTION; A:4.0; V:4.0; D:4.0;")
     head, *numbers = match.groups()
     activation, valence, dominance = (number.strip() for number in numbers)
     return [field.strip() for field in head.split(";")], (activation, valence, dominance)

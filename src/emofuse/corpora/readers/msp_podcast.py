@@ -13,7 +13,7 @@ import pandas as pd
 
 from emofuse.corpora.about import About, Corpus
 from emofuse.corpora.readers.msp_labels import Rating, checked_rating, pooled, read_transcripts, split_line
-from emofuse.corpora.readers.source import Clips, finish, read_lines, read_rows, read_text, scaled
+from emofuse.corpora.readers.source import FilesByStem, finish, read_lines, read_rows, read_text, scaled
 from emofuse.corpora.table import TableError
 from emofuse.labels import EMOTIONS
 
@@ -85,10 +85,12 @@ def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
     root = Path(root).absolute()
     labels = read_labels(root)
     given = read_ratings(root, [row["name"] for row in labels])
-    clips = Clips(root, "[Aa]udio*/**/*")
+    clips = FilesByStem(root, "[Aa]udio*/**/*")
     if stray := len(clips.paths.keys() - {row["name"].lower() for row in labels}):
         _log.warning("%s: %d clips are neither in the labels nor in the partitions and are left out", root, stray)
-    transcripts = read_transcripts(Clips(root, "[Tt]ranscript*/**/*", (".txt",)), [row["name"] for row in labels], root)
+    transcripts = read_transcripts(
+        FilesByStem(root, "[Tt]ranscript*/**/*", (".txt",)), [row["name"] for row in labels], root
+    )
     rows = []
     for row in labels:
         name = row.pop("name")
@@ -187,7 +189,7 @@ def _name(file: str, where: str) -> str:
     stem = file.strip().rsplit(".", 1)[0]
     if not stem.upper().startswith("MSP-PODCAST_"):
         raise TableError(
-            f"{where}: {file!r} is no clip of the corpus; expected a name such as MSP-PODCAST_0001_0008.wav."
+            f"{where}: {file!r} is not a clip of the corpus; expected a name such as MSP-PODCAST_0001_0008.wav."
         )
     return "MSP-PODCAST" + stem[11:].lower()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from emofuse.corpora.about import About, Corpus
-from emofuse.corpora.readers.source import Clips, finish, read_rows
+from emofuse.corpora.readers.source import FilesByStem, finish, read_rows
 from emofuse.corpora.table import TableError
 from emofuse.labels import to_shared
 
@@ -54,13 +54,13 @@ def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
     source = root / "data.tsv"
     if not source.is_file():
         raise TableError(f"{root}: no nEMO here; expected data.tsv and the folder samples.")
-    clips = Clips(root / "samples", "*")
-    records = read_rows(source, _COLUMNS, delimiter="\t")
+    clips = FilesByStem(root / "samples", "*")
+    records = read_rows(source, _COLUMNS)
     rows = [_row(row, clips, f"{source}, row {number}") for number, row in records]
     return finish(rows, "nemo", source, allow_missing=allow_missing)
 
 
-def _row(row: dict[str, str], clips: Clips, where: str) -> dict[str, object]:
+def _row(row: dict[str, str], clips: FilesByStem, where: str) -> dict[str, object]:
     stem = Path(row["file_id"]).stem
     original = row["emotion"].lower()
     return {

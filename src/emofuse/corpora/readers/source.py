@@ -1,101 +1,69 @@
-"""The files of corpora as their owners ship them: any encoding and line ending, names in any case, audio that may lack.
-
-What readers share. Row numbers in messages are those that an editor shows.
-"""
+"""What the readers of corpora share: the owners' files in any encoding, audio files by name, missing audio, ratings."""
 
 from __future__ import annotations
 
-import codecs
-import csv
-import io
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from emofuse.corpora.table import TableError, check_table, make_table, without_absent_audio
-from emofuse.corpora.table_files import absent_files, absolute
+from emofuse.corpora.audio_files import absent_files, absolute
+from emofuse.corpora.table import check_table, make_table, without_absent_audio
+from emofuse.csv_table import TableError, read_csv, read_text_file
+from emofuse.file_names import AUDIO_ENDINGS
 
-AUDIO_ENDINGS = (".wav", ".flac", ".opus", ".ogg", ".mp3", ".m4a", ".mp4")
-_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _SHOWN = 5
 _log = logging.getLogger(__name__)
 
 
 def read_text(path: Path) -> str:
-    """Text of a file in UTF-8 (with or without BOM), UTF-16 (with BOM) or else Windows-1252, line ends as \\n.
+    """Text of a file in UTF-8, UTF-16 or else Windows-1252, with line ends as \\n.
 
     Raises:
         TableError: the file cannot be read.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise TableError(f"{path}: cannot be read ({error.strerror}).") from error
-    try:
-        text = content.decode("utf-16" if content.startswith(_UTF_16) else "utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("cp1252", errors="replace")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return read_text_file(path, lambda file: file.read()).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_lines(path: Path) -> list[tuple[int, str]]:
-    """Lines that are not blank, each with its number, without white space at the end."""
+    """Lines that are not blank, each with its number, without blanks at the end."""
     return [(number, line.rstrip()) for number, line in enumerate(read_text(path).split("\n"), 1) if line.strip()]
 
 
-def read_rows(
-    path: Path, columns: Sequence[str], *, optional: Sequence[str] = (), delimiter: str = ","
-) -> list[tuple[int, dict[str, str]]]:
-    """Rows of a delimited file with a header as (line number, cells by column); blank rows are left out.
+def read_rows(path: Path, columns: Sequence[str], *, optional: Sequence[str] = ()) -> list[tuple[int, dict[str, str]]]:
+    """Rows of a delimited file as (row number, cells by column), as `emofuse.csv_table.read_csv` reads them.
 
-    Column names are matched whatever their case and the white space around them; cells are stripped. An optional
-    column that is absent gives empty cells.
+    Column names are matched in any case. An optional column that is missing gives empty cells.
 
     Raises:
-        TableError: the file cannot be read, a column is missing, a row has more cells than the header, or quotes that
-            do not end.
+        TableError: the file cannot be read, or a column is missing.
     """
-    records = _records(path, delimiter)
-    header = next((row for _, row in records), [])
-    place = {name.strip().lower(): i for i, name in enumerate(header)}
-    if absent := [column for column in columns if column.lower() not in place]:
-        found = ", ".join(name.strip() for name in header) or "nothing"
-        raise TableError(f"{path}: column {absent[0]!r} is missing; expected the file as published. It has {found}.")
-    wanted = [(column, place.get(column.lower())) for column in (*columns, *optional)]
-    rows = []
-    for number, row in records:
-        if any(cell.strip() for cell in row[len(header) :]):
-            raise TableError(f"{path}, row {number}: {len(row)} cells, but the header has {len(header)}.")
-        cells = {c: row[i].strip() if i is not None and i < len(row) else "" for c, i in wanted}
-        rows.append((number, cells))
-    return rows
+    table = read_csv(path)
+    place = {name.lower(): i for i, name in enumerate(table.header)}
+    if missing := [column for column in columns if column.lower() not in place]:
+        raise TableError(
+            f"{path}: column {missing[0]!r} is missing; expected the file as published. The columns are "
+            f"{', '.join(table.header)}."
+        )
+    wanted = {column: place[column.lower()] for column in (*columns, *optional) if column.lower() in place}
+    blank = dict.fromkeys(optional, "")
+    cells = zip(*(table.columns[i] for i in wanted.values()), strict=True) if wanted else ((),) * len(table.rows)
+    return [
+        (row, blank | dict(zip(wanted, values, strict=True))) for row, values in zip(table.rows, cells, strict=True)
+    ]
 
 
-def _records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Rows of a delimited file that are not blank, each with the number of its first line."""
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter, strict=True)
-    number = 1
-    try:
-        for row in reader:
-            if any(cell.strip() for cell in row):
-                yield number, row
-            number = reader.line_num + 1
-    except csv.Error as error:  # without strict, a quote that does not end would swallow the rows below it
-        raise TableError(f"{path}, row {number}: {error}. Check the quotes of this row.") from error
-
-
-class Clips:
-    """The audio files below a folder, found by their names whatever their case.
+class FilesByStem:
+    """Audio files below a folder, by file name without ending, in any letter case.
 
     Args:
-        folder: may be absent; then there are no clips.
+        folder: may be absent; then there are not clips.
         pattern: glob below the folder.
-        endings: kinds of files; where a clip is there in several, the first of these is taken.
+        endings: of the files; if a clip exists with several, the first of these is taken.
     """
 
     def __init__(self, folder: Path, pattern: str = "**/*", endings: Sequence[str] = AUDIO_ENDINGS):
@@ -103,21 +71,21 @@ class Clips:
 
     @cached_property
     def paths(self) -> dict[str, Path]:
-        """The file of each clip by its lower-case stem; hidden files (such as ._x.wav) are no clips."""
-        found = [p for p in self.folder.glob(self.pattern) if p.suffix.lower() in self.endings and p.name[0] != "."]
-        found.sort(key=lambda p: (self.endings.index(p.suffix.lower()), p), reverse=True)
-        return {p.stem.lower(): p for p in found}
+        """Each file by its lower-case stem; hidden files (such as ._x.wav) are ignored."""
+        paths = [p for p in self.folder.glob(self.pattern) if p.suffix.lower() in self.endings and p.name[0] != "."]
+        paths.sort(key=lambda p: (self.endings.index(p.suffix.lower()), p), reverse=True)
+        return {p.stem.lower(): p for p in paths}
 
     def path(self, stem: str, expected: str | None = None) -> str:
-        """File of a clip, or where it should be: `expected` below the folder, or stem.wav."""
+        """Path of a file, or where it should be: `expected` below the folder, or stem.wav."""
         return str(self.paths.get(stem.lower(), self.folder / (expected or f"{stem}.wav")))
 
 
 def scaled(rating: str | float | None, low: float, high: float, where: str) -> float | None:
-    """A rating on low..high scaled to 0..1; None if it is empty or NaN.
+    """Scale a rating from low..high to 0..1; None if it is empty or NaN.
 
     Raises:
-        TableError: no number, or out of low..high; `where` names file and row.
+        TableError: it is not a number, or not in low..high; `where` names file and row.
 
     >>> scaled("3", 1, 5, "labels.csv, row 2"), scaled("", 1, 5, "labels.csv, row 2")
     (0.5, None)
@@ -130,21 +98,20 @@ def scaled(rating: str | float | None, low: float, high: float, where: str) -> f
     except ValueError:
         value = float("nan")
     if not low <= value <= high:
-        raise TableError(f"{where}: {text!r} is no rating from {low:g} to {high:g}.")
+        raise TableError(f"{where}: {text!r} is not a rating from {low:g} to {high:g}.")
     return (value - low) / (high - low)
 
 
 def finish(
     rows: Sequence[Mapping[str, Any]], corpus: str, source: Path, *, allow_missing: bool = False
 ) -> pd.DataFrame:
-    """Table of a reader's rows, checked; repeated rows are kept once.
+    """Make and check the table of a reader; repeated rows are used once.
 
     Args:
-        rows: as for `make_table`; `file` is the path of the clip, be it there or not.
+        rows: as for `make_table`; `file` is the path of the clip, even if it does not exist.
         corpus: name of the corpus.
-        source: what messages name: the root, or the file of labels.
-        allow_missing: a row whose audio is absent keeps its labels and text, or is left out if it has no text; a
-            warning counts both. Else it is an error.
+        source: the root or the file of labels, for messages.
+        allow_missing: treat rows whose audio is missing as `without_absent_audio` does; otherwise they are an error.
 
     Raises:
         TableError: audio is missing (lists the first few), a key has two different rows, or what `check_table` raises.
@@ -158,7 +125,7 @@ def finish(
         more = f"\n  and {len(absent) - _SHOWN} more" if len(absent) > _SHOWN else ""
         raise TableError(
             f"{source}: {len(absent)} of {df['file'].nunique()} audio files are missing:\n  {shown}{more}\n"
-            "Complete the download, or go on with what is there: --allow-missing (allow_missing = true in a recipe)."
+            "Complete the download, or use the other files only: --allow-missing (allow_missing = true in a recipe)."
         )
     return check_table(df, str(source))
 
@@ -167,12 +134,12 @@ def _once(rows: Sequence[Mapping[str, Any]], source: Path) -> list[Mapping[str, 
     first: dict[str, Mapping[str, Any]] = {}
     repeated = 0
     for row in rows:
-        there = first.setdefault(row["key"], row)
-        if there is not row:
-            if there != row:
-                differing = ", ".join(c for c in row if there.get(c) != row[c])
+        earlier = first.setdefault(row["key"], row)
+        if earlier is not row:
+            if earlier != row:
+                differing = ", ".join(c for c in row if earlier.get(c) != row[c])
                 raise TableError(f"{source}: {row['key']} has two rows that differ in {differing}. Remove one of them.")
             repeated += 1
     if repeated:
-        _log.warning("%s: %d rows stand there more than once and are kept once", source, repeated)
+        _log.warning("%s: %d rows are repeated; each is used once", source, repeated)
     return list(first.values())

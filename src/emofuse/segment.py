@@ -1,0 +1,50 @@
+"""A stretch of a recording with what was said in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emofuse.errors import EmofuseError
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of a recording, or a text alone.
+
+    Attributes:
+        file: the recording; None for a text alone.
+        text: transcript; None if it is not known.
+        start: in seconds of the recording.
+        end: in seconds of the recording; None for its end.
+        speaker: who speaks, if known.
+        channel: channel of the recording, from 0; None for their mean.
+    """
+
+    file: Path | None = None
+    text: str | None = None
+    start: float = 0.0
+    end: float | None = None
+    speaker: str | None = None
+    channel: int | None = None
+
+
+def checked_text(value: Any) -> str | None:
+    """A transcript that another library gave: a string as it is, None for what means "missing" (None, NaN, pandas.NA).
+
+    Raises:
+        EmofuseError: the value is neither.
+
+    >>> checked_text("Oh!"), checked_text(float("nan"))
+    ('Oh!', None)
+    """
+    if value is None or isinstance(value, str):
+        return value
+    if type(value).__name__ in ("NAType", "NaTType"):  # pandas's, which need not be installed
+        return None
+    if isinstance(value, float | np.floating | np.datetime64) and np.isnan(value):
+        return None
+    raise EmofuseError(f"The text must be a string, or None where it is not known, but it is {value!r}.")
