@@ -190,6 +190,32 @@ def test_near_copies_agree_with_all_pairs(monkeypatch):
     assert alike == pytest.approx(1)
 
 
+def fingerprint_pair(cosine: float) -> np.ndarray:
+    """Two fingerprints with this similarity, which is also that of their coarse pictures."""
+    rng = np.random.default_rng(0)
+    one, other = (np.repeat(np.repeat(rng.normal(size=(40, 4)), 2, axis=0), 2, axis=1).ravel() for _ in range(2))
+    other -= one * (one @ other) / (one @ one)
+    other *= np.linalg.norm(one) / np.linalg.norm(other)
+    second = cosine * one + np.sqrt(1 - cosine**2) * other
+    return np.clip(np.rint(30 * np.stack([one, second])), -127, 127).astype(np.int8)
+
+
+@pytest.mark.parametrize(("cosine", "is_copy"), [(0.93, False), (0.937, False), (0.943, True), (0.96, True)])
+def test_limit_of_similarity_of_near_copies(cosine, is_copy):
+    prints = fingerprint_pair(cosine)
+    assert similarity(prints[:1], prints[1:])[0] == pytest.approx(cosine, abs=2e-3)
+    assert len(near_copies(prints, np.array([2.0, 2.0]))[0]) == is_copy
+
+
+@pytest.mark.parametrize(
+    ("apart", "is_copy"), [(0.0, True), (0.19, True), (0.21, False), (-0.19, True), (-0.21, False)]
+)
+def test_limit_of_duration_of_near_copies(apart, is_copy):
+    prints = fingerprint_pair(1.0)
+    pairs, _ = near_copies(prints, np.array([2.0, 2.0 + apart]))
+    assert pairs.tolist() == [[0, 1]] * is_copy
+
+
 @pytest.mark.data
 def test_repetitions_of_an_actor_are_no_copies(tmp_path):
     from emofuse.corpora.readers import ravdess
