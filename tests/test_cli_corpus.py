@@ -153,6 +153,7 @@ def test_transcribe_without_human_transcripts(run, table, tmp_path, monkeypatch)
     assert done.code == 1 and "no human transcripts" in done.err and not (tmp_path / "wer.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 def test_transcribe(run, table, tmp_path):
     done = run("transcribe", table, "--model", "whisper-tiny.en", "--language", "en", "--out", tmp_path / "heard.csv")
