@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional
 
 from emofuse.errors import EmofuseError
-from emofuse.models.conditioning import OPERATORS, conditioned_stages
+from emofuse.models.conditioning import OPERATORS, Add, conditioned_stages
 
 BATCH, CHANNELS, DIM = 3, 6, 5
 
@@ -91,3 +91,9 @@ def test_operators_that_start_near_the_identity():
         torch.testing.assert_close(operator(x, text), factor * x, atol=1e-3, rtol=1e-3)
     norm = OPERATORS["shift_norm"](200, 100)
     assert norm.read(torch.randn(BATCH, 200)).square().mean().item() == pytest.approx(0.1**2 / 2, rel=0.15)
+
+
+def test_the_additive_merge_adds_a_linear_map_of_the_text():
+    torch.manual_seed(0)
+    operator, x, text = Add(DIM, CHANNELS), torch.randn(BATCH, CHANNELS), torch.randn(BATCH, DIM)
+    torch.testing.assert_close(operator(x, text), x + text @ operator.weight.T + operator.bias)

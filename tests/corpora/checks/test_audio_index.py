@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from emofuse.corpora.checks import audio_index
+from emofuse.corpora.checks import audio_index, near_audio
 from emofuse.corpora.checks.audio_index import index_audio
 from emofuse.corpora.checks.near_audio import SIMILARITY, fingerprint, near_copies, similarity
 from emofuse.corpora.table import make_table
@@ -102,7 +102,7 @@ def test_goes_on_after_a_kill(tmp_path):
     df.to_pickle(tmp_path / "table.pkl")
     code = """
         import sys, time, pandas as pd
-        from emofuse.corpora.checks import audio_index
+        from emofuse.corpora.checks import audio_index, near_audio
         audio_index._AT_ONCE = 4
         measure = audio_index._measure
         def slow(clip):
@@ -188,6 +188,26 @@ def test_near_copies_agree_with_all_pairs(monkeypatch):
     assert 0 < len(expected) < 10
     assert pairs.tolist() == expected
     assert alike == pytest.approx(1)
+
+
+def test_fingerprints_are_those_of_the_stored_version():
+    """Fingerprints are stored; if this test fails, the computation has changed, and `near_audio.VERSION` must too."""
+    picture = fingerprint(speech(1)).reshape(80, 8).astype(int)
+    assert np.flatnonzero(picture.any(axis=1))[[0, -1]].tolist() == [20, 60]
+    expected = {
+        20: [-11, 10, 21, 21, 25, 4, 3, -4],
+        21: [0, 17, 24, 30, 38, 9, 13, -3],
+        30: [26, 6, 1, 5, 10, -19, 7, -1],
+        50: [-30, -11, -2, -7, -6, -17, -8, 4],
+        60: [14, 15, 18, 15, 4, 12, 13, 2],
+    }
+    np.testing.assert_allclose(picture[list(expected)], list(expected.values()), atol=1)
+    assert near_audio.VERSION == 1
+
+
+@pytest.mark.parametrize(("seconds", "is_enough"), [(0.55, False), (0.62, True)])
+def test_fingerprints_need_six_tenths_of_a_second_of_sound(seconds, is_enough):
+    assert [fingerprint(speech(seed, seconds)).any() for seed in range(3)] == [is_enough] * 3
 
 
 def fingerprint_pair(cosine: float) -> np.ndarray:
