@@ -46,7 +46,7 @@ def emotion_in(key):
     return key.split("/")[2]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(st.integers(0, 120), st.integers(0, 999), st.integers(5, 9))
 def test_the_label_of_a_pair_follows_from_its_clip_and_its_sentence(n_pairs, seed, n):
     pairs = compose(clips("train", n), sentences("train", n, rated=False), pairs=n_pairs, seed=seed)
@@ -81,7 +81,7 @@ def test_no_sentence_and_no_voice_is_in_two_parts(task, quarter, seed):
             assert not set(one[column]) & set(other[column])
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(st.integers(1, 15), st.integers(0, 999))
 def test_labels_of_the_tasks_follow_from_clip_and_sentence(quarter, seed):
     audio, text = {"train": clips("train", 6)}, {"train": sentences("train", 8, rated=False)}
