@@ -4,19 +4,28 @@ PYTHON ?= python3
 SOURCES := $(shell find src -type f -not -name '*.pyc') README.md LICENSE NOTICE
 PIP := -m pip --disable-pip-version-check -q install -c constraints.txt
 
-.PHONY: demo test docs clean
+# Tests run in one process a core, each with one thread; a file's tests stay together, for they share fixtures.
+PYTEST := OMP_NUM_THREADS=1 .venv/bin/pytest --doctest-modules src tests -n auto --maxprocesses 8 --dist loadfile
+
+.PHONY: demo test test-all check docs clean
 
 # Prediction only (no PyTorch): what the default model says of the example recordings and of a text.
 demo: .venv-demo/.installed
 	.venv-demo/bin/emofuse predict examples/*.flac
 	.venv-demo/bin/emofuse predict --text "$$(cat examples/message.txt)"
 
-# Everything: style, types, tests, and the examples in docstrings.
-test: .venv/.installed
+# In minutes: style, types, the quick tests, and the examples in docstrings.
+test: check
+	$(PYTEST) -m "not slow" $(PYTEST_FLAGS)
+
+# Everything, so also what trains, exports, or starts a browser; with the lines and branches that the tests reach.
+test-all: check
+	$(PYTEST) --cov --cov-report=term:skip-covered $(PYTEST_FLAGS)
+
+check: .venv/.installed
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	.venv/bin/pytest --doctest-modules src tests $(PYTEST_FLAGS)
 
 # The documentation as a site, in .site/; a warning is an error.
 docs: .venv-docs/.installed

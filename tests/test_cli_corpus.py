@@ -160,6 +160,7 @@ def test_transcribe_does_not_overwrite_its_input_unasked(run, table, options):
     assert done.code == 1 and "--out" in done.err and "--in-place" in done.err and table.read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 def test_transcribe(run, table, tmp_path):
     done = run("transcribe", table, "--model", "whisper-tiny.en", "--language", "en", "--out", tmp_path / "heard.csv")

@@ -112,6 +112,7 @@ def test_codecs_keep_the_time_and_lose_with_the_rate(codec, rates, n):
         assert errors[0] < errors[1] < errors[2] and errors[0] < 0.05
 
 
+@pytest.mark.slow
 def test_codecs_take_clips_of_any_length():
     for n in range(1600, 17000, 157):
         assert len(degradations.through_codec(speechlike()[:n], "opus", 16)) == n

@@ -37,6 +37,7 @@ def test_the_bar_of_loading_is_off_and_that_of_downloads_stays():
     assert (bars.is_progress_bar_enabled(), are_progress_bars_disabled()) == (shown, downloads_hidden)
 
 
+@pytest.mark.slow
 def test_training_and_export_say_nothing_on_stderr(tmp_path, capfd, monkeypatch, request):
     from emofuse.config import load_recipe
     from emofuse.training.export import export_run

@@ -57,3 +57,58 @@ def test_what_is_left_sounds_as_before():
     first, last = sounding(samples)
     assert np.array_equal(without_silence(samples), samples[first:last])
     assert np.square(samples[first:last]).sum() == pytest.approx(np.square(samples).sum(), rel=1e-3)
+
+
+SECOND = SAMPLE_RATE
+
+
+def fade(floor_db, *, slope=20.0):
+    """A tone of 1 s, then one that falls by 20 dB a second down to a floor, which lasts until 6 s."""
+    time = np.arange(6 * SECOND) / SECOND
+    level = np.maximum(-slope * np.maximum(time - 1, 0), floor_db)
+    return (0.5 * 10 ** (level / 20) * np.sin(2 * np.pi * 1000 * time)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("floor_db", "cut_db"),
+    [
+        (-90, -35),  # 35 dB below the loudest
+        (-60, -35),
+        (-40, -28),  # above the floor by 0.3 of the range
+        (-30, -21),
+        (-15, -9),  # above the floor by 6 dB
+        (-10, -4),
+    ],
+)
+def test_the_level_below_which_a_fading_sound_is_silence(floor_db, cut_db):
+    first, last = sounding(fade(floor_db))
+    assert first == 0
+    window = 0.08  # the last window that sounds ends so much later
+    assert last / SECOND == pytest.approx(1 - cut_db / 20 + window / 2, abs=0.04)
+
+
+@pytest.mark.parametrize(("silent_seconds", "is_found"), [(0.4, False), (0.65, True)])
+def test_the_background_is_the_quietest_tenth(silent_seconds, is_found):
+    """Of 5 s, 0.4 s are less than a tenth."""
+    samples = np.sin(np.arange(5 * SECOND)).astype(np.float32)
+    samples[: round(silent_seconds * SECOND)] *= 1e-3
+    first, last = sounding(samples)
+    assert last == len(samples)
+    assert first / SECOND == pytest.approx(silent_seconds if is_found else 0, abs=0.08)
+
+
+def test_a_click_is_in_the_middle_of_the_half_second_that_is_left():
+    samples = np.zeros(3 * SECOND, np.float32)
+    samples[SECOND : SECOND + 320] = 0.5
+    first, last = sounding(samples)
+    assert last - first == SECOND // 2
+    assert (first + last) / 2 == pytest.approx(SECOND + 160, abs=320)
+
+
+@pytest.mark.parametrize("extra", [0, 1, 200, 319])
+def test_sound_that_lasts_to_the_end_is_not_cut(extra):
+    samples = np.zeros(2 * SECOND + extra, np.float32)
+    samples[SECOND:] = np.sin(np.arange(SECOND + extra))
+    first, last = sounding(samples)
+    assert last == len(samples)
+    assert SECOND - 1280 < first <= SECOND

@@ -139,8 +139,10 @@ class TrainingConfig(Section):
     modality_dropout: float = Field(
         0.0, ge=0, lt=1, description="Probability of leaving audio or text out of a row that has both, in training."
     )
-    loss_weights: tuple[float, float] = Field(
-        (1.0, 1.0), description="Weights of the losses of categories and dimensions."
+    loss_weights: Literal["uncertainty"] | tuple[float, float] = Field(
+        (1.0, 1.0),
+        description="Weights of the losses of categories and dimensions, or learned by uncertainty (Kendall et al. "
+        "2018).",
     )
     monitor: Literal["uar", "ccc", "mean"] = Field(
         "uar", description="Development score that selects the best epoch: UAR, mean CCC, or the mean of the two."

@@ -239,6 +239,7 @@ def test_nothing_to_compare(tmp_path: Path) -> None:
         wer_report(transcribed([(None, "a"), ("...", "b")]))
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.weights
 def test_real_clips(tmp_path: Path) -> None:

@@ -244,6 +244,7 @@ def test_words_of_a_phrase_with_a_pause_in_it():
     assert _shared_out([("你", 0.4), ("好", 0.8), ("。", 1.1), ("再", 1.2)], [1.0]) == ["你好。", "再"]
 
 
+@pytest.mark.slow
 @weights
 @pytest.mark.data
 def test_a_clip_has_the_same_words_in_any_batch(tiny):
@@ -257,6 +258,7 @@ def test_a_clip_has_the_same_words_in_any_batch(tiny):
     assert several.transcribe_batch([]) == []
 
 
+@pytest.mark.slow
 @weights
 @pytest.mark.data
 def test_words_of_segments_that_share_a_window(tiny):

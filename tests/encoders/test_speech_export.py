@@ -33,6 +33,7 @@ def test_other_options(encoder, tmp_path):
         export_speech_encoder(encoder, tmp_path / "e.onnx", layers=[1], weights="int4")
 
 
+@pytest.mark.slow
 def test_a_graph_that_differs_is_not_written(encoder, tmp_path, monkeypatch):
     class Other:
         def __init__(self, path, facts):

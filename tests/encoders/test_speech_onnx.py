@@ -54,6 +54,7 @@ def exported(whisper, tmp_path_factory):
     return path, export_speech_encoder(whisper, path, layers=[2, 1])
 
 
+@pytest.mark.slow
 def test_whole_encoder_in_fp32(whisper, tmp_path):
     """The last state is the one that is normalised."""
     layers = [0, 1, 2, 3]

@@ -314,6 +314,7 @@ def test_table_shows_numbers_and_bars_of_every_part(frames):
     assert "\x1b" not in table and "\x1b" in render([one], "table", colour=True)
 
 
+@pytest.mark.slow
 def test_picture(frames, tmp_path):
     """Of sound and words, of either alone, of words that matplotlib could take for formulas, of many lines."""
     toy = linear()

@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional
 
 from emofuse.errors import EmofuseError
-from emofuse.models.conditioning import OPERATORS, conditioned_stages
+from emofuse.models.conditioning import OPERATORS, Add, conditioned_stages
 
 BATCH, CHANNELS, DIM = 3, 6, 5
 
@@ -78,3 +78,22 @@ def test_stages(stages, expected):
 def test_stages_that_are_not_there(stages):
     with pytest.raises(EmofuseError, match=r"model.stages = .* from 1 to 4"):
         conditioned_stages(stages, 4)
+
+
+def test_operators_that_start_near_the_identity():
+    """Weights are small and not zero; a gate starts open at sigmoid(2), whatever the text."""
+    torch.manual_seed(0)
+    for name in ("scale", "film", "gate"):
+        operator = OPERATORS[name](200, 100)
+        assert operator.project.weight.std().item() == pytest.approx(0.01, rel=0.05)
+        x, text = torch.randn(BATCH, 100), torch.zeros(BATCH, 200)
+        factor = 0.8808 if name == "gate" else 1.0
+        torch.testing.assert_close(operator(x, text), factor * x, atol=1e-3, rtol=1e-3)
+    norm = OPERATORS["shift_norm"](200, 100)
+    assert norm.read(torch.randn(BATCH, 200)).square().mean().item() == pytest.approx(0.1**2 / 2, rel=0.15)
+
+
+def test_the_additive_merge_adds_a_linear_map_of_the_text():
+    torch.manual_seed(0)
+    operator, x, text = Add(DIM, CHANNELS), torch.randn(BATCH, CHANNELS), torch.randn(BATCH, DIM)
+    torch.testing.assert_close(operator(x, text), x + text @ operator.weight.T + operator.bias)

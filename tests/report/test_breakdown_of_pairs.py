@@ -103,6 +103,7 @@ def study(corpora):
     return folder
 
 
+@pytest.mark.slow
 def test_pairs_are_broken_down_by_all_they_have(study, corpora, monkeypatch):
     reads = []
     whole = preparing.read_rows

@@ -116,6 +116,7 @@ def test_only_utterances_of_the_report_count(make_study):
     assert nothing.table.empty
 
 
+@pytest.mark.slow
 def test_the_page_has_it_if_it_is_there(make_study):
     folder = make_study()
     assert 'id="conditioning"' not in write_report(folder, resamples=50).read_text(encoding="utf-8")
@@ -144,6 +145,7 @@ def trained(tmp_path, monkeypatch, length_encoder):
     return folder
 
 
+@pytest.mark.slow
 def test_measured_once_and_kept(trained, command_line, tmp_path, monkeypatch):
     done = command_line("report", trained, "--conditioning", 1, "--data", tmp_path)
     assert done.code == 0, done.err
@@ -170,6 +172,7 @@ def test_other_answers_than_the_run_s_are_refused(trained, command_line, tmp_pat
     assert not (trained / "conditioning").exists() and not (trained / "report").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_did_not_note_the_tokenizer_is_measured(trained, tmp_path, length_encoder):
     length_encoder.identity |= {"tokenizer_hash": "2", "max_tokens": 256}
     write_report(trained, conditioning_seeds=1, data=tmp_path)

@@ -105,6 +105,7 @@ def test_tables_lie_beside_it(page):
     assert by_speaker["speaker"].nunique() == 12 and by_speaker["n"].sum() == 96 * 4
 
 
+@pytest.mark.slow
 def test_the_same_study_gives_the_same_page(page, tmp_path):
     again = write_report(page.parents[1], tmp_path, by=["speaker"], resamples=200)
     assert again.read_text(encoding="utf-8") == page.read_text(encoding="utf-8")
@@ -127,6 +128,7 @@ def test_columns_come_from_the_corpora(tmp_path):
         columns_of([task], ["gender", "shoe_size"], tmp_path)
 
 
+@pytest.mark.slow
 def test_command_line(make_study, command_line, tmp_path):
     folder = make_study(seeds=[1], folds=[0], systems={"audio_only": 0.5, "multistage": 0.9})
     done = command_line("report", folder, "--out", tmp_path / "out", "--by", "speaker")

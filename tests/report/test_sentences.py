@@ -72,6 +72,7 @@ def test_few_speakers_can_show_nothing(said):
     assert "better than" not in text and "No difference" not in text
 
 
+@pytest.mark.slow
 def test_one_seed_and_the_quick_version_are_limits(said, tmp_path):
     _, whole = said(seeds=[1], quick=True)
     assert whole.count("There is one seed") == 1 and "quick version" in whole
@@ -126,6 +127,7 @@ def test_a_single_system_is_not_compared(said):
     assert "cannot be compared" in text and "better than" not in text
 
 
+@pytest.mark.slow
 def test_one_speaker_has_no_interval(said):
     def alone(table, system, fold, seed):
         return table.assign(speaker="toy/0")

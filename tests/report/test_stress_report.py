@@ -62,6 +62,7 @@ def made(make_study):
     return of
 
 
+@pytest.mark.slow
 def test_values_are_the_mean_over_seeds_of_the_metric_over_all_folds(made):
     _, results, found, notes = made()
     assert notes == []
@@ -78,6 +79,7 @@ def test_values_are_the_mean_over_seeds_of_the_metric_over_all_folds(made):
     assert set(valence["metric"]) == {"ccc"}
 
 
+@pytest.mark.slow
 def test_sentences_tell_what_is_shown_and_no_more(made):
     _, results, found, _ = made()
     said = module.StressedResult(results[0], module.scores_of(results[0], found, resamples=1000)).sentences
@@ -89,6 +91,7 @@ def test_sentences_tell_what_is_shown_and_no_more(made):
     assert not any("audio_only at a word error rate" in sentence for sentence in others)
 
 
+@pytest.mark.slow
 def test_nothing_is_said_to_change_where_nothing_does(made):
     _, results, found, _ = made(left=dict.fromkeys(SYSTEMS, 1.0))
     said = module.StressedResult(results[0], module.scores_of(results[0], found, resamples=200)).sentences
@@ -116,6 +119,7 @@ def test_what_was_not_stressed_is_told_and_not_counted(made):
     assert notes == ["late was not stressed.", "seed 3 was not stressed with all systems."]
 
 
+@pytest.mark.slow
 def test_the_page_has_the_section_only_where_there_was_stress(make_study, tmp_path):
     folder = make_study(systems=SYSTEMS)
     page = write_report(folder, tmp_path / "before", resamples=50).read_text()

@@ -70,6 +70,7 @@ def test_systems_with_unequal_folds(tmp_path):
         stress_runs([tmp_path / "one", tmp_path / "two"], tmp_path)
 
 
+@pytest.mark.slow
 def test_folds_are_put_together_each_row_by_the_run_of_its_fold(bundle_folder, tmp_path, monkeypatch):
     """Folds are counted as numbers; the bundle stands for every run."""
     (tmp_path / "system").mkdir()

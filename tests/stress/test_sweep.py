@@ -328,6 +328,7 @@ def test_a_value_is_the_mean_over_seeds():
         score_predictions(whole[(whole["seed"] == 0) | (whole["key"] != "z")], {"m": ["no", "yes"]})
 
 
+@pytest.mark.slow
 def test_folds_as_one(bundle, table):
     folds = [stress({"small": bundle}, rows, conditions=["gain"], threads=1) for rows in (table[:2], table[2:])]
     whole = stress({"small": bundle}, table, conditions=["gain"], threads=1)
@@ -343,6 +344,7 @@ def test_folds_as_one(bundle, table):
 # The whole
 
 
+@pytest.mark.slow
 def test_stress_of_a_bundle(bundle, table):
     found = stress({"small": bundle}, table, seed=1, threads=1)
     assert set(found.facts["conditions"]) == set(CONDITIONS) - {"asr"} == set(found.scores["condition"])
@@ -363,6 +365,7 @@ def test_stress_of_a_bundle(bundle, table):
     assert silent["confidence"] == pytest.approx(unread.confidence, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_same_seed_same_result_whatever_the_order_and_the_company(bundle, table):
     chosen = ["white_noise", "babble", "wer"]
     once = stress({"small": bundle}, table, conditions=chosen, seed=1, threads=1)
@@ -376,6 +379,7 @@ def test_same_seed_same_result_whatever_the_order_and_the_company(bundle, table)
     assert not np.allclose(once.predictions["confidence"], other.predictions["confidence"])
 
 
+@pytest.mark.slow
 def test_what_a_model_does_not_read_is_left_out(bundle, table, clips):
     deaf = replace(bundle, reads=["text"])
     mute = replace(bundle, reads=["audio"])
@@ -415,6 +419,7 @@ def test_rows_without_audio_and_with_dimensions_alone(bundle, table):
     assert {"ccc_valence", "confidence"} == set(found["metric"])
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 def test_the_shipped_model_on_two_tiny_clips(command_line, tmp_path):
     rows = []

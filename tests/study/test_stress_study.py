@@ -19,6 +19,8 @@ from emofuse.study.grid import StressConfig, cells_of, load_study, runs_of
 from emofuse.study.stress import folds_of_runs, stress_study
 from emofuse.study.work import Place, train_cell
 
+pytestmark = pytest.mark.slow  # it trains
+
 TOY = Path(__file__).parents[2] / "recipes" / "toy.toml"
 CONDITIONS = ["gain", "wer", "no_text", "no_audio"]
 IDENTITY = {"name": "made-up", "weights_hash": "0", "pooling": "mean", "dim": 3}

@@ -40,6 +40,7 @@ def same_results(a: Path, b: Path) -> None:
         pd.testing.assert_frame_equal(first, second)
 
 
+@pytest.mark.slow
 def test_one_that_fails_leaves_the_others_which_are_kept(command_line, study_file, tmp_path):
     """A system whose categories no row has; and when it was mended, nothing else is done again."""
     out, options = tmp_path / "out", ("--data", tmp_path, "--out", tmp_path / "out", "--jobs", 2)
@@ -71,6 +72,7 @@ def test_one_that_fails_leaves_the_others_which_are_kept(command_line, study_fil
     assert sums["runs"] == 2 and sums["cpu_seconds"] < sum(every), "sums are over the runs of this study"
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_is_a_failure_of_its_cell(study_file, tmp_path):
     (cell,) = cells_of(load_study(study_file({"a": [*AUDIO, "training.epochs=500"]})), {"joint": [0]})
     place = Place(tmp_path / "cells", tmp_path, 1)
@@ -155,6 +157,7 @@ def test_spread_over_a_cluster_of_two_machines(command_line, study_file, tmp_pat
     assert len({fact["ray_node"] for fact in facts}) == 2
 
 
+@pytest.mark.slow
 def test_no_cluster(command_line, study_file, tmp_path):
     pytest.importorskip("ray")
     done = command_line("study", study_file({"a": AUDIO}), "--data", tmp_path, "--out", tmp_path, "--ray", "auto")

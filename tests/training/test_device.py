@@ -145,6 +145,7 @@ def test_a_tensor_on_the_card_is_as_one_on_a_gpu(card):
     assert (there + 1).device == CARD and (there + 1).cpu().numpy().tolist() == [2, 2, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fusion", ["multistage", "late"])
 def test_a_run_on_another_device_is_as_one_on_the_cpu(tmp_path, request, fusion):
     """It trains, validates, keeps the best weights, adapts and predicts there; the numbers are the CPU's."""

@@ -56,6 +56,7 @@ def run(home) -> Path:
         return train(recipe(home), home / "run", home)
 
 
+@pytest.mark.slow
 def test_a_run_has_trained_its_top_layer_a_little(home, run):
     loaded = load_run(run)
     assert loaded.speech_encoder["layers"] == [1, 2] and loaded.speech_encoder["pool"] == 1
@@ -137,6 +138,7 @@ def test_learning_rate_of_the_operators(home):
     assert len(module.configure_optimizers().param_groups) == 2
 
 
+@pytest.mark.slow
 def test_a_broken_run_goes_on_as_an_unbroken_one(home, run, monkeypatch):
     ends = History.on_train_epoch_end
 
@@ -156,6 +158,7 @@ def test_a_broken_run_goes_on_as_an_unbroken_one(home, run, monkeypatch):
         pd.testing.assert_frame_equal(read(home / "broken" / name), read(run / name), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_late_fusion_holds_the_trained_layers(home, length_encoder):
     late = train(recipe(home, "model.fusion=late", "training.epochs=1"), home / "late", home)
     model = load_run(late).model

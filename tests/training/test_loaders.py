@@ -25,6 +25,7 @@ def _own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("EMOFUSE_CACHE", str(tmp_path / "cache"))
 
 
+@pytest.mark.slow
 def test_workers_make_the_batches_that_the_process_itself_makes(tmp_path):
     recipe = load_recipe(TOY, [*AUDIO, "training.batch_size=4", "training.spec_augment=true", "training.mixup=0.4"])
     rows = prepare(recipe, data=tmp_path).parts["train"]
@@ -74,6 +75,7 @@ def test_a_batch_lies_on_a_gpu_or_in_pinned_memory_whole(tmp_path, monkeypatch):
     assert torch.equal(batch.pin_memory().frames, batch.frames) and len(pinned) == len(vars(batch))
 
 
+@pytest.mark.slow
 def test_history_has_the_learning_rate_that_its_epoch_began_with(tmp_path):
     options = ["training.schedule=plateau", "training.epochs=9", "training.learning_rate=1e-12"]
     run = train(load_recipe(TOY, [*AUDIO, *options]), tmp_path / "run", tmp_path)
@@ -84,6 +86,7 @@ def test_history_has_the_learning_rate_that_its_epoch_began_with(tmp_path):
     assert history["learning_rate"].tolist() == pytest.approx([1e-12] * 7 + [9e-13] * 2, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_test_part_without_labels_is_predicted_without_figures(tmp_path):
     train(load_recipe(TOY, [*AUDIO, "training.epochs=1"]), tmp_path / "first", tmp_path)
     path = tmp_path / "toy-corpus" / "table.csv"

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional
@@ -73,3 +74,36 @@ def test_joint_loss_by_hand():
     alone = JointLoss((1.0, 0.0))(outputs, target, truth)
     both = JointLoss((2.0, 1.0))(outputs, target, truth)
     assert both.item() == pytest.approx(2 * alone.item() + ccc_loss(outputs["dimensions"], truth).item(), rel=1e-5)
+    learned = JointLoss("uncertainty")
+    learned(outputs, target, truth).backward()
+    assert learned.weights.grad.abs().sum() > 0
+    assert sum(p.requires_grad for p in JointLoss((1.0, 1.0)).parameters()) == 0
+
+
+def test_one_labelled_dimension_counts_in_full():
+    torch.manual_seed(1)
+    prediction, truth = torch.rand(9, 3), torch.rand(9, 3)
+    truth[:, 1:] = NAN
+    expected = 1 - ccc(truth[:, 0].numpy(), prediction[:, 0].numpy())
+    assert ccc_loss(prediction, truth).item() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("heads", [["logits"], ["dimensions"], ["logits", "dimensions"]])
+def test_joint_loss_is_the_sum_over_the_heads_of_the_model(heads):
+    torch.manual_seed(2)
+    outputs = {"logits": torch.randn(8, 3), "dimensions": torch.rand(8, 3)}
+    target, truth = functional.one_hot(torch.randint(0, 3, (8,)), 3).float(), torch.rand(8, 3)
+    each = {
+        "logits": category_loss(outputs["logits"], target).item(),
+        "dimensions": ccc_loss(outputs["dimensions"], truth).item(),
+    }
+    outputs = {name: outputs[name] for name in heads}
+    assert JointLoss()(outputs, target, truth).item() == pytest.approx(sum(each[name] for name in heads), rel=1e-5)
+    learned = JointLoss("uncertainty")
+    log_variance = {"logits": 0.7, "dimensions": -0.4}
+    with torch.no_grad():
+        learned.weights.copy_(torch.tensor(list(log_variance.values())))
+    # Kendall et al. 2018: each loss divided by its variance, plus the logarithm of the standard deviation.
+    expected = sum(each[name] / np.exp(log_variance[name]) + log_variance[name] / 2 for name in heads)
+    assert learned(outputs, target, truth).item() == pytest.approx(expected, rel=1e-5)
+    assert JointLoss("uncertainty").weights.tolist() == [0, 0]

@@ -80,12 +80,14 @@ def test_predictions_are_those_of_the_stored_model(tmp_path):
     assert (run / "metrics.json").stat().st_mtime_ns == stamp, "a finished run was done again"
 
 
+@pytest.mark.slow
 def test_the_papers_optimiser_and_early_stopping(tmp_path):
     """SGD with plateau, fp32; a learning rate of nearly 0 never improves on its first epoch."""
     options = [
         "training.optimizer=sgd",
         "training.schedule=plateau",
         "training.precision=fp32",
+        "training.loss_weights=uncertainty",
         "training.learning_rate=1e-12",
         "training.epochs=20",
         "training.patience=2",
@@ -94,6 +96,7 @@ def test_the_papers_optimiser_and_early_stopping(tmp_path):
     assert 3 <= len(pd.read_csv(run / "history.csv")) < 20
 
 
+@pytest.mark.slow
 def test_plateau_lowers_the_rate_as_the_recipe_says(tmp_path):
     options = ["learning_rate=1e-12", "schedule=plateau", "plateau_factor=0.1", "plateau_patience=0", "epochs=4"]
     run = train(toy(*AUDIO, *(f"training.{option}" for option in options)), tmp_path / "run", tmp_path)
@@ -101,6 +104,7 @@ def test_plateau_lowers_the_rate_as_the_recipe_says(tmp_path):
     assert rates.iloc[1:].to_numpy() == pytest.approx(1e-12 * 0.1 ** np.arange(len(rates) - 1))
 
 
+@pytest.mark.slow
 def test_gradients_are_clipped_by_their_norm(tmp_path):
     """One step of plain SGD moves the weights by the rate times the norm of the gradient."""
     options = ["optimizer=sgd", "momentum=0", "schedule=none", "precision=fp32", "epochs=1", "epoch_steps=1"]
@@ -124,6 +128,7 @@ def test_members_of_an_ensemble_are_clipped_each_by_itself():
     assert [member.weight.grad.item() for member in members] == pytest.approx([0.5, 0.25], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_learns_the_made_up_corpus(tmp_path):
     recipe = toy("model.fusion=audio_only", "training.epochs=12")
     metrics = json.loads((train(recipe, tmp_path / "run", tmp_path) / "metrics.json").read_text())
@@ -157,6 +162,7 @@ def test_unknown_labels_are_an_error(tmp_path):
         train(recipe, tmp_path / "run", tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 @pytest.mark.parametrize("weight", ["average", "dev"])
 def test_late_fusion_is_made_of_two_runs(tmp_path, weight):

@@ -45,6 +45,7 @@ def swap_labels(table):
     return table.assign(emotion=table["emotion"].replace(swapped))
 
 
+@pytest.mark.slow
 def test_a_finished_run_of_other_data_is_not_handed_back(tmp_path, words):
     run = train(toy(fusion="multistage"), tmp_path / "run", tmp_path)
     stamp = (run / "metrics.json").stat().st_mtime_ns
@@ -76,12 +77,14 @@ def test_a_finished_run_of_other_data_is_not_handed_back(tmp_path, words):
     assert (run / "metrics.json").stat().st_mtime_ns > stamp
 
 
+@pytest.mark.slow
 def test_a_run_without_text_does_not_depend_on_transcripts(tmp_path):
     run = train(toy(), tmp_path / "run", tmp_path)
     change_table(tmp_path, lambda table: table.assign(text="other words"))
     assert train(toy(), run, tmp_path) == run
 
 
+@pytest.mark.slow
 def test_a_killed_run_does_not_go_on_with_other_data(tmp_path):
     run = train(toy(), tmp_path / "run", tmp_path)
     (run / "metrics.json").unlink()  # as if it had been killed before its end
@@ -90,6 +93,7 @@ def test_a_killed_run_does_not_go_on_with_other_data(tmp_path):
         train(toy(), run, tmp_path)
 
 
+@pytest.mark.slow
 def test_an_error_before_training_locks_nobody_out(tmp_path, monkeypatch):
     class PowerCutError(Exception):
         pass
@@ -121,6 +125,7 @@ def test_fresh_removes_runs_and_nothing_else(tmp_path):
     assert (tmp_path / "thesis" / "chapter.doc").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("native", [True, False])
 def test_precision_suits_the_processor_and_stays(tmp_path, monkeypatch, native):
     """A run keeps the precision that it began with, wherever it goes on."""
@@ -149,6 +154,7 @@ def test_precision_suits_the_processor_and_stays(tmp_path, monkeypatch, native):
         train(toy(f"training.precision={other}"), run, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_run_of_before_hashes_is_handed_back_with_a_word(tmp_path, capsys):
     run = train(toy(), tmp_path / "run", tmp_path)
     environment = json.loads((run / "environment.json").read_text())
@@ -160,6 +166,7 @@ def test_a_run_of_before_hashes_is_handed_back_with_a_word(tmp_path, capsys):
     assert "without hashes of its data" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_more_epochs_on_a_finished_run_are_as_if_it_had_never_stopped(tmp_path):
     plateau = "training.schedule=plateau"
     run = train(toy(plateau, "training.epochs=2"), tmp_path / "run", tmp_path)
@@ -176,6 +183,7 @@ def test_more_epochs_on_a_finished_run_are_as_if_it_had_never_stopped(tmp_path):
         train(toy(plateau, "training.epochs=3"), run, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_its_folder_was_moved_to(tmp_path):
     """With its best weights: at a learning rate of nearly 0 no later epoch is better than the first."""
     options = ["training.schedule=none", "training.learning_rate=1e-12"]
@@ -186,6 +194,7 @@ def test_a_run_goes_on_where_its_folder_was_moved_to(tmp_path):
     assert best["epoch"] == 0 and len(pd.read_csv(there / "history.csv")) == 3
 
 
+@pytest.mark.slow
 def test_more_epochs_need_a_schedule_and_a_checkpoint(tmp_path):
     run = train(toy(), tmp_path / "cycle", tmp_path)
     with pytest.raises(EmofuseError, match="one_cycle schedule ends"):

@@ -78,3 +78,75 @@ def test_speakers_of_one_emotion_each_are_refused():
     kept = labels == own
     with pytest.raises(EmofuseError, match="at least 4 clips each of several emotions"):
         fit_adapter(means[kept], labels[kept], speakers[kept])
+
+
+def reference_spreads(means, labels, speakers):
+    """The two spreads by another formula: variances in the metric of the discriminants, without finding their axes.
+
+    Discriminants have a ridge of 1 on standardised features; speakers are measured in four folds, each by the
+    discriminants of the other three.
+    """
+    voice = {
+        name: np.mean([means[(speakers == name) & (labels == c)].mean(axis=0) for c in EMOTIONS], axis=0)
+        for name in np.unique(speakers)
+    }
+    residual = means - np.stack([voice[name] for name in speakers])
+    fold_of = {name: i % 4 for i, name in enumerate(sorted(voice))}
+    fold = np.array([fold_of[name] for name in speakers])
+    one, mixed = [], []
+    for test in range(4):
+        train = fold != test
+        class_means = np.stack([residual[train & (labels == c)].mean(axis=0) for c in EMOTIONS])
+        within = residual[train] - class_means[[EMOTIONS.index(c) for c in labels[train]]]
+        scale = within.std(axis=0)
+        covariance = np.cov((within / scale).T, bias=True)
+        centred = (class_means - class_means.mean(axis=0)) / scale
+        discriminants = np.linalg.inv(covariance + np.eye(D)) @ centred.T  # (D, 4), of rank 3
+        metric = discriminants @ np.linalg.pinv(discriminants.T @ covariance @ discriminants) @ discriminants.T
+        for name in voice:
+            if fold_of[name] == test:
+                clips = residual[speakers == name] / scale
+                groups = [clips[labels[speakers == name] == c] for c in EMOTIONS]
+                one += [np.trace(metric @ np.cov(group.T)) / 3 for group in groups]
+                mixed.append(np.trace(metric @ np.cov(clips.T)) / 3)
+    return np.mean(one), np.mean(mixed)
+
+
+def test_spreads_are_those_of_a_second_formula():
+    means, labels, speakers, _ = corpus(10, each=6, seed=5)
+    fitted = fit_adapter(means, labels, speakers)
+    one, mixed = reference_spreads(means, labels, speakers)
+    assert fitted.one == pytest.approx(one, rel=1e-4)
+    assert fitted.mixed == pytest.approx(mixed, rel=1e-4)
+    assert fitted.shrinkage == 3.0
+
+
+def test_directions_have_variance_1_within_an_emotion_of_a_speaker():
+    means, labels, speakers, _ = corpus(10, each=6, seed=5)
+    directions = fit_adapter(means * np.linspace(0.1, 10, D), labels, speakers).directions
+    voice = {name: means[speakers == name].mean(axis=0) for name in np.unique(speakers)}
+    residual = means - np.stack([voice[name] for name in speakers])
+    for c in EMOTIONS:
+        residual[labels == c] -= residual[labels == c].mean(axis=0)
+    projected = (residual * np.linspace(0.1, 10, D)) @ directions
+    np.testing.assert_allclose(np.cov(projected.T, bias=True), np.eye(3), atol=1e-3)
+
+
+def test_four_speakers_and_four_clips_of_two_emotions_are_enough():
+    means, labels, speakers, _ = corpus(4, each=4)
+    assert fit_adapter(means, labels, speakers).mixed > 1
+    two = np.isin(labels, EMOTIONS[:2])
+    assert fit_adapter(means[two], labels[two], speakers[two]).directions.shape == (D, 1)
+    means, labels, speakers, _ = corpus(4, each=3)
+    with pytest.raises(EmofuseError):
+        fit_adapter(means, labels, speakers)
+
+
+def test_speakers_of_one_emotion_do_not_count_in_the_spreads():
+    means, labels, speakers, _ = corpus(9, each=6, seed=5)
+    last = speakers == "s08"
+    kept = ~last | (labels == "anger")
+    wide = means.copy()
+    wide[last] += 50 * np.random.default_rng(0).standard_normal(means[last].shape)
+    with_wide, without = (fit_adapter(*(column[rows] for column in (wide, labels, speakers))) for rows in (kept, ~last))
+    assert with_wide.mixed < 2 * without.mixed

@@ -51,6 +51,7 @@ def test_sentences_keep_what_is_known_and_drop_what_has_no_text():
     assert dimensions[0].tolist() == pytest.approx([0.1, 0.2, 0.3]) and dimensions[1].isnan().all()
 
 
+@pytest.mark.slow
 def test_learns_and_keeps_the_best_epoch(encoder):
     train, dev = sentences(6), sentences(1)
     history = fine_tune(

@@ -20,6 +20,7 @@ from emofuse.report.results import ALPHA, NAMES, Result
 from emofuse.report.sentences import FEW_SPEAKERS, NOT_COMPARABLE, Difference, contrast
 from emofuse.report.table import Cell, Table, interval, number
 from emofuse.stress.conditions import CONDITIONS
+from emofuse.stress.scores import score_predictions
 from emofuse.study.folder import StudyFolder, Task, complete
 from emofuse.study.stress import FACTS_FILE, FOLDER
 
@@ -211,8 +212,6 @@ def scores_of(result: Result, predictions: pd.DataFrame, *, resamples: int) -> p
     wanted = ("uar", "ece") if result.dimension is None else (f"ccc_{result.dimension}",)
     names = result.task.recipe.data.labels.names if result.dimension is None else []
     rows = pd.concat([rows[rows["system"] == system] for system in result.systems], ignore_index=True)
-    from emofuse.stress.scores import score_predictions
-
     scores = score_predictions(rows, dict.fromkeys(result.systems, names), metrics=wanted, resamples=resamples)
     return scores.replace({"metric": {f"ccc_{result.dimension}": "ccc"}}) if len(scores) else scores
 

@@ -52,24 +52,27 @@ def category_loss(logits: Tensor, target: Tensor, label_smoothing: float = 0.0) 
 
 
 class JointLoss(nn.Module):
-    """Weighted sum of the losses of a model's heads.
+    """Loss over the heads of a model: fixed weights, or learned by homoscedastic uncertainty (Kendall et al. 2018).
 
     Args:
-        weights: of the losses of categories and dimensions.
+        weights: (categories, dimensions), or "uncertainty".
         label_smoothing: see `category_loss`.
     """
 
-    def __init__(self, weights: tuple[float, float] = (1.0, 1.0), label_smoothing: float = 0.0):
+    def __init__(self, weights: tuple[float, float] | str = (1.0, 1.0), label_smoothing: float = 0.0):
         super().__init__()
-        self.weights: Tensor
-        self.register_buffer("weights", torch.tensor(weights))  # older checkpoints have it, too
         self.label_smoothing = label_smoothing
+        self.learned = weights == "uncertainty"
+        start = torch.zeros(2) if self.learned else torch.tensor(weights)
+        self.weights = nn.Parameter(start, requires_grad=self.learned)  # learned: log-variances
 
     def forward(self, outputs: dict[str, Tensor], target: Tensor, dimensions: Tensor) -> Tensor:
         """Scalar loss of `outputs` ("logits", "dimensions") against (batch, categories) and (batch, 3) with NaN."""
         losses = []
         if "logits" in outputs:
-            losses.append(self.weights[0] * category_loss(outputs["logits"], target, self.label_smoothing))
+            losses.append((0, category_loss(outputs["logits"], target, self.label_smoothing)))
         if "dimensions" in outputs:
-            losses.append(self.weights[1] * ccc_loss(outputs["dimensions"], dimensions))
-        return torch.stack(losses).sum()
+            losses.append((1, ccc_loss(outputs["dimensions"], dimensions)))
+        if not self.learned:
+            return sum((self.weights[i] * loss for i, loss in losses), start=torch.zeros(()))
+        return sum(((-self.weights[i]).exp() * loss + self.weights[i] / 2 for i, loss in losses), start=torch.zeros(()))

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from emofuse.corpora.checks import audio_index
+from emofuse.corpora.checks import audio_index, near_audio
 from emofuse.corpora.checks.audio_index import index_audio
 from emofuse.corpora.checks.near_audio import SIMILARITY, fingerprint, near_copies, similarity
 from emofuse.corpora.table import make_table
@@ -102,7 +102,7 @@ def test_goes_on_after_a_kill(tmp_path):
     df.to_pickle(tmp_path / "table.pkl")
     code = """
         import sys, time, pandas as pd
-        from emofuse.corpora.checks import audio_index
+        from emofuse.corpora.checks import audio_index, near_audio
         audio_index._AT_ONCE = 4
         measure = audio_index._measure
         def slow(clip):
@@ -188,6 +188,52 @@ def test_near_copies_agree_with_all_pairs(monkeypatch):
     assert 0 < len(expected) < 10
     assert pairs.tolist() == expected
     assert alike == pytest.approx(1)
+
+
+def test_fingerprints_are_those_of_the_stored_version():
+    """Fingerprints are stored; if this test fails, the computation has changed, and `near_audio.VERSION` must too."""
+    picture = fingerprint(speech(1)).reshape(80, 8).astype(int)
+    assert np.flatnonzero(picture.any(axis=1))[[0, -1]].tolist() == [20, 60]
+    expected = {
+        20: [-11, 10, 21, 21, 25, 4, 3, -4],
+        21: [0, 17, 24, 30, 38, 9, 13, -3],
+        30: [26, 6, 1, 5, 10, -19, 7, -1],
+        50: [-30, -11, -2, -7, -6, -17, -8, 4],
+        60: [14, 15, 18, 15, 4, 12, 13, 2],
+    }
+    np.testing.assert_allclose(picture[list(expected)], list(expected.values()), atol=1)
+    assert near_audio.VERSION == 1
+
+
+@pytest.mark.parametrize(("seconds", "is_enough"), [(0.55, False), (0.62, True)])
+def test_fingerprints_need_six_tenths_of_a_second_of_sound(seconds, is_enough):
+    assert [fingerprint(speech(seed, seconds)).any() for seed in range(3)] == [is_enough] * 3
+
+
+def fingerprint_pair(cosine: float) -> np.ndarray:
+    """Two fingerprints with this similarity, which is also that of their coarse pictures."""
+    rng = np.random.default_rng(0)
+    one, other = (np.repeat(np.repeat(rng.normal(size=(40, 4)), 2, axis=0), 2, axis=1).ravel() for _ in range(2))
+    other -= one * (one @ other) / (one @ one)
+    other *= np.linalg.norm(one) / np.linalg.norm(other)
+    second = cosine * one + np.sqrt(1 - cosine**2) * other
+    return np.clip(np.rint(30 * np.stack([one, second])), -127, 127).astype(np.int8)
+
+
+@pytest.mark.parametrize(("cosine", "is_copy"), [(0.93, False), (0.937, False), (0.943, True), (0.96, True)])
+def test_limit_of_similarity_of_near_copies(cosine, is_copy):
+    prints = fingerprint_pair(cosine)
+    assert similarity(prints[:1], prints[1:])[0] == pytest.approx(cosine, abs=2e-3)
+    assert len(near_copies(prints, np.array([2.0, 2.0]))[0]) == is_copy
+
+
+@pytest.mark.parametrize(
+    ("apart", "is_copy"), [(0.0, True), (0.19, True), (0.21, False), (-0.19, True), (-0.21, False)]
+)
+def test_limit_of_duration_of_near_copies(apart, is_copy):
+    prints = fingerprint_pair(1.0)
+    pairs, _ = near_copies(prints, np.array([2.0, 2.0 + apart]))
+    assert pairs.tolist() == [[0, 1]] * is_copy
 
 
 @pytest.mark.data
