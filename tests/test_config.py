@@ -153,9 +153,9 @@ def test_the_last_set_wins(toy):
     [
         ("model.fusion", "expected key=value"),
         ("=3", "expected key=value"),
-        ("data.corpora.5.root=x", "the recipe has no place 'data.corpora.5.root'"),
-        ("data.corpora.first.root=x", "the recipe has no place"),
-        ("name.first=x", "the recipe has no place"),
+        ("data.corpora.5.root=x", "'data.corpora.5.root'"),
+        ("data.corpora.first.root=x", "--set"),
+        ("name.first=x", "--set"),
         ("model.fussion=late", "unknown key 'model.fussion'; did you mean `model.fusion`"),
         ("trainng.epochs=1", "unknown key 'trainng'; did you mean `training`"),
         ("training.fusion=late", "unknown key 'training.fusion'; did you mean `model.fusion`"),
@@ -163,8 +163,8 @@ def test_the_last_set_wins(toy):
         ("batch_size=1", "unknown key 'batch_size'; did you mean `training.batch_size`"),
         ("data.corpora.0.splt.k=3", "unknown key 'data.corpora.0.splt'; did you mean `data.corpora.0.split`"),
         ("data.split.k=3", "unknown key 'data.split'; did you mean `data.corpora.0.split`"),
-        ("data.corpora.fold=1", "no place 'data.corpora.fold'. Did you mean `data.corpora.0.split.fold`"),
-        ("extra.key=1", "unknown key 'extra': check its spelling and section"),
+        ("data.corpora.fold=1", "'data.corpora.fold'.* `data.corpora.0.split.fold`"),
+        ("extra.key=1", "unknown key 'extra'"),
         ("model.fusion=early", "model.fusion: Input should be 'audio_only', 'text_only'"),
         ("training.epochs=many", "training.epochs: .* valid integer.*found 'many'"),
         ("training.epochs=0", "training.epochs: .*greater than or equal to 1"),
@@ -177,8 +177,8 @@ def test_the_last_set_wins(toy):
         ("name=.", "name: .*it names a folder"),
         ("name=.cache", "name: .*it names a folder"),
         ("training.gradient_clip=-1", "training.gradient_clip: .*greater than or equal to 0"),
-        ("training.plateau_factor=0.5", '`plateau_factor` goes with schedule = "plateau"'),
-        ("training.plateau_patience=2", '`plateau_patience` goes with schedule = "plateau"'),
+        ("training.plateau_factor=0.5", '`plateau_factor` .*schedule = "plateau"'),
+        ("training.plateau_patience=2", '`plateau_patience` .*schedule = "plateau"'),
         ('training={schedule = "plateau", plateau_factor = 1.0}', "training.plateau_factor: .*less than 1"),
     ],
 )
@@ -259,7 +259,7 @@ LADDER, MIX, CNN = {"encoder": "ladder"}, {"encoder": "layer_mix"}, {"encoder": 
         (LADDER | {"ladder_dim": 0}, {}, r"model\.ladder_dim: .*greater than or equal to 1"),
         (LADDER | {"fine_tune_layers": -1}, {}, r"model\.fine_tune_layers: .*greater than or equal to 0"),
         (LADDER | {"layers": [1, 3], "fine_tune_layers": 3}, {}, "highest of `layers` is 3; expected at most 2"),
-        (MIX | {"layers": [0], "fine_tune_layers": 1}, {}, "the highest of `layers` is 0; there is no layer to train"),
+        (MIX | {"layers": [0], "fine_tune_layers": 1}, {}, "the highest of `layers` is 0"),
         (CNN | {"fine_tune_layers": 1}, {}, '`fine_tune_layers` is for ladder and layer_mix, not for encoder = "cnn6"'),
         (LADDER, {"encoder_learning_rate": 0}, r"training\.encoder_learning_rate: .*greater than 0"),
         (LADDER | {"layer_dropout": 0.1}, {}, r"unknown key .model\.layer_dropout"),
@@ -271,16 +271,16 @@ LADDER, MIX, CNN = {"encoder": "ladder"}, {"encoder": "layer_mix"}, {"encoder": 
         (
             CNN,
             {"varied_copies": 1, "borrow_rooms": 0.5},
-            r"training\.varied_copies goes with encoder = ladder or layer",
+            r"training\.varied_copies .*encoder = ladder or layer",
         ),
-        (CNN, {"centre_speakers": 0.5}, r"training\.centre_speakers goes with encoder = ladder or layer_mix"),
-        (CNN, {"swap_speakers": 0.5}, r"training\.swap_speakers goes with encoder = ladder or layer_mix"),
+        (CNN, {"centre_speakers": 0.5}, r"training\.centre_speakers .*encoder = ladder or layer_mix"),
+        (CNN, {"swap_speakers": 0.5}, r"training\.swap_speakers .*encoder = ladder or layer_mix"),
         (LADDER, {"varied_copies": 2}, "give both or neither"),
         (LADDER, {"borrow_rooms": 0.5}, "give both or neither"),
         (LADDER, {"centre_speakers": 0.6, "swap_speakers": 0.5}, "expected a sum of at most 1"),
         (LADDER, {"swap_speakers": 1.1}, r"training\.swap_speakers: .*less than or equal to 1"),
-        (LADDER, {"fit": "train+dev", "patience": 3}, '`patience` .* which fit = "train\\+dev" trains on'),
-        (CNN, {"fit": "all", "patience": 3}, '`patience` .* which fit = "all" trains on'),
+        (LADDER, {"fit": "train+dev", "patience": 3}, '`patience` .* fit = "train\\+dev"'),
+        (CNN, {"fit": "all", "patience": 3}, '`patience` .* fit = "all"'),
         (CNN, {"fit": "dev"}, r"training\.fit: .*'train', 'train\+dev' or 'all'"),
     ],
 )
@@ -304,7 +304,7 @@ def test_labels_that_do_not_fit(labels, message):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"name = ", "no valid TOML"), (b"name = '\xff'", "no valid TOML"), (None, "cannot be read")],
+    [(b"name = ", "valid TOML"), (b"name = '\xff'", "valid TOML"), (None, "cannot be read")],
 )
 def test_file_that_is_no_recipe(tmp_path, content, message):
     path = tmp_path / "bad.toml"

@@ -1,4 +1,4 @@
-"""The recipe of a run: typed, read from TOML, changed with `--set key=value`. Unknown keys are errors."""
+"""Recipes of runs: typed, read from TOML, changed with `--set key=value`. Unknown keys are errors."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ __all__ = [
 ]
 
 Modality = Literal["audio_only", "text_only"]
-MODALITIES: tuple[Modality, Modality] = ("audio_only", "text_only")  # of the models of a late fusion, in this order
-_DEFAULTS = 1  # raised when a default changes its value: recipes that say nothing of it are other runs then
-_WHERE = ("accelerator", "workers")  # keys of training that say where to compute, not what
+MODALITIES: tuple[Modality, Modality] = ("audio_only", "text_only")  # models of a late fusion, in this order
+_DEFAULTS = 1  # version of the defaults; raise it when one changes, because recipes without the key change too
+_WHERE = ("accelerator", "workers")  # keys of training about where to compute, which do not affect results
 
 
 AnySection = TypeVar("AnySection", bound=Section)
@@ -169,20 +169,20 @@ class TrainingConfig(Section):
 
     @property
     def fitted(self) -> tuple[str, ...]:
-        """The parts of the split that the weights are fitted on."""
+        """Parts of the split that the weights are fitted on."""
         return {"train": ("train",), "train+dev": ("train", "dev"), "all": ("train", "dev", "test")}[self.fit]
 
     @model_validator(mode="after")
     def _patience_needs_dev(self) -> TrainingConfig:
         if self.patience and "dev" in self.fitted:
-            raise ValueError(f'`patience` looks at the development part, which fit = "{self.fit}" trains on')
+            raise ValueError(f'`patience` needs the development part, but fit = "{self.fit}" trains on it')
         return self
 
     @model_validator(mode="after")
     def _options_have_their_schedule(self) -> TrainingConfig:
         for option in ("plateau_factor", "plateau_patience"):
             if self.schedule != "plateau" and getattr(self, option) != type(self).model_fields[option].default:
-                raise ValueError(f'`{option}` goes with schedule = "plateau"')
+                raise ValueError(f'`{option}` requires schedule = "plateau"')
         return self
 
 
@@ -213,39 +213,41 @@ class Recipe(Section):
             raise ValueError(f'spec_augment and mixup are for CNNs, not for encoder = "{self.model.encoder}"')
         for_states = ("varied_copies", "borrow_rooms", "centre_speakers", "swap_speakers")
         if not self.model.hears_states and (given := [name for name in for_states if getattr(config, name)]):
-            raise ValueError(f"training.{given[0]} goes with encoder = ladder or layer_mix")
+            raise ValueError(f"training.{given[0]} requires encoder = ladder or layer_mix")
         if bool(config.varied_copies) != bool(config.borrow_rooms):
-            raise ValueError("varied_copies are for borrow_rooms: give both or neither")
+            raise ValueError("varied_copies and borrow_rooms belong together: give both or neither")
         if config.centre_speakers + config.swap_speakers > 1:
-            raise ValueError("centre_speakers and swap_speakers are chances of one choice: expected a sum of at most 1")
+            raise ValueError(
+                "centre_speakers and swap_speakers are probabilities of one choice: expected a sum of at most 1"
+            )
         return self
 
     @property
     def hash(self) -> str:
-        """SHA-256 of what the recipe says otherwise than the defaults: a key that is new in emofuse changes no hash.
+        """SHA-256 of all values that differ from the defaults, so that new keys do not change the hash.
 
-        What only says where to compute is not part of it, and neither is bf16, the default before there was "auto".
+        Keys about where to compute are left out, and so is bf16, which was the default before "auto".
         """
-        said = self.model_dump(mode="json", exclude_defaults=True)
-        training = {name: value for name, value in said.pop("training", {}).items() if name not in _WHERE}
+        values = self.model_dump(mode="json", exclude_defaults=True)
+        training = {name: value for name, value in values.pop("training", {}).items() if name not in _WHERE}
         if training.get("precision") == "bf16":
             del training["precision"]
-        return hash_of([_DEFAULTS, said | ({"training": training} if training else {})])
+        return hash_of([_DEFAULTS, values | ({"training": training} if training else {})])
 
     @property
     def run_id(self) -> str:
-        """Name of a run's folder where many lie side by side: the first 16 digits of the hash."""
+        """Name of the run's folder in a study: the first 16 digits of the hash."""
         return self.hash[:16]
 
     def alone(self, modality: Modality) -> Recipe:
-        """The unimodal model of a late fusion: what a system with that fusion, and else the same recipe, is."""
+        """The recipe of a unimodal model of a late fusion: the same recipe with that fusion."""
         default = ModelConfig.model_fields["late_weight"].default
         return self.model_copy(
             update={"model": self.model.model_copy(update={"fusion": modality, "late_weight": default})}
         )
 
     def with_fold(self, fold: int) -> Recipe:
-        """The same with another test fold, of every corpus whose split has folds."""
+        """The recipe with another test fold for every corpus whose split has folds."""
         corpora = [
             corpus.model_copy(update={"split": corpus.split.model_copy(update={"fold": fold})})
             if corpus.split.rule in FOLDED
@@ -259,7 +261,7 @@ def load_recipe(path: Path | str, overrides: list[str] | None = None) -> Recipe:
     """Read a TOML recipe and apply overrides such as `model.fusion=audio_only` or `data.corpora.0.split.fold=3`.
 
     Raises:
-        EmofuseError: the file cannot be read, is no TOML, has an unknown key or a value of the wrong type.
+        EmofuseError: the file cannot be read, is not TOML, or has an unknown key or a value of the wrong type.
     """
     tree = read_toml(path)
     for override in overrides or []:
@@ -268,10 +270,10 @@ def load_recipe(path: Path | str, overrides: list[str] | None = None) -> Recipe:
 
 
 def split_config(options: dict[str, Any]) -> SplitConfig:
-    """Options of a split, by the names of `SplitConfig`, checked.
+    """Validate options of a split, given by the names of `SplitConfig`.
 
     Raises:
-        EmofuseError: a value out of range, or options that do not go together.
+        EmofuseError: a value is out of range, or options conflict.
     """
     try:
         return SplitConfig.model_validate(options)
@@ -280,29 +282,29 @@ def split_config(options: dict[str, Any]) -> SplitConfig:
 
 
 def read_toml(path: Path | str) -> dict[str, Any]:
-    """The tables of a TOML file.
+    """Read a TOML file.
 
     Raises:
-        EmofuseError: the file cannot be read or is no TOML.
+        EmofuseError: the file cannot be read or is not TOML.
     """
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise EmofuseError(f"{path}: cannot be read ({error.strerror}).") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise EmofuseError(f"{path}: no valid TOML ({error}).") from error
+        raise EmofuseError(f"{path} is not valid TOML ({error}).") from error
 
 
 def parse_recipe(tree: dict[str, Any], *, source: str) -> Recipe:
-    """Validate a recipe given as nested dictionaries; `source` names it in errors."""
+    """Validate a recipe given as nested dictionaries; `source` is its name in error messages."""
     return parse(Recipe, tree, source=source)
 
 
 def parse(kind: type[AnySection], tree: dict[str, Any], *, source: str) -> AnySection:
-    """Validate nested dictionaries; `source` names them in errors.
+    """Validate a section given as nested dictionaries; `source` is its name in error messages.
 
     Raises:
-        EmofuseError: an unknown or missing key, or a value of the wrong type.
+        EmofuseError: a key is unknown or missing, or a value has the wrong type.
     """
     try:
         return kind.model_validate(tree)
@@ -312,7 +314,7 @@ def parse(kind: type[AnySection], tree: dict[str, Any], *, source: str) -> AnySe
 
 
 def dump_toml(recipe: Recipe) -> str:
-    """The resolved recipe as TOML; reading it again gives an equal recipe."""
+    """Write the resolved recipe as TOML; reading it returns an equal recipe."""
     import tomli_w
 
     return tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True))
@@ -323,7 +325,7 @@ def _explain(error: Any, kind: type[Section]) -> str:
     if error["type"] == "extra_forbidden":
         meant = suggestion(kind, [str(part) for part in error["loc"]])
         return f"unknown key {place!r}" + (
-            f"; did you mean `{meant}`?" if meant else ": check its spelling and section"
+            f"; did you mean `{meant}`?" if meant else "; check its spelling and section"
         )
     if error["type"] == "missing":
         return f"key {place!r} is missing"
@@ -349,4 +351,4 @@ def _set(tree: dict[str, Any], override: str) -> None:
     except (ValueError, IndexError, TypeError, AttributeError):
         meant = suggestion(Recipe, [*path, last])
         hint = f" Did you mean `{meant}`?" if meant and meant != key.strip() else ""
-        raise EmofuseError(f"--set {override!r}: the recipe has no place {key.strip()!r}.{hint}") from None
+        raise EmofuseError(f"--set {override!r}: the recipe has no key {key.strip()!r}.{hint}") from None

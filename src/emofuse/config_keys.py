@@ -1,4 +1,4 @@
-"""The keys of a recipe (or of a study file) as a list: for the table of all keys, and for "did you mean"."""
+"""List the keys of a recipe or study file: for tables of keys, and for "did you mean" in errors."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from pydantic.fields import FieldInfo
 from emofuse.config_data import Section
 from emofuse.console import as_text
 
-_ENTRY = "N"  # stands for the number of an entry of a list, or for a name that the user chooses
-_SIMILAR = 0.7  # least similarity of names, 0..1
+_ENTRY = "N"  # placeholder for the number of a list entry, or for a name chosen by the user
+_SIMILAR = 0.7  # lowest similarity of a suggestion, 0..1
 _NAMES = {str: "text", int: "integer", float: "number", bool: "true or false", Any: "any value"}
 _BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 
 @dataclass(frozen=True)
 class Key:
-    """One key.
+    """A key of a recipe.
 
     Attributes:
         path: names from the outermost section to the key; "N" for the number or name of an entry.
         type: such as "integer, at least 1".
         default: as in TOML, or "required", or "not set".
         meaning: description.
-        is_section: whether other keys are below it.
+        is_section: whether it contains other keys.
     """
 
     path: tuple[str, ...]
@@ -44,29 +44,29 @@ class Key:
 
 
 def keys_of(kind: type[Section], path: tuple[str, ...] = ()) -> list[Key]:
-    """All keys of a section: first its own, then each section in it, followed by the keys of that."""
-    own: list[Key] = []
-    below: list[Key] = []
+    """List all keys of a section: its values first, then each subsection followed by its keys."""
+    values: list[Key] = []
+    subsections: list[Key] = []
     for name, field in kind.model_fields.items():
         key = (*path, name)
         section, has_entries = _section_in(field.annotation)
         meaning = field.description or ""
         if section is None:
-            own.append(Key(key, _type_of(field.annotation, field.metadata), _default_of(field), meaning))
+            values.append(Key(key, _type_of(field.annotation, field.metadata), _default_of(field), meaning))
         else:
-            below.append(Key(key, "section", "", meaning, is_section=True))
-            below += keys_of(section, (*key, _ENTRY) if has_entries else key)
-    return own + below
+            subsections.append(Key(key, "section", "", meaning, is_section=True))
+            subsections += keys_of(section, (*key, _ENTRY) if has_entries else key)
+    return values + subsections
 
 
 def suggestion(kind: type[Section], place: Sequence[str]) -> str | None:
-    """The key that a user most likely meant by an unknown one; None if no key is like it.
+    """Suggest the key that a user most likely meant by an unknown one; None if no key is similar.
 
     A similar name in the same section comes first, then the same name in another section, then a similar one there.
 
     Args:
-        kind: section that the place starts from.
-        place: names and numbers of entries, such as ["data", "corpora", "0", "splt"].
+        kind: the outermost section.
+        place: names of keys and numbers of entries, such as ["data", "corpora", "0", "splt"].
     """
     keys = keys_of(kind)
     beside = [key for key in keys if len(key.path) == len(place) and _shared(key.path, place) == len(place) - 1]
@@ -80,7 +80,7 @@ def suggestion(kind: type[Section], place: Sequence[str]) -> str | None:
 
 
 def render_keys(kind: type[Section]) -> str:
-    """The keys as a table for people."""
+    """Render the keys as a table for the terminal."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -96,7 +96,7 @@ def render_keys(kind: type[Section]) -> str:
 
 
 def render_page(kind: type[Section]) -> str:
-    """The keys as a page in Markdown, docs/recipe.md."""
+    """Render the keys as a Markdown page, docs/recipe.md."""
     keys = keys_of(kind)
     about = {key.path: key.meaning for key in keys if key.is_section}
     lines = [
@@ -115,7 +115,7 @@ def render_page(kind: type[Section]) -> str:
 
 
 def _shared(path: Sequence[str], place: Sequence[str]) -> int:
-    """How many parts of a place, from the left, are those of the path; an entry may have any name."""
+    """Number of leading parts that a place shares with a path; entries may have any name."""
     for i, (part, given) in enumerate(zip(path, place, strict=False)):
         if part not in (given, _ENTRY):
             return i
@@ -123,7 +123,7 @@ def _shared(path: Sequence[str], place: Sequence[str]) -> int:
 
 
 def _section_in(annotation: Any) -> tuple[type[Section] | None, bool]:
-    """The section that a field holds, and whether it holds a list or a table of them; None if it holds a value."""
+    """The section in a field (None for a value), and whether the field holds a list or table of sections."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return annotation, False
     for argument in get_args(annotation):
@@ -134,7 +134,7 @@ def _section_in(annotation: Any) -> tuple[type[Section] | None, bool]:
 
 
 def _type_of(annotation: Any, metadata: Sequence[Any] = ()) -> str:
-    """A type in words.
+    """Describe a type in words.
 
     >>> _type_of(list[int] | None), _type_of(Literal["mean", "cls"])
     ('list of integers', 'mean or cls')

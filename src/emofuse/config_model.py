@@ -1,4 +1,4 @@
-"""The sections of a recipe on the model: summary embedding and network."""
+"""Sections of a recipe about the model: summary embedding and network."""
 
 from __future__ import annotations
 
@@ -112,12 +112,12 @@ class ModelConfig(Section):
 
     @property
     def hears_states(self) -> bool:
-        """Whether the audio encoder takes hidden states of a frozen speech encoder, not log-Mel frames."""
+        """Whether the input of the audio encoder is hidden states of a frozen speech encoder, not log-Mel."""
         return self.encoder in ("ladder", "layer_mix")
 
     @property
     def frozen_layers(self) -> list[int]:
-        """The hidden states that no training changes: `layers`, or those below the trained ones and what these take."""
+        """Layers whose hidden states stay fixed in training: `layers`, or those up to the input of trained layers."""
         if not self.fine_tune_layers:
             return self.layers
         base = max(self.layers) - self.fine_tune_layers
@@ -132,7 +132,11 @@ class ModelConfig(Section):
         if self.fine_tune_layers and not self.hears_states:
             raise ValueError(f'`fine_tune_layers` is for ladder and layer_mix, not for encoder = "{self.encoder}"')
         if self.fine_tune_layers and self.fine_tune_layers >= (highest := max(self.layers)):
-            most = f"expected at most {highest - 1}: one stays frozen" if highest > 1 else "there is no layer to train"
+            most = (
+                f"expected at most {highest - 1}, because one stays frozen"
+                if highest > 1
+                else "no layer can be trained"
+            )
             raise ValueError(
                 f"`fine_tune_layers` = {self.fine_tune_layers}: the highest of `layers` is {highest}; {most}"
             )

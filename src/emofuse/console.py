@@ -1,4 +1,4 @@
-"""What is printed for people, as text."""
+"""Output for people: rich tables as text, and silencing messages of libraries."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 
 def as_text(*printed: Any, width: int | None, colour: bool = False) -> str:
-    """What rich prints, as lines without white space at their ends.
+    """Render rich objects to text without trailing white space.
 
     Args:
         printed: tables and texts of rich.
-        width: characters a line; None: as the terminal.
-        colour: with the terminal's codes for colour.
+        width: width in characters; None for the width of the terminal.
+        colour: whether to include terminal codes for colour.
     """
     from rich.console import Console
 

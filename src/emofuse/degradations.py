@@ -1,8 +1,8 @@
-"""What rooms, noises, lines and codecs do to a clip: plain functions of its samples, without chance of their own.
+"""Degrade clips as rooms, noise, telephone lines and codecs do: deterministic functions of samples.
 
-Training varies clips by them at random (`emofuse.data.effects`); the stress tests set them one at a time
-(`emofuse.stress.sweep`). Where a function needs noise, it is given some. Samples are mono at 16 kHz, float, full
-scale -1..1; what comes out may be float64 and may go past full scale.
+Training draws degradations at random (`emofuse.data.effects`); the stress tests apply them one at a time
+(`emofuse.stress.sweep`). Functions that need noise take it as an argument. Samples are mono at 16 kHz, float, full
+scale -1..1; results may be float64 and may exceed full scale.
 """
 
 from __future__ import annotations
@@ -19,25 +19,28 @@ from emofuse.audio import SAMPLE_RATE
 
 Samples = np.ndarray
 
-_ENCODERS = {"mp3": ("libmp3lame", "mp3", "fltp"), "opus": ("libopus", "ogg", "flt")}  # FFmpeg's codec, format, samples
+_ENCODERS = {
+    "mp3": ("libmp3lame", "mp3", "fltp"),
+    "opus": ("libopus", "ogg", "flt"),
+}  # FFmpeg's names of codec, container and sample format
 
 
 def at_speed(samples: Samples, factor: float) -> Samples:
-    """Played `factor` times as fast: pitch and formants move as they do between voices; (about n / factor,)."""
+    """Play `factor` times as fast, which shifts pitch and formants; returns about n / factor samples."""
     return soxr.resample(samples, SAMPLE_RATE * factor, SAMPLE_RATE)
 
 
 def in_room(samples: Samples, white: Samples, *, rt60: float, below: float) -> Samples:
-    """With the echo of a room: noise that decays exponentially (Polack 1988), cut off where it has fallen by 60 dB.
+    """Add the reverberation of a room: noise that decays exponentially (Polack 1988).
 
     Args:
         samples: (n,).
-        white: white noise, (rt60 seconds,).
-        rt60: seconds in which the echo decays by 60 dB.
-        below: energy of the echo below that of the direct sound, in dB (the direct-to-reverberant ratio).
+        white: white noise as long as the reverberation, rt60 seconds.
+        rt60: time in which the reverberation decays by 60 dB, in seconds.
+        below: direct-to-reverberant energy ratio in dB.
 
     Returns:
-        (n,), the direct sound as it was; what rings on after the clip is cut off.
+        (n,) with unchanged direct sound; the reverberation after the end of the clip is cut off.
     """
     t = np.arange(len(white)) / SAMPLE_RATE
     tail = white * 10 ** (-3 * t / rt60)
@@ -47,12 +50,13 @@ def in_room(samples: Samples, white: Samples, *, rt60: float, below: float) -> S
 
 
 def coloured(white: Samples, slope: float, *, flat_below: float = 0.0) -> Samples:
-    """White noise (n,) made to fall by `slope` times 6 dB an octave in power: 0 white, 0.5 pink, 1 brown.
+    """Filter white noise (n,) to fall by `slope` times 6 dB per octave: 0 is white, 0.5 pink, 1 brown.
 
     Args:
         white: white noise, (n,).
-        slope: of the amplitude, 0 or more.
-        flat_below: in Hz; half of pink noise would lie below 50 Hz, where nobody hears it.
+        slope: slope of the amplitude, at least 0.
+        flat_below: frequency in Hz below which the spectrum is flat. Without it, half of the power of pink noise would
+            be below 50 Hz, where it is inaudible.
     """
     spectrum = np.fft.rfft(white)
     lowest = max(1.0, flat_below * len(white) / SAMPLE_RATE)
@@ -61,40 +65,40 @@ def coloured(white: Samples, slope: float, *, flat_below: float = 0.0) -> Sample
 
 
 def with_noise(samples: Samples, noise: Samples, snr: float) -> Samples:
-    """With noise (n,) whose mean power over the clip is `snr` dB below that of the clip, its pauses counted."""
+    """Add noise (n,) at a signal-to-noise ratio in dB, from mean powers over the whole clip, pauses included."""
     ratio = np.sqrt(np.square(samples).mean() / max(np.square(noise).mean(), 1e-20))
     return samples + noise * ratio * 10 ** (-snr / 20)
 
 
 def in_band(samples: Samples, low: float, high: float, *, order: int = 2) -> Samples:
-    """Through a Butterworth band-pass from `low` to `high` Hz, which falls by `order` times 6 dB an octave outside."""
+    """Apply a Butterworth band-pass from `low` to `high` Hz that falls by `order` times 6 dB per octave outside."""
     return sosfilt(butter(order, (low, high), "bandpass", fs=SAMPLE_RATE, output="sos"), samples)
 
 
 def within_full_scale(samples: Samples) -> Samples:
-    """Made quieter if its peak is past full scale: what a codec does not take."""
+    """Scale a clip down if its peak exceeds full scale, which codecs do not accept."""
     return samples / max(1.0, float(np.abs(samples).max()))
 
 
 def through_mu_law(samples: Samples) -> Samples:
-    """Through a digital telephone line: mu-law (ITU-T G.711) at 8 kHz, 64 kbit/s; peak at most 1."""
+    """Simulate a digital telephone line: mu-law (ITU-T G.711) at 8 kHz, 64 kbit/s; the peak is at most 1."""
     narrow = soxr.resample(samples, SAMPLE_RATE, 8000)
     narrow = through_file(narrow, "WAV", "ULAW", rate=8000)
     return fitted(soxr.resample(narrow, 8000, SAMPLE_RATE), len(samples))
 
 
 def through_codec(samples: Samples, codec: Literal["mp3", "opus"], kbps: float) -> Samples:
-    """Through MP3 (LAME, constant bit rate) or Opus (for audio, variable around the rate) and back; peak at most 1.
+    """Encode and decode with MP3 (LAME, constant bit rate) or Opus (variable around the rate); the peak is at most 1.
 
     Args:
         samples: (n,).
-        codec: which.
-        kbps: kbit/s; MP3 takes the nearest of its own rates, from 8 up; Opus from 6 up.
+        codec: "mp3" or "opus".
+        kbps: bit rate in kbit/s, at least 8 for MP3 (which uses its nearest rate), at least 6 for Opus.
     """
     import av
 
     name, container, layout = _ENCODERS[codec]
-    whole = fitted(samples, max(len(samples), SAMPLE_RATE))  # libsndfile 1.2 calls some Opus files under 1 s malformed
+    whole = fitted(samples, max(len(samples), SAMPLE_RATE))  # libsndfile 1.2 rejects some Opus files under 1 s
     file = io.BytesIO()
     with av.open(file, "w", format=container) as out:
         stream: Any = out.add_stream(name, rate=SAMPLE_RATE, layout="mono")
@@ -109,7 +113,7 @@ def through_codec(samples: Samples, codec: Literal["mp3", "opus"], kbps: float) 
 
 
 def through_file(samples: Samples, form: str, subtype: str, *, rate: int = SAMPLE_RATE) -> Samples:
-    """Written as libsndfile writes a format by default, and read again; peak at most 1."""
+    """Write and read a file format with the defaults of libsndfile; the peak is at most 1."""
     file = io.BytesIO()
     soundfile.write(file, samples, rate, format=form, subtype=subtype)
     file.seek(0)
@@ -117,24 +121,24 @@ def through_file(samples: Samples, form: str, subtype: str, *, rate: int = SAMPL
 
 
 def at_peak(samples: Samples, below: float) -> Samples:
-    """With a peak of `below` dB below full scale."""
+    """Scale the peak to `below` dB below full scale."""
     peak = 10 ** (-below / 20)
     return samples * (peak / max(float(np.abs(samples).max()), 1e-9))
 
 
 def clipped(samples: Samples, over: float) -> Samples:
-    """Recorded `over` dB too loud: made so much louder, and cut at the peak of before."""
+    """Amplify by `over` dB and clip at the previous peak, like a recording that is too loud."""
     peak = float(np.abs(samples).max())
     return np.clip(samples * 10 ** (over / 20), -peak, peak)
 
 
 def middle(samples: Samples, seconds: float) -> Samples:
-    """The middle of a clip, of so many seconds; a shorter one as it is."""
+    """Take the middle of a clip; clips of at most `seconds` are kept whole."""
     n = min(len(samples), round(seconds * SAMPLE_RATE))
     start = (len(samples) - n) // 2
     return samples[start : start + n]
 
 
 def fitted(samples: Samples, n: int) -> Samples:
-    """The first n samples, with silence after them where there are fewer."""
+    """Cut a clip to n samples, or pad it with silence."""
     return np.pad(samples[:n], (0, max(0, n - len(samples))))

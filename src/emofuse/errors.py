@@ -1,9 +1,9 @@
-"""The error that a user can meet."""
+"""The base class of errors for users."""
 
 
 class EmofuseError(Exception):
-    """Something the user can put right.
+    """An error that the user can fix.
 
-    The message says what was found (with file and row where there is one), what was expected, and what to do.
-    The command line prints it without a traceback and exits with code 1.
+    The message says what is wrong (with file and row), what was expected, and what to do. The command line prints it
+    without a traceback and exits with code 1.
     """

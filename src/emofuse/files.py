@@ -1,4 +1,4 @@
-"""Whole files or none: hashes, and writing under a temporary name followed by a rename."""
+"""Atomic writes and content hashes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from emofuse.errors import EmofuseError
 
 
 def sha256(path: Path | str) -> str:
-    """SHA-256 of a file's bytes, as 64 hex digits."""
+    """SHA-256 of a file's content, as 64 hex digits."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(1 << 20):
@@ -34,17 +34,17 @@ def hash_of(value: Any) -> str:
 
 @contextmanager
 def atomic(path: Path | str, *, keep: bool = False) -> Iterator[Path]:
-    """Yield a temporary path (file or folder, not yet there) beside `path`; rename it to `path` if the block succeeds.
+    """Yield a temporary path beside `path` for a file or folder, and rename it to `path` if the block succeeds.
 
-    A folder is replaced by a folder, a file by a file. Nothing is left behind if the block fails.
+    An existing folder is replaced by a folder, a file by a file. If the block fails, nothing is left behind.
 
     Args:
-        path: what is to be there.
-        keep: a folder with content that is there by then stays: processes that make the same at once would else take
-            it from each other while they read it.
+        path: the file or folder to write.
+        keep: keep a non-empty folder that exists by then. Otherwise processes that write the same folder at once would
+            replace it while others read it.
 
     Raises:
-        EmofuseError: the place cannot be written (read-only, disk full, a folder or device where a file is to be).
+        EmofuseError: `path` cannot be written (read-only, disk full, a folder or device instead of a file).
     """
     path = Path(path)
     scratch: Path | None = None
@@ -65,11 +65,11 @@ def atomic(path: Path | str, *, keep: bool = False) -> Iterator[Path]:
 
 
 def _put(temporary: Path, path: Path, replaced: Path, keep: bool) -> None:
-    if temporary.is_file() and path.exists() and not path.is_file():  # all in the folder, or the device, would be lost
-        raise FileExistsError(errno.EEXIST, "a folder or device of that name is there")
+    if temporary.is_file() and path.exists() and not path.is_file():  # its content would be lost
+        raise FileExistsError(errno.EEXIST, "it is a folder or device")
     if keep:
         with suppress(OSError):
-            path.rmdir()  # an empty folder gives way; one with content stays
+            path.rmdir()  # removes only an empty folder
     elif path.is_dir() and not path.is_symlink():
         os.replace(path, replaced)  # a folder cannot be renamed over another
     try:
@@ -83,13 +83,13 @@ def _put(temporary: Path, path: Path, replaced: Path, keep: bool) -> None:
 
 
 def write_text(path: Path | str, text: str) -> None:
-    """Write a whole UTF-8 text file or nothing."""
+    """Write a UTF-8 text file atomically."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path | str, value: Any) -> None:
-    """Write a whole JSON file or nothing."""
+    """Write a JSON file atomically."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -97,18 +97,18 @@ def read_json(path: Path | str) -> Any:
     """Read a JSON file.
 
     Raises:
-        EmofuseError: the file is absent or is no JSON.
+        EmofuseError: the file is missing or is not valid JSON.
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise EmofuseError(f"{path}: cannot be read ({error.strerror}).") from error
     except ValueError as error:
-        raise EmofuseError(f"{path}: no valid JSON ({error}).") from error
+        raise EmofuseError(f"{path} is not valid JSON ({error}).") from error
 
 
 def cache_dir() -> Path:
-    """Folder of caches: EMOFUSE_CACHE, or emofuse/ under XDG_CACHE_HOME, or ~/.cache/emofuse."""
+    """The folder for caches: EMOFUSE_CACHE, or emofuse/ under XDG_CACHE_HOME, or ~/.cache/emofuse."""
     if named := os.environ.get("EMOFUSE_CACHE"):
         return Path(named)
     base = os.environ.get("XDG_CACHE_HOME")
@@ -116,7 +116,7 @@ def cache_dir() -> Path:
 
 
 def slug(text: str) -> str:
-    """A name for files and anchors.
+    """Turn text into a name for files and anchors.
 
     >>> slug("joint, arousal")
     'joint-arousal'

@@ -1,4 +1,4 @@
-"""The processor and the GPU of this machine, and the precision that suits them."""
+"""Processor and GPU of this machine, and the right precision for them."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Processor:
     """A processor.
 
     Attributes:
-        name: as its maker calls it, such as "Intel(R) Xeon(R) Processor".
-        instruction_sets: those that matter for speed, by the names of Linux, such as "avx2"; empty where unknown.
+        name: the maker's name, such as "Intel(R) Xeon(R) Processor".
+        instruction_sets: those that matter for speed, by their Linux names such as "avx2"; empty if unknown.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Processor:
 
     @property
     def has_bf16(self) -> bool:
-        """Whether it computes in bfloat16: without such instructions, bf16 is many times slower than fp32."""
+        """Whether it has bfloat16 instructions, without which bf16 is many times slower than fp32."""
         return any(name in self.instruction_sets for name in _BF16)
 
     def __str__(self) -> str:
@@ -57,13 +57,13 @@ def processor() -> Processor:
 
 
 def choose_device(accelerator: str) -> torch.device:
-    """The device that a recipe's `training.accelerator` means on this machine.
+    """Choose the device for a recipe's `training.accelerator` on this machine.
 
     Args:
-        accelerator: "cpu"; "gpu", NVIDIA's, AMD's or Apple's; or "auto", a GPU of NVIDIA or AMD where there is one.
+        accelerator: "cpu"; "gpu" of NVIDIA, AMD or Apple; or "auto", a GPU of NVIDIA or AMD if there is one.
 
     Raises:
-        EmofuseError: a GPU is wanted, and PyTorch finds none.
+        EmofuseError: a GPU is requested, but PyTorch finds none.
     """
     import torch
 
@@ -82,7 +82,7 @@ def choose_device(accelerator: str) -> torch.device:
 
 
 def choose_precision(device: torch.device) -> Precision:
-    """bf16 where the device has instructions for it, else fp32."""
+    """Choose bf16 if the device has instructions for it, otherwise fp32."""
     import torch
 
     if device.type == "cuda":
@@ -91,7 +91,7 @@ def choose_precision(device: torch.device) -> Precision:
 
 
 def describe_device(device: torch.device) -> str:
-    """What the device is called, for people."""
+    """Describe the device for people."""
     import torch
 
     if device.type == "cuda":
@@ -101,7 +101,7 @@ def describe_device(device: torch.device) -> str:
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Let a GPU convolve in fp32 with all its digits: NVIDIA's default, TF32, has ten bits of them."""
+    """Disable TF32, NVIDIA's default for convolutions, which has only ten bits of mantissa."""
     import torch
 
     with torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False):
@@ -109,7 +109,7 @@ def full_precision() -> Iterator[None]:
 
 
 def hardware_facts(device: torch.device) -> dict[str, Any]:
-    """Processor, threads, and GPU if that is the device, ready for JSON."""
+    """Facts about processor, threads and GPU (if that is the device), ready for JSON."""
     import torch
 
     facts: dict[str, Any] = {

@@ -13,8 +13,8 @@ from emofuse.errors import EmofuseError
 from emofuse.files import cache_dir, sha256
 from emofuse.stores import open_store
 
-_AT_ONCE = 256  # files between two commits
-_SETTLED = 2_000_000_000  # ns: file systems date changes no more coarsely than this
+_AT_ONCE = 256  # files per commit
+_SETTLED = 2_000_000_000  # ns; coarsest resolution of times in file systems
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS files "
     "(path TEXT PRIMARY KEY, size INTEGER, modified INTEGER, changed INTEGER, sha256 TEXT) WITHOUT ROWID"
@@ -24,24 +24,24 @@ _State = tuple[int, int, int]  # size in bytes, time of the last modification, o
 
 
 def file_hash(path: Path | str) -> str:
-    """SHA-256 of one file's bytes, as 64 hex digits; see `file_hashes`."""
+    """SHA-256 of a file's content, as 64 hex digits; see `file_hashes`."""
     return file_hashes([path])[str(path)]
 
 
 def file_hashes(paths: Iterable[Path | str], *, unreadable: dict[str, OSError] | None = None) -> dict[str, str]:
-    """SHA-256 of the bytes of many files.
+    """SHA-256 of the content of many files.
 
-    Hashes are remembered in `cache_dir()/hashes.sqlite` as long as a file keeps its size and times of change. A file
-    that was modified less than two seconds ago is not remembered, because it could change again without a new time.
-    Where the memory cannot be used, all files are hashed.
+    Hashes are stored in `cache_dir()/hashes.sqlite` and used while a file keeps its size and times of change. The hash
+    of a file modified less than two seconds ago is not stored, because the file could change again with the same time.
+    If the store cannot be used, all files are hashed.
 
     Args:
-        paths: of files; equal ones are hashed once.
-        unreadable: receives the error of each file that cannot be read, which is then left out of the result. Without
-            it the first such file is an error.
+        paths: paths of files, perhaps repeated.
+        unreadable: receives the error of each file that cannot be read; such files are left out of the result. If None,
+            the first such file raises an error.
 
     Returns:
-        64 hex digits by path, as given (`str(path)`).
+        64 hex digits for each path as given (`str(path)`).
 
     Raises:
         EmofuseError: a file cannot be read.
@@ -79,7 +79,7 @@ def _hash(
     found: dict[str, str],
     errors: dict[str, OSError],
 ) -> list[tuple[str, int, int, int, str]]:
-    """Add the hash or the error of each file; the rows to remember are returned."""
+    """Add the hash or the error of each file, and return the rows to store."""
     new = []
     for path in paths:
         try:

@@ -1,4 +1,4 @@
-"""Emotion categories and dimensions shared by all corpora, and category prototypes as weak targets."""
+"""Emotion categories and dimensions shared by all corpora, and prototypes of categories as weak targets."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ PROTOTYPES: dict[str, tuple[float, float, float]] = {
     emotion: ((arousal + 1) / 2, (pleasure + 1) / 2, (dominance + 1) / 2)
     for emotion, (pleasure, arousal, dominance) in _RUSSELL_MEHRABIAN.items()
 }
-"""Arousal, valence, dominance (0..1) of each category: **weak targets**, not human labels of any clip.
+"""Arousal, valence, dominance (0..1) of each category: **weak targets**, not human ratings of clips.
 
 Mean ratings of the emotion words joyful, sad, angry, fearful, disgusted and surprised in Russell & Mehrabian (1977),
-"Evidence for a three-factor theory of emotions", Journal of Research in Personality 11, scaled from -1..1;
-neutral is put at the centre.
+"Evidence for a three-factor theory of emotions", Journal of Research in Personality 11, scaled from -1..1.
+Neutral is at the centre.
 """
 
 
 def to_shared(original: str, mapping: Mapping[str, str | None], where: str) -> str | None:
-    """Shared category of a corpus's own label; None where the corpus has a label without a shared counterpart.
+    """Map a label of a corpus to the shared category; None if there is no shared counterpart.
 
     Args:
         original: the label as the corpus writes it.
-        mapping: from the corpus's labels to `EMOTIONS` (or None).
-        where: names file and row in the error.
+        mapping: from labels of the corpus to `EMOTIONS` (or None).
+        where: file and row for the error message.
 
     Raises:
         EmofuseError: the label is not in the mapping.
@@ -56,18 +56,18 @@ def to_shared(original: str, mapping: Mapping[str, str | None], where: str) -> s
 
 
 INTENSITY_STEP = {"strong": 0.1, "normal": -0.1}
-"""What an instructed intensity adds to the arousal of a prototype, but of neutral. The step is ours.
-It teaches an order, strong above normal, rather than a value."""
+"""Change of the prototype's arousal for an instructed intensity, except for neutral. The size is our choice; it teaches
+an order (strong above normal) rather than a value."""
 
 
 def weak_dimensions(df: pd.DataFrame) -> pd.DataFrame:
-    """Fill missing arousal, valence, dominance of audio rows that have a category from `PROTOTYPES`.
+    """Fill in missing arousal, valence, dominance of audio rows with a category from `PROTOTYPES`.
 
-    Where the table has a column `intensity`, `INTENSITY_STEP` moves the arousal.
+    If the table has a column `intensity`, `INTENSITY_STEP` is added to the arousal.
 
     Returns:
-        A copy with the extra bool column `weak_dimensions`, true where a value was filled. Filled values are weak
-        targets: they restate the category and are no human ratings.
+        A copy with the extra bool column `weak_dimensions`, true where a value was filled in. Such values are weak
+        targets: they restate the category and are not human ratings.
     """
     df = df.copy()
     eligible = df["file"].notna() & df["emotion"].notna()

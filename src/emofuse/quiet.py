@@ -13,9 +13,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Silence Lightning's banners and tips, and its use of a class that PyTorch deprecates.
+    """Silence banners and tips of Lightning, and its use of a class that PyTorch deprecates.
 
-    Runs are resumed on purpose, and batches are made in the process that trains on them, which is fast enough.
+    The tips do not apply: runs are resumed on purpose, and preparing batches in the training process is fast enough.
     """
     with _at_least(logging.WARNING, "lightning.pytorch", "lightning.fabric"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
@@ -26,7 +26,7 @@ def quiet_lightning() -> Iterator[None]:
 
 @contextmanager
 def quiet_onnx_export() -> Iterator[None]:
-    """Silence PyTorch's exporter: its progress, axes that it gives one name, and classes that it deprecates itself."""
+    """Silence PyTorch's ONNX exporter: progress, shared names of axes, and its own deprecated classes."""
     with _at_least(logging.ERROR, "torch.onnx"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="# The axis name: ")
         warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
@@ -35,12 +35,12 @@ def quiet_onnx_export() -> Iterator[None]:
 
 @contextmanager
 def quiet_loading() -> Iterator[None]:
-    """Silence the bar that transformers shows while weights go from disk to memory; the bar of downloads stays."""
+    """Hide the progress bar of transformers while it loads weights; progress bars of downloads are still shown."""
     from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
     from transformers.utils import logging as bars
 
     shown, downloads_hidden = bars.is_progress_bar_enabled(), are_progress_bars_disabled()
-    bars.disable_progress_bar()  # of downloads too
+    bars.disable_progress_bar()  # hides those of downloads too
     if not downloads_hidden:
         enable_progress_bars()
     try:
@@ -52,7 +52,7 @@ def quiet_loading() -> Iterator[None]:
 
 @contextmanager
 def _at_least(level: int, *names: str) -> Iterator[None]:
-    """Loggers pass on messages of this level and above only."""
+    """Raise the level of some loggers."""
     loggers = [logging.getLogger(name) for name in names]
     before = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,7 +1,7 @@
-"""Where a clip sounds: silence before and after speech says nothing of an emotion, but much of a corpus.
+"""Trim silence before and after speech.
 
-In some corpora half of every clip is silence, in others none. A model that averages over time takes it for a trait of
-the voice, and Whisper's states of silence are far from those of speech.
+In some corpora half of every clip is silence, in others none. Silence says nothing about emotion, but a model that
+averages over time mistakes it for a trait of the voice, and Whisper's states of silence are far from those of speech.
 """
 
 from __future__ import annotations
@@ -10,25 +10,26 @@ import numpy as np
 
 from emofuse.audio import SAMPLE_RATE
 
-VERSION = 1  # of the rule, part of the identity of hidden states
-SHORTEST = 0.5  # seconds that are left at least
+VERSION = 1  # version of the rule, part of the identity of hidden states
+SHORTEST = 0.5  # shortest result in seconds
 _WINDOW, _HOP = 1280, 320  # samples: 80 and 20 ms
-_BELOW_PEAK = 35.0  # dB under the loudest window: quieter ones are silence
-_ABOVE_FLOOR = 6.0  # dB over the quietest tenth: windows below are background noise ...
-_SHARE_OF_RANGE = 0.3  # ... and so is that share of the range from there to the loudest
+_BELOW_PEAK = 35.0  # windows more than this many dB below the loudest window are silence
+_ABOVE_FLOOR = 6.0  # windows less than this many dB above the background (10 % quantile) are silence
+_SHARE_OF_RANGE = 0.3  # as are windows in the lowest part of the range from background to peak
 
 
 def sounding(samples: np.ndarray) -> tuple[int, int]:
-    """First and last sample (exclusive) of what sounds; pauses in between stay.
+    """Find the first and last sample (exclusive) that is not silence; pauses in between are kept.
 
-    Levels are those of 80 ms windows. A window sounds if it is within 35 dB of the loudest and above the background,
-    the level of the quietest tenth, by 6 dB and by 0.3 of the range. Where none is, as in steady noise, all sounds.
+    Levels are measured in 80 ms windows. A window is not silent if it is within 35 dB of the loudest and above the
+    background (the 10 % quantile) by 6 dB and by 0.3 of the range. If all windows are silent by this rule, as in steady
+    noise, the whole clip is kept.
 
     Args:
         samples: (n,), 16 kHz.
 
     Returns:
-        Numbers 0 <= first < last <= n; at least 0.5 s apart, or the whole of a shorter clip.
+        (first, last) with 0 <= first < last <= n, at least 0.5 s apart; shorter clips are kept whole.
 
     >>> clip = np.zeros(48000, np.float32)
     >>> clip[16000:32000] = np.sin(np.arange(16000))
@@ -47,13 +48,13 @@ def sounding(samples: np.ndarray) -> tuple[int, int]:
     if not len(loud):
         return 0, n
     first, last = int(loud[0]), int(loud[-1]) + _WINDOW
-    if (lacking := shortest - (last - first)) > 0:
-        first = min(max(0, first - lacking // 2), n - shortest)
+    if (missing := shortest - (last - first)) > 0:
+        first = min(max(0, first - missing // 2), n - shortest)
         last = first + shortest
-    return first, last if n - last >= _HOP else n  # the last hop is seen by no window
+    return first, last if n - last >= _HOP else n  # no window covers the last hop
 
 
 def without_silence(samples: np.ndarray) -> np.ndarray:
-    """What sounds of a clip; see `sounding`."""
+    """Trim silence at both ends of a clip; see `sounding`."""
     first, last = sounding(samples)
     return samples[first:last]

@@ -1,8 +1,8 @@
-"""SQLite files that remember what was computed: opened by one rule.
+"""SQLite files for cached results.
 
-They use the rollback journal, because write-ahead logging does not work on network file systems, and SQLite's full
-synchronisation, so that what was committed survives a power cut. Any number of processes may use a store at once;
-one that wants to write waits for the others for up to a minute. A damaged file is set aside, never deleted.
+They use the rollback journal, because write-ahead logging does not work on network file systems, and full
+synchronisation, so that commits survive a power cut. Any number of processes may use a store at once; a writer waits
+for the others for up to a minute. A damaged file is renamed, never deleted.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ _WAIT = 60  # seconds
 
 @contextmanager
 def open_store(path: Path | str, schema: str) -> Iterator[sqlite3.Connection]:
-    """Yield a connection to an SQLite file that is made if it is absent. Commit with `with store:`.
+    """Yield a connection to an SQLite file, which is created if missing. Commit with `with store:`.
 
-    A file that is damaged is renamed to NAME.damaged and made anew, with a warning. Where the damage shows only while
-    the block runs, the block fails, and the next run finds a new file.
+    A damaged file is renamed to NAME.damaged and created again, with a warning. If the damage is detected only while
+    the block runs, the block fails, and the next run gets a new file.
 
     Args:
-        path: the file; its folder is made too.
-        schema: `CREATE TABLE IF NOT EXISTS ...` of its tables, apart by semicolons.
+        path: the file; its folder is created too.
+        schema: `CREATE TABLE IF NOT EXISTS ...` for its tables, separated by semicolons.
 
     Raises:
-        EmofuseError: the file cannot be used: read-only, locked, disk full, of another program, damaged.
+        EmofuseError: the file cannot be used (read-only, locked, disk full, of another program, damaged).
     """
     path = Path(path)
     store = _open(path, schema)
@@ -45,7 +45,9 @@ def open_store(path: Path | str, schema: str) -> Iterator[sqlite3.Connection]:
         if not _is_damage(error):
             raise _unusable(path, error) from error
         _set_aside(path)
-        raise EmofuseError(f"{path}: this cache was damaged ({error}) and has been set aside. Run again.") from error
+        raise EmofuseError(
+            f"{path}: this cache is damaged ({error}) and was renamed. Run the command again."
+        ) from error
     finally:
         store.close()
 
@@ -68,7 +70,7 @@ def _connected(path: Path, schema: str) -> sqlite3.Connection:
     store = sqlite3.connect(path, timeout=_WAIT, isolation_level="IMMEDIATE")
     try:
         store.execute("PRAGMA synchronous = FULL")
-        store.executescript(schema)  # nothing is written where the table is there, so a read-only file can be read
+        store.executescript(schema)  # writes nothing if the tables exist, so read-only files work
     except BaseException:
         store.close()
         raise
@@ -84,13 +86,13 @@ def _set_aside(path: Path) -> None:
     from filelock import FileLock
 
     with FileLock(f"{path}.lock"):
-        if _is_sound(path):  # another process has made it anew meanwhile
+        if _is_sound(path):  # another process has replaced it
             return
         aside = path.with_name(f"{path.name}.damaged")
         for ending in ("-journal", ""):
             if os.path.exists(f"{path}{ending}"):
                 os.replace(f"{path}{ending}", f"{aside}{ending}")
-    _log.warning("%s is damaged: it was renamed to %s, and is made anew", path, aside.name)
+    _log.warning("%s is damaged. It was renamed to %s and is created again.", path, aside.name)
 
 
 def _is_sound(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Processor threads: how many there are, parts that are made once for all threads, and work side by side."""
+"""Threads: available cores, lazily computed attributes shared by threads, and parallel calls."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ Result = TypeVar("Result")
 
 
 def available_cores() -> int:
-    """Processor cores that this process may use: those it is confined to, or else all of the machine; at least 1."""
+    """Number of processor cores that this process may use, at least 1."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 class once_property(cached_property):
-    """A `cached_property` that is computed once even if several threads ask for it at the same time.
+    """A `cached_property` that is computed only once even if several threads read it at the same time.
 
-    From Python 3.12 on, `cached_property` itself computes it in each of them.
+    From Python 3.12 on, `cached_property` itself may compute it in each thread.
     """
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
@@ -32,7 +32,7 @@ class once_property(cached_property):
         self._making = threading.RLock()
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        """The value; later reads find it on the instance and take no lock."""
+        """Compute the value once; later reads find it in the instance, without a lock."""
         if instance is None:
             return self
         with self._making:
@@ -40,16 +40,16 @@ class once_property(cached_property):
 
 
 def side_by_side(work: Callable[[Item], Result], items: Iterable[Item], *, threads: int) -> Iterator[Future[Result]]:
-    """Do the same work on several items at once, in threads.
+    """Call a function on items in parallel threads.
 
     Args:
-        work: is called with each item.
-        items: are taken as needed: at most `2 * threads` are begun or waiting, so that results do not pile up.
-        threads: calls at once, at least 1. One call at a time is made in the caller's own thread: memory that threads
-            have freed is not shared among them.
+        work: the function.
+        items: are consumed lazily: at most `2 * threads` calls are running or waiting, which limits memory.
+        threads: number of calls at once, at least 1. With 1, calls are made in the caller's thread, because memory that
+            one thread has freed is not available to another.
 
     Yields:
-        The finished call of each item, in the order of the items; its `result()` raises what the call raised.
+        The finished call of each item in order; its `result()` raises the exception of the call.
     """
     if threads == 1:
         yield from (_called(work, item) for item in items)

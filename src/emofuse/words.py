@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def has_words(text: str | None) -> bool:
-    """Whether a text has at least one letter or digit; marks alone ("...", "?!") say nothing.
+    """Return whether a text has at least one letter or digit, not only punctuation ("...", "?!").
 
     >>> has_words("Oh!"), has_words(". . ."), has_words(""), has_words(None)
     (True, False, False, False)

@@ -35,15 +35,13 @@ def test_revisions(hub, name, commit):
 
 @pytest.mark.parametrize("name", ["org/model@v2", "org/absent", "no name at all", "/no/such/folder"])
 def test_what_is_absent(hub, name):
-    with pytest.raises(
-        EmofuseError, match=f"text encoder '{name}': there is no such folder, it is not in the local hub"
-    ):
+    with pytest.raises(EmofuseError, match=f"text encoder '{name}'"):
         find_checkpoint(name, "text encoder")
 
 
 def test_pickles_are_refused(hub, tmp_path):
     (tmp_path / "pytorch_model.bin").write_bytes(b"pickle")
-    with pytest.raises(EmofuseError, match=r"speech encoder .*has no model\*\.safetensors\. Pickled weights"):
+    with pytest.raises(EmofuseError, match=r"speech encoder .*safetensors"):
         find_checkpoint(str(tmp_path), "speech encoder")
 
 

@@ -13,10 +13,10 @@ from emofuse.encoders.recogniser import (
     Transcriber,
     Transcript,
     _confidence,
+    _DecodedWindow,
     _find_model,
-    _Heard,
-    _joined,
-    _shared_out,
+    _join_transcripts,
+    _split_words,
     _windows,
 )
 from emofuse.errors import EmofuseError
@@ -57,9 +57,9 @@ def test_confidence_weighs_segments_by_duration():
 def test_unknown_model(tmp_path, monkeypatch):
     with pytest.raises(EmofuseError, match=r"'no-such-model'.*whisper-base.*small"):
         _find_model("no-such-model")
-    with pytest.raises(EmofuseError, match=r"no model\.bin"):
+    with pytest.raises(EmofuseError, match=r"model\.bin"):
         _find_model(str(tmp_path))
-    with pytest.raises(EmofuseError, match="unknown speech recogniser 'minilm'"):
+    with pytest.raises(EmofuseError, match="'minilm'"):
         _find_model("minilm")
 
 
@@ -68,14 +68,14 @@ def test_model_that_cannot_be_downloaded(monkeypatch):
         raise OSError("no network")
 
     monkeypatch.setattr("faster_whisper.utils.download_model", fail)
-    with pytest.raises(EmofuseError, match="not in the local hub cache, and the download failed"):
+    with pytest.raises(EmofuseError, match="'small'"):
         _find_model("small")
 
 
 @weights
 def test_english_only_model_refuses_other_languages(tiny):
     for language in ("de", "xx"):
-        with pytest.raises(EmofuseError, match=f"knows English only, asked for language '{language}'"):
+        with pytest.raises(EmofuseError, match=f"'whisper-tiny.en'.*'{language}'"):
             tiny.transcribe(np.zeros(16000, np.float32), language=language)
 
 
@@ -134,9 +134,9 @@ def listen(monkeypatch):
 
         def hear(sound, middles, language):
             heard.append((len(sound) / RATE, [middle / RATE for middle in middles], language))
-            return _Heard(waiting.pop(0), language or "en", 0.9, 0.5)
+            return _DecodedWindow(waiting.pop(0), language or "en", 0.9, 0.5)
 
-        monkeypatch.setattr(transcriber, "_hear", hear)
+        monkeypatch.setattr(transcriber, "_decode", hear)
         return transcriber, heard
 
     monkeypatch.setattr("emofuse.encoders.recogniser._speech", lambda samples: [(0, len(samples))])
@@ -163,8 +163,8 @@ def test_segments_share_windows_of_thirty_seconds(listen):
 def test_a_pause_is_shortened_in_its_middle(listen):
     transcriber, _ = listen()
     sounds = []
-    transcriber._hear = lambda sound, middles, language: (
-        sounds.append((sound, middles)) or _Heard(["a", "b"], "en", 1, 1)
+    transcriber._decode = lambda sound, middles, language: (
+        sounds.append((sound, middles)) or _DecodedWindow(["a", "b"], "en", 1, 1)
     )
     transcriber.transcribe_segments(np.arange(4 * RATE, dtype=np.float32), [(0.0, 1.0), (3.0, 4.0)])
     [(sound, middles)] = sounds
@@ -172,7 +172,7 @@ def test_a_pause_is_shortened_in_its_middle(listen):
     assert middles == [RATE + RATE // 4]
 
 
-def test_a_segment_left_without_words_is_heard_alone(listen):
+def test_a_segment_left_without_words_is_decoded_alone(listen):
     segments = [(0.0, 2.0), (3.0, 13.0), (14.0, 15.0)]
     transcriber, heard = listen([LOOP, "well said", ""], ["at last"], [""])
     found = transcriber.transcribe_segments(np.zeros(15 * RATE, np.float32), segments)
@@ -181,7 +181,7 @@ def test_a_segment_left_without_words_is_heard_alone(listen):
     assert found[2].confidence == 0.0
 
 
-def test_a_loop_in_a_window_makes_every_segment_be_heard_alone(listen):
+def test_a_loop_in_a_window_makes_every_segment_be_decoded_alone(listen):
     """The loop is not more than can be said in thirty seconds, and may lie over what another segment says."""
     transcriber, heard = listen(["one", LOOP * 3], ["one"], ["two"])
     found = transcriber.transcribe_segments(np.zeros(30 * RATE, np.float32), [(0.0, 10.0), (10.0, 30.0)])
@@ -201,8 +201,8 @@ def test_a_clip_longer_than_a_window_has_one_language(listen, monkeypatch):
 
 def test_joined_transcripts():
     nothing = Transcript("", "en", 0.9, 0.0)
-    assert _joined([nothing, nothing]) == nothing
-    found = _joined([Transcript("abc", "en", 0.9, 0.5), nothing, Transcript("a", "en", 0.2, 0.1)])
+    assert _join_transcripts([nothing, nothing]) == nothing
+    found = _join_transcripts([Transcript("abc", "en", 0.9, 0.5), nothing, Transcript("a", "en", 0.2, 0.1)])
     assert found == Transcript("abc a", "en", 0.9, pytest.approx(0.5**0.75 * 0.1**0.25))
 
 
@@ -212,7 +212,7 @@ def test_no_segments(listen):
 
 
 @pytest.mark.parametrize("lengths", [(10, 10, 9), (30, 30), (1,), (15, 15, 0.1)])
-def test_windows_never_hold_more_than_the_model_hears(lengths):
+def test_windows_never_hold_more_than_the_model_decodes(lengths):
     ends = np.cumsum([0, *lengths])
     spans = [(round(a * RATE), round(b * RATE)) for a, b in pairwise(ends)]
     windows = _windows(spans)
@@ -232,16 +232,16 @@ def test_words_go_to_the_segment_in_which_they_were_said(late):
         (".", 2.9),
         (" Oh", 3),
     ]
-    assert _shared_out(words, [1.0, 2.5]) == ["So what?", "Not much.", "Oh"]
+    assert _split_words(words, [1.0, 2.5]) == ["So what?", "Not much.", "Oh"]
 
 
 def test_words_of_a_phrase_with_a_pause_in_it():
     words = [(" I", 0.1), (" went", 0.3), (" to", 0.5), (" the", 1.2), (" new", 1.4), (" shop", 1.6), (".", 1.7)]
-    assert _shared_out(words, [1.0]) == ["I went to", "the new shop."]
-    assert _shared_out(words, [0.05]) == ["", "I went to the new shop."]
-    assert _shared_out(words, [2.0, 3.0]) == ["I went to the new shop.", "", ""]
-    assert _shared_out([], [1.0]) == ["", ""]
-    assert _shared_out([("你", 0.4), ("好", 0.8), ("。", 1.1), ("再", 1.2)], [1.0]) == ["你好。", "再"]
+    assert _split_words(words, [1.0]) == ["I went to", "the new shop."]
+    assert _split_words(words, [0.05]) == ["", "I went to the new shop."]
+    assert _split_words(words, [2.0, 3.0]) == ["I went to the new shop.", "", ""]
+    assert _split_words([], [1.0]) == ["", ""]
+    assert _split_words([("你", 0.4), ("好", 0.8), ("。", 1.1), ("再", 1.2)], [1.0]) == ["你好。", "再"]
 
 
 @pytest.mark.slow

@@ -81,7 +81,7 @@ def test_weights_in_other_files_are_refused_before_they_are_read(make, tmp_path,
     assert open_session(path).run(None, {"x": np.zeros(2, np.float32)})[0].shape == (2,)
     path.write_bytes(make(True).SerializeToString())
     monkeypatch.delattr(onnxruntime, "InferenceSession")
-    with pytest.raises(EmofuseError, match=r"model\.onnx: this ONNX model reads weights from other files"):
+    with pytest.raises(EmofuseError, match=r"model\.onnx.*other files"):
         open_session(path)
 
 
@@ -90,7 +90,7 @@ def test_either_mark_of_external_data_will_do(part, tmp_path):
     model = in_initializer(True)
     model.graph.initializer[0].ClearField(part)
     (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
-    with pytest.raises(EmofuseError, match="weights from other files"):
+    with pytest.raises(EmofuseError, match="other files"):
         open_session(tmp_path / "model.onnx")
 
 
@@ -98,7 +98,7 @@ def test_weights_in_the_place_of_a_repeated_field(tmp_path):
     """A reader of Protocol Buffers joins two graphs of one model to one."""
     both = model_of(graph_of([PASS])).SerializeToString() + in_initializer(True).SerializeToString()
     (tmp_path / "model.onnx").write_bytes(both)
-    with pytest.raises(EmofuseError, match="weights from other files"):
+    with pytest.raises(EmofuseError, match="other files"):
         open_session(tmp_path / "model.onnx")
 
 
@@ -107,9 +107,9 @@ def test_weights_in_the_place_of_a_repeated_field(tmp_path):
 )
 def test_what_is_no_model(content, tmp_path):
     (tmp_path / "model.onnx").write_bytes(content)
-    with pytest.raises(EmofuseError, match="no usable ONNX model"):
+    with pytest.raises(EmofuseError, match="usable ONNX"):
         open_session(tmp_path / "model.onnx")
-    with pytest.raises(EmofuseError, match="no usable ONNX model"):
+    with pytest.raises(EmofuseError, match="usable ONNX"):
         open_session(tmp_path / "absent.onnx")
 
 
@@ -120,7 +120,7 @@ def test_endless_nesting_is_refused(tmp_path):
         node = b"\x2a" + varint(len(attribute)) + attribute
         graph = b"\x0a" + varint(len(node)) + node
     (tmp_path / "model.onnx").write_bytes(b"\x3a" + varint(len(graph)) + graph)
-    with pytest.raises(EmofuseError, match="no usable ONNX model"):
+    with pytest.raises(EmofuseError, match="usable ONNX"):
         open_session(tmp_path / "model.onnx")
 
 

@@ -63,7 +63,7 @@ def test_checkpoints_of_transformers(samples: np.ndarray, tmp_path, kind: str) -
     sums = {key: float(value.double().abs().sum()) for key, value in encoder.model.state_dict().items()}
     for known in (encoder.weights_hash, hash_of(sums)):  # the second is that of earlier versions
         require_speech_encoder(encoder, {"name": "x", "weights_hash": known}, "a run")
-        with pytest.raises(EmofuseError, match=r"a run: trained with the speech encoder 'x' .* has other weights"):
+        with pytest.raises(EmofuseError, match=r"a run.*'x'"):
             require_speech_encoder(other, {"name": "x", "weights_hash": known}, "a run")
 
 
@@ -73,7 +73,7 @@ def test_a_whisper_of_other_bands_is_refused(tmp_path) -> None:
     small = {"d_model": 8, "encoder_layers": 1, "encoder_attention_heads": 1, "encoder_ffn_dim": 8, "vocab_size": 60000}
     config = transformers.WhisperConfig(**small, decoder_layers=1, decoder_attention_heads=1, num_mel_bins=128)
     transformers.WhisperModel(config).save_pretrained(tmp_path)
-    with pytest.raises(EmofuseError, match="hears 128 Mel bands; expected 80"):
+    with pytest.raises(EmofuseError, match=r"128 .*80"):
         load_speech_encoder(str(tmp_path))
 
 
@@ -90,10 +90,10 @@ def test_what_lies_past_thirty_seconds_is_left_out(tmp_path) -> None:
 
 def test_damaged_or_other_files_are_refused(tmp_path) -> None:
     (tmp_path / "model.bin").write_bytes(b"\x05\0\0\0")
-    with pytest.raises(EmofuseError, match="binary version 5; expected 6"):
+    with pytest.raises(EmofuseError, match=r"5.*6"):
         read_ctranslate2(tmp_path / "model.bin")
     (tmp_path / "model.bin").write_bytes(b"\x06\0\0\0\x03\0ab\0\0\0\0\0\x09\0\0\0")
     with pytest.raises(EmofuseError, match="damaged"):
         read_ctranslate2(tmp_path / "model.bin")
-    with pytest.raises(EmofuseError, match=r"speech encoder .*absent': there is no such folder"):
+    with pytest.raises(EmofuseError, match=r"absent'"):
         load_speech_encoder(str(tmp_path / "absent"))

@@ -22,14 +22,14 @@ def encoder() -> SpeechEncoder:
 
 @pytest.mark.parametrize("layers", [[], [3], [-1], [1, 1]])
 def test_layers_that_are_not_there(encoder, tmp_path, layers):
-    with pytest.raises(EmofuseError, match=r"expected different numbers from 0 .* to 2, which is what small has"):
+    with pytest.raises(EmofuseError, match=r"\[.*\].* 0 .* 2\b.*small"):
         export_speech_encoder(encoder, tmp_path / "e.onnx", layers=layers)
 
 
 def test_other_options(encoder, tmp_path):
-    with pytest.raises(EmofuseError, match="pool 0: expected 1 or more"):
+    with pytest.raises(EmofuseError, match="pool 0"):
         export_speech_encoder(encoder, tmp_path / "e.onnx", layers=[1], pool=0)
-    with pytest.raises(EmofuseError, match="weights 'int4': expected one of fp32, fp16, int8"):
+    with pytest.raises(EmofuseError, match=r"'int4'.*fp32, fp16, int8"):
         export_speech_encoder(encoder, tmp_path / "e.onnx", layers=[1], weights="int4")
 
 
@@ -42,7 +42,7 @@ def test_a_graph_that_differs_is_not_written(encoder, tmp_path, monkeypatch):
             )
 
     monkeypatch.setattr(speech_export, "OnnxSpeechEncoder", Other)
-    with pytest.raises(EmofuseError, match=r"'small': the exported graph differs \(cosine .*Export fp32 weights"):
+    with pytest.raises(EmofuseError, match=r"'small'.*cosine .*fp32"):
         export_speech_encoder(encoder, tmp_path / "e.onnx", layers=[1], pool=1)
     assert not list(tmp_path.iterdir())
 
@@ -52,5 +52,5 @@ def test_an_exporter_that_fails_is_named(encoder, tmp_path, monkeypatch):
         raise RuntimeError("no such operator\nand a long trace")
 
     monkeypatch.setattr(speech_export, "to_onnx", fails)
-    with pytest.raises(EmofuseError, match=r"'small': PyTorch .* cannot export it to ONNX \(no such operator\)\."):
+    with pytest.raises(EmofuseError, match=r"'small'.*no such operator"):
         export_speech_encoder(encoder, tmp_path / "e.onnx", layers=[1])

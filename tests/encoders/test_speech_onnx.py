@@ -107,17 +107,17 @@ def test_no_torch(exported):
 
 def test_other_files_are_refused(exported, tmp_path):
     path, facts = exported
-    with pytest.raises(EmofuseError, match="missing"):
+    with pytest.raises(EmofuseError, match="speech encoder"):
         OnnxSpeechEncoder(tmp_path / "absent.onnx", facts)
-    with pytest.raises(EmofuseError, match="nothing is said of its 'rate'"):
+    with pytest.raises(EmofuseError, match="'rate'"):
         OnnxSpeechEncoder(path, {key: value for key, value in facts.items() if key != "rate"})
-    with pytest.raises(EmofuseError, match=r"hears through .*'n_mels': 64"):
+    with pytest.raises(EmofuseError, match="'n_mels': 64"):
         OnnxSpeechEncoder(path, {**facts, "front_end": {**facts["front_end"], "n_mels": 64}})
     damaged = tmp_path / "damaged.onnx"
     damaged.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(EmofuseError, match="wrong hash"):
         OnnxSpeechEncoder(damaged, facts)
-    with pytest.raises(EmofuseError, match="no usable ONNX model"):
+    with pytest.raises(EmofuseError, match="ONNX"):
         OnnxSpeechEncoder(damaged, {**facts, "sha256": sha256(damaged)})
 
 

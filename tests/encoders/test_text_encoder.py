@@ -73,33 +73,19 @@ def test_export_parity(tiny_encoders, tmp_path, family, pooling):
 
 
 @pytest.mark.slow
-def test_export_command(tiny_encoders, tmp_path, monkeypatch, capsys):
-    arguments = [str(tiny_encoders["bert"]), str(tmp_path / "onnx"), "--pooling", "cls"]
-    monkeypatch.setattr("sys.argv", ["export", *arguments])
-    export._main()
-    assert "cosine" in capsys.readouterr().out and OnnxTextEncoder(tmp_path / "onnx").pooling == "cls"
-
-
-def test_export_command_without_weights(tmp_path, monkeypatch):
-    monkeypatch.setattr("sys.argv", ["export", str(tmp_path), str(tmp_path / "onnx")])
-    with pytest.raises(SystemExit, match=r"error: .*no model\*\.safetensors"):
-        export._main()
-
-
-@pytest.mark.slow
 def test_changed_export_is_refused(tiny_encoders, tmp_path):
     export_text_encoder(load_text_encoder(str(tiny_encoders["bert"])), tmp_path / "onnx")
     with open(tmp_path / "onnx" / "model.onnx", "ab") as file:
         file.write(b"x")
-    with pytest.raises(EmofuseError, match="wrong hash"):
+    with pytest.raises(EmofuseError, match=r"model\.onnx.*hash"):
         OnnxTextEncoder(tmp_path / "onnx")
     export_text_encoder(load_text_encoder(str(tiny_encoders["bert"])), tmp_path / "onnx")
     tokenizer = tmp_path / "onnx" / "tokenizer.json"
     tokenizer.write_text(tokenizer.read_text().replace('"happy"', '"Happy"'))
-    with pytest.raises(EmofuseError, match=r"tokenizer\.json: wrong hash"):
+    with pytest.raises(EmofuseError, match=r"tokenizer\.json"):
         OnnxTextEncoder(tmp_path / "onnx")
     (tmp_path / "onnx" / "tokenizer.json").unlink()
-    with pytest.raises(EmofuseError, match=r"no tokenizer\.json"):
+    with pytest.raises(EmofuseError, match=r"tokenizer\.json"):
         OnnxTextEncoder(tmp_path / "onnx")
 
 
@@ -111,7 +97,7 @@ def test_fp32_where_int8_strays(tiny_encoders, tmp_path, monkeypatch):
     about = read_json(tmp_path / "onnx" / "encoder.json")
     assert about["weights"] == "fp32" and about["model_sha256"] == sha256(tmp_path / "onnx" / "model.onnx")
     np.testing.assert_allclose(OnnxTextEncoder(tmp_path / "onnx").encode(TEXTS), encoder.encode(TEXTS), atol=1e-5)
-    with pytest.raises(EmofuseError, match="the exported graph differs"):
+    with pytest.raises(EmofuseError, match="cosine"):
         export_text_encoder(encoder, tmp_path / "again")
     assert not (tmp_path / "again").exists()
 
@@ -127,7 +113,7 @@ def test_exported_once_then_from_the_cache(tiny_encoders, monkeypatch):
         file.write(b"x")
     with pytest.raises(pytest.fail.Exception, match="exported again"):  # damaged
         exported_text_encoder(name, identity)
-    with pytest.raises(EmofuseError, match="trained with the text encoder"):
+    with pytest.raises(EmofuseError, match="text encoder"):
         exported_text_encoder(name, {**identity, "weights_hash": "0" * 64})
 
 
@@ -146,7 +132,7 @@ def test_what_descends_from_minilm_says_so(tiny_encoders, generations):
 
 def test_another_encoder_is_refused(tiny_encoders):
     bert, roberta = (load_text_encoder(str(tiny_encoders[name])) for name in ("bert", "roberta"))
-    with pytest.raises(EmofuseError, match="clash-model: trained with the text encoder"):
+    with pytest.raises(EmofuseError, match="clash-model"):
         require_encoder(bert, roberta.identity, "clash-model")
     cls = load_text_encoder(str(tiny_encoders["bert"]), "cls")
     with pytest.raises(EmofuseError, match="cls"):
@@ -157,14 +143,14 @@ def test_another_encoder_is_refused(tiny_encoders):
 def test_empty_text_is_an_error(tiny_encoders, tmp_path, texts):
     encoder = load_text_encoder(str(tiny_encoders["bert"]))
     for target in (encoder, CachedTextEncoder(encoder, tmp_path)):
-        with pytest.raises(EmofuseError, match=f"text {len(texts) - 1} is empty"):
+        with pytest.raises(EmofuseError, match=f"text {len(texts) - 1}"):
             target.encode(texts)
 
 
 def test_unusable_models(tmp_path, monkeypatch):
     with pytest.raises(EmofuseError, match=r"no model\*\.safetensors"):
         load_text_encoder(str(tmp_path))
-    with pytest.raises(EmofuseError, match="unknown pooling"):
+    with pytest.raises(EmofuseError, match="pooling"):
         load_text_encoder("minilm", "max")
 
 

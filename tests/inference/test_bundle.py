@@ -31,7 +31,7 @@ def test_wrong_hash(copy):
     with open(copy / "model.onnx", "r+b") as file:
         file.seek(-1, 2)
         file.write(b"\x55")
-    with pytest.raises(BundleError, match="wrong hash"):
+    with pytest.raises(BundleError, match=r"model\.onnx.*hash"):
         Bundle.load(copy)
 
 
@@ -56,7 +56,7 @@ def test_each_file_is_checked(tmp_path, name, damage):
         content = bytearray((copy / name).read_bytes())
         content[len(content) // 2] ^= 1
         (copy / name).write_bytes(content)
-    message = {"changed": f"{re.escape(name)}: wrong hash", "missing": f"{re.escape(name)} is missing"}[damage]
+    message = {"changed": f"{re.escape(name)}.*hash", "missing": f"{re.escape(name)} is missing"}[damage]
     with pytest.raises(BundleError, match=message):
         Bundle.load(copy)
 
@@ -65,7 +65,7 @@ def test_a_file_without_a_hash_is_refused(copy):
     files = read_json(copy / "bundle.json")["files"]
     del files["text_encoder/tokenizer.json"]
     change(copy, files=files)
-    with pytest.raises(BundleError, match=r"no hash of \['text_encoder/tokenizer\.json'\]"):
+    with pytest.raises(BundleError, match=r"\['text_encoder/tokenizer\.json'\]"):
         Bundle.load(copy)
 
 
@@ -82,11 +82,11 @@ def test_a_bundle_without_hashes_of_all_files_is_checked_as_before(copy):
     assert Bundle.load(copy).files == {}
     with open(copy / "model.onnx", "ab") as file:
         file.write(b"1")
-    with pytest.raises(BundleError, match=r"model\.onnx: wrong hash"):
+    with pytest.raises(BundleError, match=r"model\.onnx.*hash"):
         Bundle.load(copy)
 
 
-@pytest.mark.parametrize(("step", "message"), [(1, "made by a newer emofuse"), (-1, "made by an older emofuse")])
+@pytest.mark.parametrize(("step", "message"), [(1, "newer"), (-1, "older")])
 def test_other_formats(copy, step, message):
     change(copy, format_version=FORMAT_VERSION + step, something_new=1)
     with pytest.raises(BundleError, match=message):
@@ -116,7 +116,7 @@ def test_missing_model(copy):
 
 def test_missing_text_encoder(copy):
     shutil.rmtree(copy / "text_encoder")
-    with pytest.raises(BundleError, match=r"text_encoder/ is missing\. Copy or export the bundle again\."):
+    with pytest.raises(BundleError, match="text_encoder/ is missing"):
         Bundle.load(copy)
     change(copy, text_encoder={}, files={})  # a model that reads no text has none
     assert Bundle.load(copy).text_encoder == {}
@@ -132,13 +132,13 @@ def test_the_default_bundle_has_its_text_encoder():
 @pytest.mark.parametrize("content", ["[]", "{}", '"a"', json.dumps({"format_version": "1"})])
 def test_foreign_json_is_no_bundle(tmp_path, content):
     (tmp_path / "bundle.json").write_text(content)
-    with pytest.raises(BundleError, match="no bundle"):
+    with pytest.raises(BundleError, match=r"bundle\.json"):
         Bundle.load(tmp_path)
 
 
 @pytest.mark.parametrize("place", ["nowhere", "."])
 def test_no_bundle(tmp_path, place):
-    with pytest.raises(BundleError, match="no bundle"):
+    with pytest.raises(BundleError, match=r"bundle\.json"):
         Bundle.load(tmp_path / place)
 
 

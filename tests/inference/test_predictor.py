@@ -98,7 +98,7 @@ def test_says_what_it_used(predict, clip):
 
 def test_nothing_given(predict):
     for text in (None, "  "):
-        with pytest.raises(EmofuseError, match="Nothing to predict from"):
+        with pytest.raises(EmofuseError, match="a recording, a text, or both"):
             predict(None, text)
 
 
@@ -175,7 +175,7 @@ def test_number_of_threads(bundle_folder, monkeypatch):
     bundle = Bundle.load(bundle_folder)
     monkeypatch.setattr(module, "available_cores", lambda: 7)
     assert (Predictor(bundle).threads, Predictor(bundle, threads=2).threads) == (7, 2)
-    with pytest.raises(EmofuseError, match="threads: expected at least 1"):
+    with pytest.raises(EmofuseError, match="threads"):
         Predictor(bundle, threads=0)
 
 
@@ -237,14 +237,14 @@ def test_long_recording_is_cut(listen, tmp_path, monkeypatch):
 
 def test_long_recording_without_speech(predict):
     noise = np.random.default_rng(0).normal(0, 1e-3, 16 * 16000)
-    with pytest.raises(EmofuseError, match="no speech found"):
+    with pytest.raises(EmofuseError, match="no speech"):
         predict(noise, sample_rate=16000)
 
 
 def test_a_recording_with_its_text_is_one_utterance(predict):
     noise = np.random.default_rng(0).normal(0, 0.1, 31 * 16000)
     assert [p.end for p in predict(noise[: 16 * 16000], "one utterance", sample_rate=16000)] == [16.0]
-    with pytest.raises(EmofuseError, match="too long for one text"):
+    with pytest.raises(EmofuseError, match="too long"):
         predict(noise, "one utterance", sample_rate=16000)
 
 
@@ -275,7 +275,7 @@ def test_unusable_samples(predict, value):
 
 def test_model_that_needs_audio(predict, clip):
     predict.bundle = replace(predict.bundle, reads_text_alone=False)
-    with pytest.raises(EmofuseError, match="beside audio"):
+    with pytest.raises(EmofuseError, match="with audio"):
         predict(text="a text")
     assert predict(clip, "a text")[0].used == "audio+text"
 
@@ -316,13 +316,13 @@ def test_segments_side_by_side_have_the_same_values(predict, monkeypatch):
 def test_another_text_encoder_is_refused(bundle_folder):
     bundle = Bundle.load(bundle_folder)
     strange = replace(bundle, text_encoder={**bundle.text_encoder, "weights_hash": "0" * 64})
-    with pytest.raises(EmofuseError, match="trained with the text encoder"):
+    with pytest.raises(EmofuseError, match="text encoder"):
         Predictor(strange)(text="a text")
 
 
 def test_unreadable_model(bundle_folder, tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"no graph")
-    with pytest.raises(EmofuseError, match="no usable ONNX model"):
+    with pytest.raises(EmofuseError, match="usable ONNX"):
         Predictor(replace(Bundle.load(bundle_folder), folder=tmp_path))
 
 

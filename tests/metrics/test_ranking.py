@@ -75,7 +75,7 @@ def test_few_tasks_one_system_and_missing_values():
     del values["task 1"]["C4.5"]
     assert average_ranks(values).tasks == 12
     assert np.isnan(list(average_ranks({"x": {"a": np.nan, "b": 1.0}}).ranks.values())).all()
-    with pytest.raises(ValueError, match="alpha must be between 0 and 1, found 5"):
+    with pytest.raises(ValueError, match=r"alpha.*5"):
         average_ranks(values, alpha=5)
 
 

@@ -274,5 +274,5 @@ def test_a_study_finds_the_smallest_detectable_difference_as_often_as_promised()
     estimates = rng.normal(true, 0.7, 20_000)
     assert (np.abs(estimates) / 0.7 > 2.5758).mean() == pytest.approx(0.9, abs=0.01)
     assert np.isnan(smallest_detectable(np.nan))
-    with pytest.raises(ValueError, match="power and alpha must be between 0 and 1, found 80 and"):
+    with pytest.raises(ValueError, match="80"):
         smallest_detectable(0.1, power=80)

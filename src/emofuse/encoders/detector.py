@@ -1,19 +1,20 @@
-"""Where there is speech: a recording cut at its pauses into segments that the model can take."""
+"""Speech detection, and cutting a recording at its pauses into segments for the model."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
 _RATE = 16000
-_WINDOW = 512  # samples of one decision of the detector, 32 ms
-_PAD_SECONDS = 0.1
+_WINDOW = 512  # samples per decision of the detector, 32 ms
 
 
 def speech_segments(samples: np.ndarray, max_seconds: float = 15.0) -> list[tuple[float, float]]:
-    """Find speech (Silero VAD, as faster-whisper ships it) and cut it into segments at its pauses.
+    """Find speech and cut it into segments at its pauses.
 
-    Neighbouring stretches of speech are merged as long as the segment stays within `max_seconds`. A longer stretch is
-    cut where the energy is lowest.
+    Neighbouring stretches of speech are merged as long as the segment is at most `max_seconds` long. A longer stretch
+    is cut where its energy is lowest.
 
     Args:
         samples: float32 (n,), mono, 16 kHz.
@@ -26,7 +27,7 @@ def speech_segments(samples: np.ndarray, max_seconds: float = 15.0) -> list[tupl
         ValueError: `max_seconds` is below 1.
     """
     if max_seconds < 1:
-        raise ValueError(f"max_seconds must be at least 1, found {max_seconds}")
+        raise ValueError(f"max_seconds must be at least 1, not {max_seconds}")
     longest = int(max_seconds * _RATE)
     stretches = [part for start, end in _speech(samples) for part in _cut(np.asarray(samples), start, end, longest)]
     segments: list[tuple[int, int]] = []
@@ -39,22 +40,28 @@ def speech_segments(samples: np.ndarray, max_seconds: float = 15.0) -> list[tupl
 
 
 def has_speech(samples: np.ndarray) -> bool:
-    """Whether there is any speech, by the same detector.
-
-    Args:
-        samples: float32 (n,), mono, 16 kHz.
-    """
+    """Return whether there is any speech in float32 samples (n,), mono, 16 kHz."""
     return bool(_speech(samples))
 
 
-def _speech(samples: np.ndarray) -> list[tuple[int, int]]:
+def find_speech(samples: np.ndarray, **options: Any) -> list[tuple[int, int]]:
+    """Find stretches of speech with the Silero detector that faster-whisper ships.
+
+    Args:
+        samples: (n,), mono, 16 kHz.
+        options: as `faster_whisper.vad.VadOptions` takes them.
+
+    Returns:
+        First sample and last sample + 1 of each stretch, in order.
+    """
     from faster_whisper.vad import VadOptions, get_speech_timestamps
 
-    options = VadOptions(
-        min_silence_duration_ms=300, min_speech_duration_ms=100, speech_pad_ms=round(1000 * _PAD_SECONDS)
-    )
-    found = get_speech_timestamps(np.asarray(samples, dtype=np.float32), options)
-    return [(stretch["start"], min(stretch["end"], len(samples))) for stretch in found]
+    stretches = get_speech_timestamps(np.asarray(samples, dtype=np.float32), VadOptions(**options))
+    return [(stretch["start"], min(stretch["end"], len(samples))) for stretch in stretches]
+
+
+def _speech(samples: np.ndarray) -> list[tuple[int, int]]:
+    return find_speech(samples, min_silence_duration_ms=300, min_speech_duration_ms=100, speech_pad_ms=100)
 
 
 def _cut(samples: np.ndarray, start: int, end: int, longest: int) -> list[tuple[int, int]]:
@@ -65,6 +72,6 @@ def _cut(samples: np.ndarray, start: int, end: int, longest: int) -> list[tuple[
     windows = samples[start + quarter : end - quarter]
     windows = windows[: len(windows) // _WINDOW * _WINDOW].reshape(-1, _WINDOW)
     energy = np.square(windows, dtype=np.float64).mean(axis=1)
-    smooth = np.convolve(energy, np.ones(3) / 3, mode="same")[1:-1]  # the quietest 100 ms, not one zero crossing
+    smooth = np.convolve(energy, np.ones(3) / 3, mode="same")[1:-1]  # means over 100 ms
     cut = start + quarter + int(smooth.argmin() + 1) * _WINDOW + _WINDOW // 2
     return [*_cut(samples, start, cut, longest), *_cut(samples, cut, end, longest)]

@@ -1,4 +1,4 @@
-"""Checkpoints for transformers: folders, and models of the Hugging Face hub at a revision."""
+"""Find checkpoints for transformers: in a folder, or on the Hugging Face hub at a revision."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Checkpoint:
     """A folder with a configuration and safetensors.
 
     Attributes:
-        folder: where it lies.
+        folder: the folder of the checkpoint.
         weights: the safetensors file, or its parts in order.
-        revision: the commit of the hub's repository; None where it is not known.
+        revision: commit of the hub's repository; None if unknown.
     """
 
     folder: Path
@@ -28,35 +28,35 @@ class Checkpoint:
 
     @property
     def weights_hash(self) -> str:
-        """SHA-256 of the safetensors file; of several: of the list of their hashes."""
+        """SHA-256 of the safetensors file, or of the list of hashes of its parts."""
         hashes = list(file_hashes(self.weights).values())
         return hashes[0] if len(hashes) == 1 else hash_of(hashes)
 
 
 def find_checkpoint(name: str, what: str) -> Checkpoint:
-    """Find a checkpoint: the hub's local cache comes first, then the network.
+    """Find a checkpoint in a folder, in the hub's local cache, or by download, in this order.
 
     Args:
-        name: a folder, or a hub name such as `bert-base-uncased`, with a commit, branch or tag if need be:
+        name: a folder, or a hub name such as `bert-base-uncased`, optionally with a commit, branch or tag:
             `bert-base-uncased@86b5e09`.
-        what: names its kind in errors: "text encoder".
+        what: kind of model for error messages, such as "text encoder".
 
     Raises:
         EmofuseError: there is no such checkpoint, it cannot be downloaded, or it has no safetensors. Pickles are
-            refused because loading one can run any code.
+            refused, because loading one can run arbitrary code.
     """
     folder = Path(name) if Path(name).is_dir() else _download(name, what)
     if not (weights := _weights(folder)):
         raise EmofuseError(
             f"{what} {name!r}: {folder} has no model*.safetensors. Pickled weights (pytorch_model.bin) are not read, "
-            "because loading them can run any code: convert them, or name a revision that has safetensors."
+            "because loading them can run arbitrary code: convert them, or name a revision that has safetensors."
         )
     snapshot = folder.absolute()
     return Checkpoint(folder, weights, snapshot.name if snapshot.parent.name == "snapshots" else None)
 
 
 def _weights(folder: Path) -> tuple[Path, ...]:
-    """Those that transformers loads, of all that may lie there."""
+    """The weight files that transformers would load from a folder."""
     whole = folder / "model.safetensors"
     return (whole,) if whole.is_file() else tuple(sorted(folder.glob("model-*-of-*.safetensors")))
 
@@ -81,12 +81,12 @@ def _download(name: str, what: str) -> Path:
         folder = snapshot(local=True)
         if _weights(folder):
             return folder
-    except Exception:  # no common base among the errors of names and of absent files
+    except Exception:  # errors for bad names and missing files have no common base class
         pass
     try:
         return snapshot(local=False)
-    except Exception as error:  # nor among those of the network
+    except Exception as error:  # nor do network errors
         raise EmofuseError(
-            f"{what} {name!r}: there is no such folder, it is not in the local hub cache, and the download failed "
+            f"{what} {name!r}: there is no such folder, the local hub cache does not have it, and its download failed "
             f"({str(error).splitlines()[0]}). Check the name, or give a folder that holds it."
         ) from error

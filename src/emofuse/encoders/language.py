@@ -6,20 +6,20 @@ import threading
 from functools import cache
 from typing import Any
 
-_SURE = 0.5  # of a text in one of 140 languages; short ones ("Ja.", "What?") stay far below
+_MIN_PROBABILITY = 0.5  # short texts ("Ja.", "What?") are far below
 _loading = threading.Lock()
 
 
 def language_of(text: str) -> str | None:
-    """ISO 639-1 code of the language of a text; None where that cannot be told, as of a few short words.
+    """Identify the language of a text, as an ISO 639-1 code; None if unclear, as for a few short words.
 
     >>> language_of("Kids are talking by the door"), language_of("Nie wierzę, że to zrobiłeś"), language_of("Okay.")
     ('en', 'pl', None)
     """
-    with _loading:  # `cache` alone would load the model in each thread that asks for it at the same time
+    with _loading:  # without the lock, threads that call at the same time would each load the model
         identifier = _identifier()
     language, probability = identifier.classify(text)
-    return str(language) if probability > _SURE else None
+    return str(language) if probability > _MIN_PROBABILITY else None
 
 
 @cache

@@ -1,6 +1,6 @@
-"""From a PyTorch module to an ONNX graph that says nothing of the machine it was made on, its weights stored small.
+"""Export PyTorch modules to ONNX graphs without traces of this machine, and store their weights as fp16 or int8.
 
-Small weights are decoded once, when ONNX Runtime loads the graph: the arithmetic stays fp32.
+ONNX Runtime decodes such weights when it loads the graph; the arithmetic stays fp32.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from emofuse.quiet import quiet_onnx_export
 
 BLOCK = 32
-"""So many int8 weights share one scale."""
+"""Number of int8 weights that share a scale."""
 
-_Stored = tuple[dict[str, np.ndarray], list[onnx.NodeProto]]  # tensors by name, and the nodes that decode them
+_Stored = tuple[dict[str, np.ndarray], list[onnx.NodeProto]]  # tensors by name, and nodes that decode them
 
 
 def to_onnx(
@@ -30,14 +30,14 @@ def to_onnx(
     outputs: Sequence[str],
     dynamic_shapes: tuple[Any, ...],
 ) -> onnx.ModelProto:
-    """Trace a module in evaluation mode.
+    """Export a module in evaluation mode.
 
     Args:
-        module: takes `examples`.
-        examples: one batch.
+        module: the module.
+        examples: arguments of its forward.
         inputs: names of the arguments.
         outputs: names of the results.
-        dynamic_shapes: one entry an argument, as `torch.export.export` takes them, in a tuple for `forward(*values)`.
+        dynamic_shapes: one entry per argument, as `torch.export.export` takes them, in a tuple for `forward(*values)`.
     """
     with quiet_onnx_export():
         program = torch.onnx.export(
@@ -49,24 +49,24 @@ def to_onnx(
             dynamo=True,
             verbose=False,
         )
-    assert program is not None  # only the older exporter returns nothing
+    assert program is not None  # only the old exporter returns None
     model = program.model_proto
     for node in model.graph.node:
-        node.ClearField("metadata_props")  # stack traces, with the paths of this machine
+        node.ClearField("metadata_props")  # stack traces with paths of this machine
     return model
 
 
 def store_as_fp16(graph: onnx.GraphProto) -> None:
-    """Store every large fp32 tensor of the graph as fp16, but for those whose values fp16 cannot hold."""
+    """Store every large fp32 tensor of the graph as fp16, except those with values beyond fp16's range."""
     _store(graph, lambda name, values: _as_fp16(name, values) if values.size >= 1024 else None)
 
 
 def store_as_int8(graph: onnx.GraphProto) -> None:
-    """Store the matrices as int8 in blocks with an fp16 scale each; square ones, positions, convolutions as fp16.
+    """Store matrices as int8 in blocks with an fp16 scale each; square matrices, positions and convolutions as fp16.
 
-    Square are the projections of attention: in MiniLM 16 % of the weights, and half of the error if they were int8.
-    Whisper's table of positions, which is sliced to the clip, is 4 % of its weights, and most of the largest errors.
-    Blocks run along the inputs of a layer; along its outputs the error would be twice as large.
+    Square matrices are the projections of attention: 16 % of the weights in MiniLM, but half of the error if stored as
+    int8. Whisper's positional encodings, which are sliced to the clip, are 4 % of its weights and cause most of the
+    largest errors. Blocks run along the inputs of a layer; along its outputs the error would be twice as large.
     """
     layers = {node.input[1] for node in graph.node if node.op_type == "MatMul"}  # (inputs, outputs)
     sliced = {node.input[0] for node in graph.node if node.op_type == "Slice"}
@@ -82,13 +82,22 @@ def store_as_int8(graph: onnx.GraphProto) -> None:
     _store(graph, stored)
 
 
-def _store(graph: onnx.GraphProto, way: Callable[[str, np.ndarray], _Stored | None]) -> None:
-    """Replace each fp32 tensor by what `way` makes of it; None leaves it as it is."""
+def lowest_cosine(first: np.ndarray, second: np.ndarray) -> float:
+    """The lowest cosine between vectors of two arrays (..., dim)."""
+    norms = np.linalg.norm(first, axis=-1) * np.linalg.norm(second, axis=-1)
+    return float(((first * second).sum(axis=-1) / norms).min())
+
+
+def _store(graph: onnx.GraphProto, encode: Callable[[str, np.ndarray], _Stored | None]) -> None:
+    """Replace fp32 tensors by what `encode` returns for their name and values; None leaves a tensor as it is."""
     decoding = []
     for tensor in list(graph.initializer):
-        if tensor.data_type != TensorProto.FLOAT or not (found := way(tensor.name, numpy_helper.to_array(tensor))):
+        if tensor.data_type != TensorProto.FLOAT:
             continue
-        parts, nodes = found
+        encoded = encode(tensor.name, numpy_helper.to_array(tensor))
+        if encoded is None:
+            continue
+        parts, nodes = encoded
         graph.initializer.remove(tensor)
         graph.initializer.extend(numpy_helper.from_array(part, key) for key, part in parts.items())
         decoding += nodes
@@ -117,9 +126,9 @@ def _as_int8(name: str, values: np.ndarray, *, axis: int) -> _Stored:
 
 
 def _quantise(values: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
-    """A matrix as int8 times fp16: its `axis` is split in (blocks, BLOCK), and in (blocks, 1) for the scales."""
+    """Quantise a matrix to int8 values and fp16 scales, with `axis` split into (blocks, BLOCK) and (blocks, 1)."""
     rows, columns = values.shape
     blocks = values.reshape((-1, BLOCK, columns) if axis == 0 else (rows, -1, BLOCK))
     scales = (np.abs(blocks).max(axis=axis + 1, keepdims=True) / 127).astype(np.float16)
-    divisors = np.where(scales > 0, scales, 1).astype(np.float32)  # a scale is 0 where a block is, or nearly
+    divisors = np.where(scales > 0, scales, 1).astype(np.float32)  # scales of blocks that are (nearly) zero are 0
     return np.clip(np.round(blocks / divisors), -127, 127).astype(np.int8), scales

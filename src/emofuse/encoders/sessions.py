@@ -1,4 +1,4 @@
-"""ONNX Runtime sessions: every exported network is opened here."""
+"""Open exported networks in ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from emofuse.errors import EmofuseError
 
-# Where tensors can be in an ONNX model: by message the number of each field that holds one, or leads to one
+# Where an ONNX model can hold tensors: for each message type, the numbers of the fields that contain or lead to one
 # (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
 _FIELDS: Mapping[str, Mapping[int, str]] = {
     "model": {7: "graph", 20: "training", 25: "function"},
@@ -25,11 +25,11 @@ _FIXED_SIZES = {1: 8, 5: 4}  # bytes, by wire type
 
 
 def open_session(path: Path, threads: int = 1) -> Any:
-    """A session on the processor. It may be run by several threads at once.
+    """Open a session on the processor. Several threads may run it at once.
 
     Args:
         path: the ONNX file.
-        threads: that work on one call; they sleep while there is nothing to do.
+        threads: number of threads for one call; idle threads sleep.
 
     Raises:
         EmofuseError: ONNX Runtime cannot load the file, or the model would read its weights from other files.
@@ -43,21 +43,21 @@ def open_session(path: Path, threads: int = 1) -> Any:
         )
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors only
-    options.enable_cpu_mem_arena = options.enable_mem_pattern = False  # a fifth less memory at the same speed
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = False  # saves a fifth of the memory at the same speed
     options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting threads would cost CPU time
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # spinning threads would cost CPU time
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's errors share no public base
+    except Exception as error:  # ONNX Runtime's errors have no public base class
         raise _unusable(path, error) from error
 
 
 def _unusable(path: Path, reason: object) -> EmofuseError:
-    return EmofuseError(f"{path}: no usable ONNX model ({reason}). Export it again.")
+    return EmofuseError(f"{path}: not a usable ONNX model ({reason}). Export it again.")
 
 
 def _has_external_data(path: Path) -> bool:
-    """Whether a tensor of an ONNX file lies in another file, told from the file's bytes without the package `onnx`.
+    """Return whether an ONNX file stores a tensor in another file. Parses the bytes, to do without the package `onnx`.
 
     Raises:
         EmofuseError: the file cannot be read or is not in the wire format of Protocol Buffers.
@@ -65,7 +65,7 @@ def _has_external_data(path: Path) -> bool:
     try:
         with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return _refers(data, "model", 0, len(data))
-    except (OSError, ValueError, IndexError, RecursionError) as error:  # IndexError: it ends too early
+    except (OSError, ValueError, IndexError, RecursionError) as error:  # IndexError: truncated
         raise _unusable(path, error) from error
 
 
@@ -80,7 +80,7 @@ def _refers(data: mmap.mmap, message: str, start: int, end: int) -> bool:
 
 
 def _fields(data: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Each field of a message: its number, its value (of an embedded message or bytes: the length), where it begins."""
+    """Yield the fields of a message: number, value (for embedded messages and bytes their length), and start."""
     at = start
     while at < end:
         tag, at = _varint(data, at)
@@ -95,7 +95,7 @@ def _fields(data: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, i
 
 
 def _varint(data: mmap.mmap, at: int) -> tuple[int, int]:
-    """A number of up to ten bytes, and where it ends."""
+    """Read a variable-length integer (at most ten bytes); return it with the position after it."""
     value = 0
     for shift in range(0, 70, 7):
         byte = data[at]

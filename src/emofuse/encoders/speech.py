@@ -1,7 +1,7 @@
-"""Frozen speech encoders: the hidden states of every layer of Whisper, wav2vec2, HuBERT or WavLM.
+"""Frozen speech encoders: hidden states of all layers of Whisper, wav2vec2, HuBERT or WavLM.
 
-Whisper's encoder (Radford et al. 2022, arXiv 2212.04356) was trained on 30 s windows; here its positions are cut to the
-clip, which takes a tenth of the time on short clips.
+Whisper's encoder (Radford et al. 2022, arXiv 2212.04356) was trained on 30 s windows; here its positional encodings are
+cut to the length of the clip, which takes a tenth of the time on short clips.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from emofuse.hardware import full_precision
 from emofuse.hashes import file_hash
 from emofuse.quiet import quiet_loading
 
-_TYPES = (np.float32, np.int8, np.int16, np.int32, np.float16)  # of CTranslate2, by number
+_TYPES = (np.float32, np.int8, np.int16, np.int32, np.float16)  # by CTranslate2's type numbers
 
 POOL = 4
-"""Steps of an encoder that are averaged to one: 12.5 a second stay."""
+"""Number of encoder steps that are averaged to one, which leaves 12.5 per second."""
 
 
 class SpeechEncoder:
-    """A frozen encoder that gives all its hidden states.
+    """A frozen speech encoder and its hidden states.
 
     Attributes:
         name: as given to `load_speech_encoder`.
         weights_hash: SHA-256 of the weights.
         dim: size of a hidden state.
-        layers: number of hidden states: the input of the first layer, then the output of each.
-        rate: hidden states a second.
-        revision: the commit of a model of the hub; None where it is not known.
+        layers: number of layers with hidden states; layer 0 is the input of the first layer.
+        rate: hidden states per second.
+        revision: commit of a model of the hub; None if unknown.
     """
 
     rate = 50.0
@@ -56,29 +56,29 @@ class SpeechEncoder:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What a trained model keeps of its encoder: name, weights_hash, dim, and revision where it is known."""
+        """Facts stored with a trained model: name, weights_hash, dim, and revision if known."""
         identity = {"name": self.name, "weights_hash": self.weights_hash, "dim": self.dim}
         return identity | ({"revision": self.revision} if self.revision else {})
 
     @property
     def hash(self) -> str:
-        """SHA-256 of all that makes the hidden states."""
+        """SHA-256 of everything that the hidden states depend on."""
         return hash_of([self.name, self.weights_hash, WHISPER.hash, silence.VERSION])
 
     @property
     def reads_log_mel(self) -> bool:
-        """Whether it hears Whisper's log-Mel, not samples."""
+        """Whether its input is Whisper's log-Mel spectrogram, not samples."""
         return hasattr(self.model, "embed_positions")
 
     @torch.inference_mode()
     def hidden_states(self, samples: np.ndarray) -> torch.Tensor:
-        """Hidden states of what sounds of one clip (`silence.sounding`); what lies past 30 s of it is left out.
+        """Hidden states of a clip after trimming silence; at most its first 30 s.
 
         Args:
             samples: float32 (n,), 16 kHz.
 
         Returns:
-            float32 (layers, steps, dim), 50 steps a second.
+            float32 (layers, steps, dim), 50 steps per second.
         """
         samples = silence.without_silence(samples)[: int(WHISPER_SECONDS * SAMPLE_RATE)]
         clip = whisper_log_mel(samples) if self.reads_log_mel else samples
@@ -88,7 +88,7 @@ class SpeechEncoder:
 
 
 def load_speech_encoder(name: str) -> SpeechEncoder:
-    """Find and load an encoder.
+    """Find and load a speech encoder.
 
     Args:
         name: `whisper-base`, `whisper-tiny.en` (from registry packages), or the folder or hub name, also with a
@@ -96,7 +96,7 @@ def load_speech_encoder(name: str) -> SpeechEncoder:
             transformers; see `emofuse.encoders.hub`.
 
     Raises:
-        EmofuseError: the model is absent, cannot be downloaded, has no safetensors, or is of another kind.
+        EmofuseError: the model is missing, cannot be downloaded, has no safetensors, or is of another kind.
     """
     if name in WEIGHTS and name.startswith("whisper-"):
         path = find_weights(name) / "model.bin"
@@ -117,7 +117,7 @@ def load_speech_encoder(name: str) -> SpeechEncoder:
     if kind == "whisper":
         if (bands := model.config.num_mel_bins) != WHISPER.n_mels:
             raise EmofuseError(
-                f"speech encoder {name!r}: hears {bands} Mel bands; expected {WHISPER.n_mels} (Whisper to large-v2)."
+                f"speech encoder {name!r}: takes {bands} Mel bands; expected {WHISPER.n_mels} (Whisper up to large-v2)."
             )
         model = model.encoder
     elif kind not in ("wav2vec2", "hubert", "wavlm"):
@@ -130,12 +130,12 @@ def require_speech_encoder(encoder: SpeechEncoder, identity: Mapping[str, Any], 
 
     Args:
         encoder: from `load_speech_encoder`.
-        identity: what the model kept of its encoder. Earlier versions noted a hash of sums of the parameters for models
-            of the hub; it is accepted.
-        source: names the trained model in the error.
+        identity: `SpeechEncoder.identity` as stored with the model. For models of the hub, earlier versions stored a
+            hash of sums of the parameters, which is accepted too.
+        source: name of the trained model for the error message.
 
     Raises:
-        EmofuseError: the weights are others.
+        EmofuseError: the weights differ.
     """
     expected = identity["weights_hash"]
     if encoder.weights_hash == expected:
@@ -143,7 +143,7 @@ def require_speech_encoder(encoder: SpeechEncoder, identity: Mapping[str, Any], 
     sums = {key: float(value.double().abs().sum()) for key, value in encoder.model.state_dict().items()}
     if hash_of(sums) != expected:
         raise EmofuseError(
-            f"{source}: trained with the speech encoder {identity.get('name')!r} ({expected[:12]}...), but "
+            f"{source} was trained with the speech encoder {identity.get('name')!r} ({expected[:12]}...), but "
             f"{encoder.name!r} has other weights ({encoder.weights_hash[:12]}...). Give the same checkpoint."
         )
 
@@ -152,11 +152,11 @@ def layer_states(model: Any, clip: torch.Tensor) -> list[torch.Tensor]:
     """Hidden states of one clip: the input of the first layer, then the output of each.
 
     Args:
-        model: of a `SpeechEncoder`.
+        model: `SpeechEncoder.model`.
         clip: Whisper's log-Mel (80, frames), or samples (n,).
 
     Returns:
-        One (steps, dim) a layer.
+        One (steps, dim) per layer.
     """
     if hasattr(model, "embed_positions"):
         return _whisper_states(model, clip)
@@ -165,7 +165,7 @@ def layer_states(model: Any, clip: torch.Tensor) -> list[torch.Tensor]:
 
 
 def _whisper_states(encoder: Any, mel: torch.Tensor) -> list[torch.Tensor]:
-    """As transformers' WhisperEncoder, the positions cut to the clip."""
+    """Like transformers' WhisperEncoder, with positional encodings cut to the length of the clip."""
     hidden = nn.functional.gelu(encoder.conv1(mel[None]))
     hidden = nn.functional.gelu(encoder.conv2(hidden)).transpose(1, 2)  # (1, steps, dim)
     hidden = hidden + encoder.embed_positions.weight[: hidden.shape[1]]
@@ -174,11 +174,11 @@ def _whisper_states(encoder: Any, mel: torch.Tensor) -> list[torch.Tensor]:
         hidden = layer(hidden, None)
         states.append(hidden)
     states[-1] = encoder.layer_norm(hidden)
-    return [found[0] for found in states]
+    return [state[0] for state in states]
 
 
 def _from_ctranslate2(path: Path) -> nn.Module:
-    """transformers' WhisperEncoder with the weights of a CTranslate2 model."""
+    """Build transformers' WhisperEncoder with the weights of a CTranslate2 model."""
     from transformers import WhisperConfig
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
@@ -227,17 +227,17 @@ def _renamed(tensors: dict[str, torch.Tensor], theirs: str, ours: str) -> dict[s
 
 
 def read_ctranslate2(path: Path) -> dict[str, np.ndarray]:
-    """Tensors of a CTranslate2 model.bin (binary version 6) by name.
+    """Read the tensors of a CTranslate2 model.bin (binary version 6), by name.
 
     Raises:
-        EmofuseError: another version, or the file is damaged.
+        EmofuseError: the file has another version or is damaged.
     """
     try:
         with path.open("rb") as file:
             (version,) = _unpack(file, "<I")
             if version != 6:
                 raise EmofuseError(f"{path}: CTranslate2 binary version {version}; expected 6.")
-            _string(file)  # the kind of model
+            _string(file)  # model type
             _, count = _unpack(file, "<II")  # revision
             return dict(_tensor(file) for _ in range(count))
     except (struct.error, ValueError, IndexError, UnicodeDecodeError) as error:
@@ -262,7 +262,10 @@ def _unpack(file: BinaryIO, form: str) -> tuple[int, ...]:
 
 
 def pool_time(states: np.ndarray, pool: int) -> np.ndarray:
-    """Means over every `pool` steps (the last of fewer): (layers, steps, dim) to (layers, ceil(steps / pool), dim)."""
+    """Average every `pool` steps (the last group may have fewer).
+
+    Maps (layers, steps, dim) to (layers, ceil(steps / pool), dim).
+    """
     starts = np.arange(0, states.shape[1], pool)
     sums = np.add.reduceat(states, starts, axis=1)
     counts = np.diff(np.append(starts, states.shape[1]))

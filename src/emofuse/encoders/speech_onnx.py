@@ -1,4 +1,4 @@
-"""Hidden states of a frozen speech encoder in ONNX Runtime, without PyTorch."""
+"""Run a frozen speech encoder in ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from emofuse.silence import without_silence
 
 
 class OnnxSpeechEncoder:
-    """A speech encoder as an ONNX graph that `export_speech_encoder` wrote.
+    """A speech encoder that `export_speech_encoder` wrote as an ONNX graph.
 
     Args:
         path: the ONNX file.
-        facts: what `export_speech_encoder` said of it.
-        threads: that work on one clip.
-        check_hash: whether to check that the file is that of the facts; not needed if the caller has done so.
+        facts: what `export_speech_encoder` returned for this file.
+        threads: number of threads for one clip.
+        check_hash: whether to check the file's hash; False if the caller has done so.
 
     Attributes:
-        layers: numbers of the hidden states that it gives, in the order of the output.
+        layers: layers whose hidden states it returns, in the order of the output.
         dim: size of a hidden state.
-        rate: states a second.
+        rate: hidden states per second.
 
     Raises:
-        EmofuseError: the file is absent, damaged, not that of the facts, or hears through another front end.
+        EmofuseError: the file is missing, is damaged, does not match the facts, or needs another front end.
     """
 
     def __init__(self, path: Path | str, facts: Mapping[str, Any], threads: int = 1, *, check_hash: bool = True):
@@ -42,11 +42,11 @@ class OnnxSpeechEncoder:
             self._reads_log_mel = facts["input"] == "log_mel"
             front_end, expected = facts["front_end"], facts["sha256"]
         except KeyError as error:
-            raise EmofuseError(f"{path}: nothing is said of its {error}. Export the speech encoder again.") from error
+            raise EmofuseError(f"{path}: the facts of this speech encoder lack {error}. Export it again.") from error
         if self._reads_log_mel and front_end != WHISPER.to_dict():
-            raise EmofuseError(f"{path}: hears through {front_end}, this emofuse through {WHISPER}. Export it again.")
+            raise EmofuseError(f"{path} needs the front end {front_end}, emofuse has {WHISPER}. Export it again.")
         if not path.is_file():
-            raise EmofuseError(f"{path}: the speech encoder is missing. Copy or export the bundle again.")
+            raise EmofuseError(f"{path}: the file of the speech encoder is missing. Copy or export the bundle again.")
         if check_hash and (found := sha256(path)) != expected:
             raise EmofuseError(
                 f"{path}: wrong hash ({found[:12]}..., expected {expected[:12]}...): the file is damaged or another "
@@ -55,13 +55,13 @@ class OnnxSpeechEncoder:
         self._session = open_session(path, threads)
 
     def states(self, samples: np.ndarray) -> np.ndarray:
-        """Hidden states of what sounds of one clip (`silence.sounding`); what lies past 30 s of it is left out.
+        """Hidden states of a clip after trimming silence; at most its first 30 s.
 
         Args:
             samples: float32 (n,), 16 kHz, at least 0.1 s.
 
         Returns:
-            float32 (steps, layers * dim), `rate` steps a second.
+            float32 (steps, layers * dim), `rate` steps per second.
         """
         samples = without_silence(samples)[: int(WHISPER_SECONDS * SAMPLE_RATE)]
         clip = whisper_log_mel(samples) if self._reads_log_mel else samples

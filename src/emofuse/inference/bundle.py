@@ -1,8 +1,7 @@
-"""A bundle: the folder that holds an exported model and all that prediction needs to know about it.
+"""A bundle: the folder of an exported model with everything that prediction needs.
 
-`model.onnx` (the network), `bundle.json` (the facts below), `README.md` (the model card); `speech_encoder.onnx` where
-the model hears through a frozen encoder, `adapter.npz` where it can adapt to a speaker, and `text_encoder/` where it
-reads text.
+It holds `model.onnx` (the network), `bundle.json` (the facts below) and `README.md` (the model card), and depending on
+the model `speech_encoder.onnx` (its frozen speech encoder), `adapter.npz` (its speaker adapter) and `text_encoder/`.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ DEFAULT_FOLDER = Path(__file__).resolve().parent.parent / "bundles" / "default"
 
 
 class BundleError(EmofuseError):
-    """A bundle that cannot be used."""
+    """A bundle cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -40,32 +39,31 @@ class Bundle:
     """The facts of an exported model.
 
     Attributes:
-        name: name of the recipe it was trained by.
+        name: name of the recipe that trained the model.
         labels: categories in the order of the output `probabilities`; empty without that head.
         dimensions: names in the order of the output `dimensions` (values 0..1); empty without that head.
-        reads: modalities that the model listens to, of "audio" and "text".
-        reads_text_alone: whether text has a say where there is no audio.
+        reads: modalities that the model uses, of "audio" and "text".
+        reads_text_alone: whether the model can predict from text without audio.
         front_end: settings of `emofuse.audio.FrontEnd`.
-        speech_encoder: what `export_speech_encoder` said of the encoder whose states the model hears; empty for one
-            that hears log-Mel frames.
-        adapter: the numbers of a `SpeakerAdapter`, whose arrays are in `adapter.npz`; empty without one.
-        calibration: `Calibration` of answers that rest on "audio" (with or without words) and on "text" alone; either
-            may be absent.
-        text_encoder: `name`, `weights_hash`, `pooling` and `dim` of the summary embedding it was trained with; empty
-            for a model that reads no text.
-        text_languages: ISO 639-1 codes of the languages whose transcripts it can use.
-        duration_range: shortest and longest clip in training, in seconds; empty if not known.
+        speech_encoder: facts that `export_speech_encoder` returned; empty for a model that reads log-Mel frames.
+        adapter: settings of a `SpeakerAdapter`, whose arrays are in `adapter.npz`; empty without one.
+        calibration: `Calibration` of predictions from "audio" (with or without words) and from "text" alone; either may
+            be missing.
+        text_encoder: `name`, `weights_hash`, `pooling` and `dim` of the text encoder used in training; empty for a
+            model that does not read text.
+        text_languages: ISO 639-1 codes of the languages whose transcripts the model can use.
+        duration_range: shortest and longest clip in training, in seconds; empty if unknown.
         licence: licence of the weights.
         created: ISO 8601 date and time of the export.
         model_sha256: hash of `model.onnx`.
-        files: SHA-256 of every file by its path in the folder, without `bundle.json` and READMEs, which people may
-            edit; empty in a bundle that was exported before there were such hashes.
-        training_data: one dictionary a corpus: name, rows, seconds, licence.
-        metrics: the run's results, as its `metrics.json` has them.
-        notes: sentences on its training that whoever uses it should know, for the model card.
-        weights: how the weights are stored: "fp32" or "fp16" (half the size; computed in fp32 all the same).
+        files: SHA-256 of every file by its path in the folder, except `bundle.json` and READMEs, which people may edit;
+            empty in old bundles.
+        training_data: one dictionary per corpus: name, rows, seconds, licence.
+        metrics: results of the run, from its `metrics.json`.
+        notes: sentences about the training for the model card.
+        weights: storage of the weights: "fp32" or "fp16" (half the size; the arithmetic is fp32 in both cases).
         format_version: version of this layout.
-        folder: where the bundle lies (not stored).
+        folder: path of the bundle (not stored).
     """
 
     name: str
@@ -93,24 +91,24 @@ class Bundle:
 
     @property
     def model_path(self) -> Path:
-        """The ONNX file."""
+        """Path of the model's ONNX file."""
         return self.folder / MODEL_FILE
 
     @property
     def speech_encoder_path(self) -> Path:
-        """The ONNX file of the speech encoder, if it has one."""
+        """Path of the speech encoder's ONNX file, which not every bundle has."""
         return self.folder / SPEECH_ENCODER_FILE
 
     @property
     def text_encoder_path(self) -> Path:
-        """The folder of the text encoder, if it has one."""
+        """Folder of the text encoder, which not every bundle has."""
         return self.folder / TEXT_ENCODER_FOLDER
 
     def load_adapter(self) -> SpeakerAdapter | None:
-        """The speaker adapter; None if it has none.
+        """Load the speaker adapter; None if the bundle has none.
 
         Raises:
-            BundleError: its file is absent or damaged.
+            BundleError: its file is missing or damaged.
         """
         if not self.adapter:
             return None
@@ -122,7 +120,7 @@ class Bundle:
                 return SpeakerAdapter.load(dict(tensors), self.adapter)
         except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
             raise BundleError(
-                f"{path}: no usable speaker adapter ({error}). Copy or export the bundle again."
+                f"{path}: not a usable speaker adapter ({error}). Copy or export the bundle again."
             ) from error
 
     def save(self, folder: Path) -> None:
@@ -134,57 +132,54 @@ class Bundle:
         """Read and check a bundle.
 
         Raises:
-            BundleError: the folder is no bundle, is incomplete, was made by a newer emofuse, or a file is not the one
-                whose hash was written down.
+            BundleError: the folder is not a bundle, is incomplete, has another format version, or a file does not match
+                its hash.
         """
         folder = Path(folder)
         facts = _read_facts(folder)
         names = {f.name: f for f in fields(cls) if f.name != "folder"}
         facts.setdefault("files", {})  # older bundles have none
         if missing := [name for name in names if name not in facts]:
-            raise BundleError(f"{folder / FACTS_FILE}: incomplete, without {missing}. Export the bundle again.")
+            raise BundleError(f"{folder / FACTS_FILE}: {missing} missing. Export the bundle again.")
         for name, expected in names.items():
             kind = str(expected.type).partition("[")[0]
             if type(facts[name]).__name__ != kind:
-                found = facts[name]
-                raise BundleError(f"{folder / FACTS_FILE}: {name} should be of type {kind} (found {found!r}).")
+                raise BundleError(f"{folder / FACTS_FILE}: {name} is {facts[name]!r}; expected type {kind}.")
         bundle = cls(**{name: facts[name] for name in names}, folder=folder)
         if bundle.text_encoder and not bundle.text_encoder_path.is_dir():
-            raise BundleError(
-                f"{folder}: incomplete bundle, {TEXT_ENCODER_FOLDER}/ is missing. Copy or export the bundle again."
-            )
+            raise BundleError(f"{folder}: {TEXT_ENCODER_FOLDER}/ is missing. Copy or export the bundle again.")
         bundle._check_files()
         return bundle
 
     def _check_files(self) -> None:
-        """Compare every file with its hash; in a bundle without `files` the model alone."""
+        """Compare every file with its hash; an old bundle without `files` has only that of the model."""
         expected = {**self.files, MODEL_FILE: self.model_sha256}
         needed = [ADAPTER_FILE] * bool(self.adapter) + [SPEECH_ENCODER_FILE] * bool(self.speech_encoder)
         needed += [f"{TEXT_ENCODER_FOLDER}/{name}" for name in TEXT_ENCODER_FILES] * bool(self.text_encoder)
         if self.files and (unlisted := [name for name in needed if name not in expected]):
-            raise BundleError(f"{self.folder / FACTS_FILE}: files has no hash of {unlisted}. Export the bundle again.")
+            raise BundleError(f"{self.folder / FACTS_FILE}: `files` lacks {unlisted}. Export the bundle again.")
         for name, digest in expected.items():
             path = self.folder / name
             if not path.is_file():
-                raise BundleError(f"{self.folder}: incomplete bundle, {name} is missing. Copy or export it again.")
-            if (found := sha256(path)) != digest:
+                raise BundleError(f"{self.folder}: {name} is missing. Copy or export the bundle again.")
+            if (actual := sha256(path)) != digest:
                 raise BundleError(
-                    f"{path}: wrong hash ({found[:12]}..., expected {str(digest)[:12]}...): "
-                    "the file is damaged or belongs to another bundle. Copy or export the bundle again."
+                    f"{path}: wrong hash ({actual[:12]}..., expected {str(digest)[:12]}...). The file is damaged or "
+                    "belongs to another bundle. Copy or export the bundle again."
                 )
 
 
 def hash_files(folder: Path) -> dict[str, str]:
-    """The `files` of a bundle: SHA-256 of every file by its path, without `bundle.json` and READMEs."""
+    """SHA-256 of every file of a bundle by its path, except `bundle.json` and READMEs."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (FACTS_FILE, CARD_FILE))
     return {path.relative_to(folder).as_posix(): sha256(path) for path in paths}
 
 
 def default_bundle() -> Bundle:
-    """The bundle that ships in the package.
+    """Load the bundle that ships in the package.
 
     Raises:
-        BundleError: this installation has none.
+        BundleError: this installation does not have it.
     """
     if not DEFAULT_FOLDER.is_dir():
         raise BundleError("This installation has no default model. Name a bundle with --model (Python: model=).")
@@ -194,19 +189,19 @@ def default_bundle() -> Bundle:
 def _read_facts(folder: Path) -> dict[str, Any]:
     path = folder / FACTS_FILE
     if not path.is_file():
-        raise BundleError(f"{folder}: no bundle (expected a folder with {FACTS_FILE}, as `emofuse export` makes it).")
+        raise BundleError(
+            f"{folder}: not a bundle; expected a folder with {FACTS_FILE}, as `emofuse export` writes it."
+        )
     facts = read_json(path)
     version = facts.get("format_version") if isinstance(facts, dict) else None
     if not isinstance(version, int):
-        raise BundleError(f"{path}: no bundle (it has no format_version).")
-    if version < FORMAT_VERSION:
-        raise BundleError(
-            f"{folder}: made by an older emofuse (bundle format {version}, this one reads {FORMAT_VERSION}). "
-            "Export its run again."
+        raise BundleError(f"{path}: not a bundle, because it has no format_version.")
+    if version != FORMAT_VERSION:
+        age, remedy = (
+            ("an older", "Export its run again.") if version < FORMAT_VERSION else ("a newer", "Upgrade emofuse.")
         )
-    if version > FORMAT_VERSION:
         raise BundleError(
-            f"{folder}: made by a newer emofuse (bundle format {version}, this one reads {FORMAT_VERSION}). "
-            "Upgrade emofuse."
+            f"{folder}: this bundle was made by {age} emofuse: its format is {version}, this one reads "
+            f"{FORMAT_VERSION}. {remedy}"
         )
     return facts

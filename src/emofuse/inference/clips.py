@@ -1,11 +1,9 @@
-"""Many clips, several at once: what fails is reported, the others are predicted; what the model adapts to."""
+"""Predict many clips in parallel, with adaptation to speakers or folders; failures do not stop the others."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-
-import numpy as np
 
 from emofuse.audio import AudioError
 from emofuse.errors import EmofuseError
@@ -15,16 +13,16 @@ from emofuse.threads import side_by_side
 
 
 def adaptation(option: str) -> Path | str:
-    """What --adapt names.
+    """Parse the value of --adapt: "recording", "folder", "off", or the path of a recording.
 
     Raises:
-        EmofuseError: neither one of the words nor a file.
+        EmofuseError: there is no such file.
     """
     if option in ("recording", "folder", "off"):
         return option
     if not Path(option).is_file():
         raise EmofuseError(
-            f"--adapt {option}: no such file. Give a recording of the speaker, recording, folder or off."
+            f"--adapt {option}: there is no such file. Give a recording of the speaker, or recording, folder or off."
         )
     return Path(option)
 
@@ -37,19 +35,19 @@ def predict_clips(
     adapt: Path | str = "recording",
     on_error: Callable[[EmofuseError], None],
 ) -> Iterator[Prediction]:
-    """Predict clips, as many at once as the predictor may use threads.
+    """Predict clips in parallel, in as many threads as the predictor has.
 
-    Predictions come in the order of the clips and are the same as from one clip after another. A clip that fails is
-    handed to `on_error` in its turn, and the others are predicted all the same. Memory does not grow with the number
-    of clips: a file is read when a thread is free for it.
+    Predictions are in the order of the clips and equal those of one call after another. The error of a clip is passed
+    to `on_error` in its turn; the other clips are predicted nevertheless. Files are read as threads become free, so
+    memory does not grow with the number of clips.
 
     Args:
         predictor: the model. Its `calls_at_once` is set here.
-        clips: what to predict.
-        language: of all of them; see `Predictor.__call__`.
-        adapt: what the model adapts to: the other segments of each recording (if `predictor.adapt`), all recordings of
-            the same folder among the clips, a recording of the speaker, or nothing.
-        on_error: takes the errors.
+        clips: the clips.
+        language: language of all clips; see `Predictor.__call__`.
+        adapt: what the model adapts to: "recording", the other segments of each recording (if `predictor.adapt`);
+            "folder", all recordings of the same folder; the path of a recording of the speaker; or "off".
+        on_error: is called with each error.
     """
     predictor.calls_at_once = max(1, min(predictor.threads, len(clips)))
     voices: dict[Path | None, Voice] = {}
@@ -82,7 +80,4 @@ def _voices_of_folders(predictor: Predictor, clips: Sequence[Segment]) -> dict[P
             parts.setdefault(file.resolve().parent, []).append(call.result())
         except AudioError:
             continue  # reported when it is predicted
-    return {
-        folder: Voice(np.concatenate([v.means for v in own]), np.concatenate([v.seconds for v in own]))
-        for folder, own in parts.items()
-    }
+    return {folder: Voice.merge(voices) for folder, voices in parts.items()}

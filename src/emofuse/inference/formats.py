@@ -1,4 +1,4 @@
-"""Predictions as JSON, CSV, or a table for the terminal."""
+"""Format predictions and metrics as JSON, CSV, or tables for the terminal."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _PER_CLASS = {"precision_per_class": "precision", "recall_per_class": "recall", 
 
 
 def render(predictions: Sequence[Prediction], form: Literal["table", "json", "csv"], *, colour: bool = False) -> str:
-    """The predictions in one of the three forms; colour is for tables that go to a terminal."""
+    """Format predictions in one of three forms; `colour` is for tables on a terminal."""
     if form == "table":
         return to_table(predictions, width=None if colour else 100, colour=colour)
     return to_json(predictions) if form == "json" else to_csv(predictions)
 
 
 def to_json(predictions: Sequence[Prediction]) -> str:
-    """A JSON list with one object a prediction; field names as in `Prediction`."""
+    """Format predictions as a JSON list of objects with the fields of `Prediction`."""
     return json.dumps([rounded(asdict(p)) for p in predictions], indent=2, ensure_ascii=False) + "\n"
 
 
 def to_csv(predictions: Sequence[Prediction]) -> str:
-    """One row a prediction; each category's probability has its own column, `p_<category>`."""
+    """Format predictions as CSV, one row each; the probability of a category is in the column `p_<category>`."""
     buffer = io.StringIO()
     rows = [_flat(p) for p in predictions]
     writer = csv.DictWriter(buffer, list(rows[0]) if rows else [], lineterminator="\n")
@@ -41,7 +41,7 @@ def to_csv(predictions: Sequence[Prediction]) -> str:
 
 
 def to_table(predictions: Sequence[Prediction], *, width: int | None = None, colour: bool = False) -> str:
-    """A table for people, `width` characters wide (None: as the terminal)."""
+    """Format predictions as a table, `width` characters wide (None for the width of the terminal)."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -50,12 +50,12 @@ def to_table(predictions: Sequence[Prediction], *, width: int | None = None, col
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_lines=False)
     for name in (["file", "time (s)"] if has_file else []) + ["transcript", "emotion", "A / V / D", "used"]:
         table.add_column(name, overflow="fold", no_wrap=name not in ("file", "transcript"))
-    shown = None
+    previous = None
     for p in predictions:
         place = []
         if has_file:
-            place = ["" if p.file == shown else base_name(p.file), _time(p)]
-            shown = p.file
+            place = ["" if p.file == previous else base_name(p.file), _time(p)]
+            previous = p.file
         values = [getattr(p, name) for name in _DIMENSIONS]
         avd = "-" if None in values else " ".join(f"{value:.2f}" for value in values)
         used = f"{p.used}\nadapted" if p.adapted else p.used
@@ -64,7 +64,7 @@ def to_table(predictions: Sequence[Prediction], *, width: int | None = None, col
 
 
 def metrics_table(metrics: dict[str, Any]) -> str:
-    """Metrics, perhaps nested, one a line; a value stands with its interval and n, a class with all its figures.
+    """Format nested metrics, one per line; a value with its interval and n, a class with all its metrics.
 
     >>> uar = {"value": 0.51234, "low": 0.4, "high": 0.6, "n": 40, "speakers": 4}
     >>> print(metrics_table({"test": {"uar": uar, "ece": 0.1}}), end="")
@@ -77,7 +77,7 @@ def metrics_table(metrics: dict[str, Any]) -> str:
 
 
 def rounded(value: Any, *, digits: int = 4) -> Any:
-    """Plain values as they are, but for floats, however deep, which are rounded, and tuples, which become lists."""
+    """Round the floats in nested values, and turn tuples into lists."""
     if isinstance(value, dict):
         return {key: rounded(item, digits=digits) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -96,7 +96,7 @@ def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
         for key, item in value.items():
             if key == "recall_per_class":
                 for label in item:
-                    figures = ", ".join(f"{metric} {_short(own[label])}" for metric, own in by_class.items())
+                    figures = ", ".join(f"{metric} {_short(values[label])}" for metric, values in by_class.items())
                     yield f"{name}.{label}" if name else label, figures
             elif key not in _PER_CLASS:
                 yield from _leaves(item, f"{name}.{key}" if name else str(key))
@@ -109,7 +109,7 @@ def _short(value: Any) -> str:
 
 
 def _top(prediction: Prediction, n: int = 3) -> str:
-    """A bar for the most probable category, with "?" where the answer is uncertain, and the runners-up."""
+    """The most probable category with a bar, marked "?" if uncertain, and the next ones."""
     if not prediction.probabilities:
         return "-"
     ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])[:n]
@@ -130,7 +130,7 @@ def _time(prediction: Prediction) -> str:
 
 
 def base_name(file: str | None) -> str:
-    """Last part of a path of any system; "-" for none."""
+    """Last part of a path, with slashes of any system; "-" for None."""
     return "-" if file is None else file.replace("\\", "/").rpartition("/")[2]
 
 
@@ -139,7 +139,7 @@ def _flat(prediction: Prediction) -> dict[str, Any]:
     for name, value in rounded(asdict(prediction)).items():
         if name == "probabilities":
             row.update({f"p_{label}": p for label, p in value.items()})
-        elif name == "intervals":  # every row has the columns, whether its kind of answer was measured or not
+        elif name == "intervals":  # every row has these columns
             for dimension in _DIMENSIONS:
                 row[f"{dimension}_low"], row[f"{dimension}_high"] = value.get(dimension, (None, None))
         else:

@@ -1,4 +1,4 @@
-"""The networks of a bundle, run by ONNX Runtime: samples to frames, words to an embedding, both to answers."""
+"""Run the networks of a bundle: front end or speech encoder, text encoder, and the model itself."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from emofuse.metrics.calibration import Calibration, apply_temperature
 from emofuse.silence import sounding
 from emofuse.threads import once_property
 
-_NOTHING = 16  # frames of zeros in the place of audio; the network does not look at them
+_DUMMY_FRAMES = 16  # number of frames given for text alone, which the model ignores
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model says of one utterance.
+    """Output of the model for one utterance.
 
     Attributes:
-        probabilities: of the categories, calibrated, sums to 1; empty without that head.
-        dimensions: arousal, valence, dominance in 0..1; empty without that head.
-        calibration: what was measured of answers of this kind; None if the bundle has no calibration.
+        probabilities: calibrated probabilities of the categories (K,), which sum to 1; empty without that head.
+        dimensions: arousal, valence, dominance in 0..1, (3,); empty without that head.
+        calibration: calibration for this input (with audio, or text alone); None if the bundle has none.
     """
 
     probabilities: np.ndarray
@@ -37,10 +37,10 @@ class Network:
 
     Args:
         bundle: the model.
-        threads: that work on one call of a network; several calls may be made at once.
+        threads: number of threads for one call of a network. Several threads may make calls at once.
 
     Attributes:
-        rate: frames a second.
+        rate: frames per second.
     """
 
     def __init__(self, bundle: Bundle, threads: int = 1) -> None:
@@ -55,7 +55,7 @@ class Network:
             self._width, self.rate = len(facts["layers"]) * facts["dim"], facts["rate"]
 
     def frames(self, samples: np.ndarray) -> np.ndarray:
-        """What the model hears of a clip: log-Mel in dB, or hidden states of its speech encoder.
+        """Audio input of the model for a clip: log-Mel in dB, or hidden states of its speech encoder.
 
         Args:
             samples: float32 (n,), 16 kHz, at least 0.1 s.
@@ -68,7 +68,7 @@ class Network:
         return log_mel(samples, self._front_end)
 
     def span(self, samples: np.ndarray) -> tuple[int, int]:
-        """First and last sample (exclusive) of the clip that `frames` tell of."""
+        """First and last sample (exclusive) of a clip that `frames` covers."""
         if not self.bundle.speech_encoder:
             return 0, len(samples)
         first, last = sounding(samples)
@@ -79,21 +79,21 @@ class Network:
         return self._text_encoder.encode([text])[0]
 
     def answer(self, frames: np.ndarray | None, embedding: np.ndarray | None) -> Answer:
-        """The answer to frames (n, width), to an embedding (dim,), or to both; None is what there is not."""
+        """Run the model on frames (n, width), on an embedding (dim,), or on both; None for a missing modality."""
         [answer] = self.answers(
             None if frames is None else frames[None], None if embedding is None else embedding[None]
         )
         return answer
 
     def answers(self, frames: np.ndarray | None, embeddings: np.ndarray | None) -> list[Answer]:
-        """As `answer`, of several utterances of one length: (batch, n, width), (batch, dim) or None."""
-        there = frames if frames is not None else embeddings
-        if there is None:
-            raise ValueError("neither frames nor an embedding")
-        batch = len(there)
+        """Run the model on utterances of equal length: (batch, n, width) and (batch, dim), or None for either."""
+        given = frames if frames is not None else embeddings
+        if given is None:
+            raise ValueError("expected frames, embeddings or both")
+        batch = len(given)
         kind = "text" if frames is None else "audio"
         if frames is None:
-            frames = np.zeros((batch, _NOTHING, self._width), np.float32)
+            frames = np.zeros((batch, _DUMMY_FRAMES, self._width), np.float32)
         has_text = embeddings is not None
         if embeddings is None:
             embeddings = np.zeros((batch, self.bundle.text_encoder.get("dim", 1)), np.float32)
@@ -108,22 +108,20 @@ class Network:
         names = [node.name for node in self._session.get_outputs()]
         out = dict(zip(names, self._session.run(names, feeds), strict=True))
         calibration = self._calibration.get(kind)
-        nothing = np.zeros((batch, 0), np.float32)
-        probabilities = out.get("probabilities", nothing)
+        empty = np.zeros((batch, 0), np.float32)
+        probabilities = out.get("probabilities", empty)
         if calibration is not None and probabilities.size:
             probabilities = apply_temperature(probabilities, calibration.temperature)
-        pairs = zip(probabilities, out.get("dimensions", nothing), strict=True)
-        return [Answer(own, dimensions, calibration) for own, dimensions in pairs]
+        pairs = zip(probabilities, out.get("dimensions", empty), strict=True)
+        return [Answer(p, dimensions, calibration) for p, dimensions in pairs]
 
     @once_property
     def _speech_encoder(self) -> Any:
         from emofuse.encoders.speech_onnx import OnnxSpeechEncoder
 
-        bundle = self.bundle
-        checked = bool(bundle.files)  # by `Bundle.load`
-        return OnnxSpeechEncoder(
-            bundle.speech_encoder_path, bundle.speech_encoder, self._threads, check_hash=not checked
-        )
+        path, facts = self.bundle.speech_encoder_path, self.bundle.speech_encoder
+        # `Bundle.load` has checked the hash if the bundle lists its files.
+        return OnnxSpeechEncoder(path, facts, self._threads, check_hash=not self.bundle.files)
 
     @once_property
     def _text_encoder(self) -> Any:

@@ -1,4 +1,4 @@
-"""What several systems answered to the test utterances of one task, under several seeds."""
+"""Predictions of several systems, trained with several seeds, for the test utterances of one task."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from emofuse.metrics.scores import Floats, Labels, class_numbers
 if TYPE_CHECKING:
     import pandas as pd
 
-CATEGORIES = ("uar", "wa", "macro_f1", "weighted_f1")  # metrics of class against class
+CATEGORIES = ("uar", "wa", "macro_f1", "weighted_f1")  # metrics that compare classes with classes
 
 
 @dataclass(frozen=True, eq=False)
 class Outcomes:
-    """Answers of systems to the same utterances: the test parts of all folds together, each utterance once.
+    """Predictions of systems for the same utterances: the test parts of all folds together, each utterance once.
 
-    A seed is one repetition of the whole experiment, every fold trained anew. A system's value is the mean over the
-    seeds of the metric over all rows; the folds' rows are put together first, so that a small fold counts little and a
-    class that a fold lacks does no harm.
+    A seed is one repetition of the whole experiment, in which every fold is trained again. A system's value is the mean
+    over seeds of the metric over all rows. Rows of the folds are pooled first, so that small folds weigh little and a
+    class may be missing from a fold.
 
     Attributes:
         metric: name of a metric of `emofuse.metrics.scores`.
         keys: (n,) keys of the utterances, each once.
-        truth: (n,) classes or numbers; rows without one count nowhere.
-        predictions: of each system (seeds, n) classes or numbers, or (seeds, n, K) probabilities for "ece"; of equally
-            many seeds, the same seed at the same place.
-        speakers: (n,) speakers; a row without one (None or NaN) stands alone.
-        labels: class names in order; needed for metrics of classes. Classes become numbers, -1 where missing.
+        truth: (n,) classes or numbers; rows with a missing value are ignored.
+        predictions: for each system (seeds, n) classes or numbers, or (seeds, n, K) probabilities for "ece". All
+            systems have the same seeds in the same order.
+        speakers: (n,) speakers; a row without a speaker (None or NaN) is its own group.
+        labels: class names in order; required for metrics of classes. Classes become numbers, -1 where missing.
 
     Raises:
-        ValueError: shapes that do not fit, a key twice, an unknown metric or class, classes without `labels`, no
-            prediction of a class where there is a truth.
+        ValueError: shapes do not fit, a key occurs twice, a metric or class is unknown, classes have no `labels`, or a
+            row has a true class but no predicted one.
     """
 
     metric: Metric
@@ -53,7 +53,7 @@ class Outcomes:
         truth, predictions = _array(self.truth), {name: np.asarray(values) for name, values in self.predictions.items()}
         if self.metric in CATEGORIES:
             if self.labels is None:
-                raise ValueError(f"{self.metric} needs labels, the class names in order")
+                raise ValueError(f"metric {self.metric} requires labels, the class names in order")
             predictions = {name: self._numbers(name, values) for name, values in predictions.items()}
         numbers = class_numbers(truth, labels=self.labels) if self.of_classes else truth.astype(np.float64)
         arrays = {"keys": _array(self.keys), "truth": numbers, "speakers": _array(self.speakers)}
@@ -63,7 +63,7 @@ class Outcomes:
 
     @property
     def of_classes(self) -> bool:
-        """Whether the truth is a class."""
+        """Whether the metric compares with a true class."""
         return self.metric in CATEGORIES or self.metric == "ece"
 
     @property
@@ -77,7 +77,7 @@ class Outcomes:
         return list(self.predictions)
 
     def where(self, rows: ArrayLike) -> Outcomes:
-        """The same for some rows: (n,) booleans, or positions."""
+        """Select rows by (n,) booleans or by positions."""
         chosen = np.asarray(rows)
         predictions = {name: values[:, chosen] for name, values in self.predictions.items()}
         return replace(
@@ -89,7 +89,7 @@ class Outcomes:
         )
 
     def sums(self) -> tuple[Floats, int]:
-        """Statistics of each speaker (speakers, systems, seeds, S), whose sum has the score; and rows with a truth."""
+        """Sum the statistics of each speaker to (speakers, systems, seeds, S); also return the number of rows."""
         statistics = halves(self.metric).statistics
         systems = list(self.predictions.values())
         known = self.known
@@ -112,9 +112,9 @@ class Outcomes:
     def _check(self) -> None:
         n = len(self.keys)
         if not self.predictions:
-            raise ValueError("no system: predictions are empty")
+            raise ValueError("predictions are empty; expected at least one system")
         if len(set(self.keys.tolist())) < n:
-            raise ValueError("a key stands twice: every utterance must be in the test part of one fold")
+            raise ValueError("a key occurs twice: every utterance must be in the test part of exactly one fold")
         if not n == len(self.truth) == len(self.speakers):
             raise ValueError(f"{n} keys, but {len(self.truth)} rows of truth and {len(self.speakers)} speakers")
         dimensions = 3 if self.metric == "ece" else 2
@@ -123,8 +123,8 @@ class Outcomes:
             if values.ndim != dimensions or values.shape[:2] != first or values.shape[1] != n or not len(values):
                 expected = f"({first[0] or 'seeds'}, {n}{', classes' if dimensions == 3 else ''})"
                 raise ValueError(f"{name}: predictions of shape {values.shape}, expected {expected}")
-            if self.metric in CATEGORIES and (lacking := self.known & (values < 0).any(axis=0)).any():
-                raise ValueError(f"{name}: no prediction for {self.keys[lacking][0]}, which has a truth")
+            if self.metric in CATEGORIES and (missing := self.known & (values < 0).any(axis=0)).any():
+                raise ValueError(f"{name}: no prediction for {self.keys[missing][0]}, which has a truth")
 
 
 def outcomes_of(
@@ -134,41 +134,43 @@ def outcomes_of(
     labels: Labels = None,
     dimension: str | None = None,
 ) -> Outcomes:
-    """Outcomes from tables of predictions, joined by key.
+    """Join tables of predictions by key.
 
     Args:
-        tables: of each system one table a seed, as in `predictions-test.parquet` with the folds put together: columns
-            key, speaker, truth (class number, -1 without) and probability_0.., or true_<dimension> and <dimension>.
+        tables: for each system one table per seed, like `predictions-test.parquet` with the folds concatenated: columns
+            key, speaker, truth (class number, -1 if missing) and probability_0.., or true_<dimension> and <dimension>.
         metric: name of a metric of `emofuse.metrics.scores`.
-        labels: class names in order, for metrics of classes; the answer is the most probable class.
+        labels: class names in order, for metrics of classes; the most probable class is the prediction.
         dimension: "arousal", "valence" or "dominance", for metrics of numbers.
 
     Raises:
         EmofuseError: systems have different numbers of tables, or the tables differ in utterances, truths or speakers.
-        ValueError: a dimension for a metric of classes, or none for one of numbers; as `Outcomes`.
+        ValueError: a dimension is given for a metric of classes, or missing for one of numbers; or as `Outcomes`.
     """
     if (dimension is None) != (metric in (*CATEGORIES, "ece")):
-        raise ValueError(f"metric {metric} with dimension {dimension}: give one for metrics of numbers, and only there")
+        raise ValueError(
+            f"metric {metric} with dimension {dimension}: give a dimension for metrics of numbers, and only for these"
+        )
     counts = {name: len(seeds) for name, seeds in tables.items()}
     if len(set(counts.values())) != 1 or 0 in counts.values():
         each = ", ".join(f"{name} {count}" for name, count in counts.items()) or "no system"
-        raise EmofuseError(f"predictions of different numbers of seeds ({each}). Train every system with each.")
+        raise EmofuseError(f"systems have different numbers of seeds ({each}). Train every system with every seed.")
     truth_name = "truth" if dimension is None else f"true_{dimension}"
     reference = next(iter(tables.values()))[0].set_index("key")
     predictions = {}
     for system, seeds in tables.items():
-        found: list[NDArray[Any]] = []
+        arrays: list[NDArray[Any]] = []
         for number, table in enumerate(seeds):
             rows = table.set_index("key")
             _same_rows(rows, reference, truth_name, f"{system}, table {number + 1}")
             rows = rows.loc[reference.index]
             if dimension is not None:
-                found.append(rows[dimension].to_numpy())
+                arrays.append(rows[dimension].to_numpy())
                 continue
             classes = sum(str(name).startswith("probability_") for name in rows.columns)
             probabilities = rows[[f"probability_{k}" for k in range(classes)]].to_numpy()
-            found.append(probabilities if metric == "ece" else probabilities.argmax(axis=1))
-        predictions[system] = np.stack(found)
+            arrays.append(probabilities if metric == "ece" else probabilities.argmax(axis=1))
+        predictions[system] = np.stack(arrays)
     return Outcomes(
         metric,
         keys=reference.index.to_numpy(),
@@ -182,11 +184,11 @@ def outcomes_of(
 def _same_rows(rows: pd.DataFrame, reference: pd.DataFrame, truth: str, name: str) -> None:
     if rows.index.has_duplicates:
         key = rows.index[rows.index.duplicated()][0]
-        raise EmofuseError(f"{name}: utterance {key} is there twice. Each belongs in the test part of one fold.")
+        raise EmofuseError(f"{name}: utterance {key} occurs twice. Each belongs in the test part of one fold.")
     differing = rows.index.symmetric_difference(reference.index)
     if len(differing):
         raise EmofuseError(
-            f"{name}: {len(differing)} utterances are not those of the first table (one is {differing[0]}). Test every "
+            f"{name}: {len(differing)} utterances differ from the first table (such as {differing[0]}). Test every "
             "system and seed on the same utterances."
         )
     rows = rows.loc[reference.index]

@@ -1,4 +1,4 @@
-"""Systems over several tasks: who wins, ties and loses, and average ranks with their critical difference."""
+"""Compare systems over several tasks: wins, ties and losses, and average ranks with a critical difference."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.stats import f as f_distribution
+from scipy.stats import rankdata, studentized_range
 
 from emofuse.metrics.scores import Floats
 from emofuse.metrics.significance import Comparison
@@ -15,21 +17,21 @@ from emofuse.metrics.significance import Comparison
 if TYPE_CHECKING:
     import pandas as pd
 
-LEAST_TASKS = 3  # below, ranks say nothing that the comparisons themselves do not
+LEAST_TASKS = 3  # with fewer, ranks say no more than the comparisons themselves
 
 
 def win_tie_loss(tasks: Mapping[str, Sequence[Comparison]], *, alpha: float = 0.05) -> pd.DataFrame:
-    """On how many tasks a system is better than another, not told apart from it, and worse.
+    """Count the tasks on which a system is better than another, not significantly different, or worse.
 
-    Better means `Comparison.better`: p_holm of the task at most alpha. A tie is no proof that two systems are equal.
+    Better is as in `Comparison.better`: p_holm within the task is at most alpha. A tie does not prove equality.
 
     Args:
-        tasks: of each task what `compare_all` found; a task may lack systems.
+        tasks: results of `compare_all` for each task; a task may lack systems.
         alpha: level of the tests.
 
     Returns:
-        One row a system and other system (both ways round): system, other, wins, ties, losses. Comparisons without a p
-        (one speaker, say) count nowhere. `table.groupby("system")[["wins", "ties", "losses"]].sum()` has the totals.
+        One row per ordered pair of systems: system, other, wins, ties, losses. Comparisons without a p (with one
+        speaker, say) are not counted. `table.groupby("system")[["wins", "ties", "losses"]].sum()` has the totals.
 
     Example:
         >>> found = [Comparison("fused", "audio_only", "uar", 0.1, 0.05, 0.15, 0.95, 0.02, 0.001, 0.001, 0.001)]
@@ -39,7 +41,7 @@ def win_tie_loss(tasks: Mapping[str, Sequence[Comparison]], *, alpha: float = 0.
     import pandas as pd
 
     counts: dict[tuple[str, str], list[int]] = {}
-    for comparison in (found for task in tasks.values() for found in task):
+    for comparison in (comparison for task in tasks.values() for comparison in task):
         winner = comparison.better(alpha=alpha)
         for one, other in ((comparison.a, comparison.b), (comparison.b, comparison.a)):
             count = counts.setdefault((one, other), [0, 0, 0])
@@ -54,12 +56,12 @@ class Ranks:
     """Average ranks of systems over tasks.
 
     Attributes:
-        ranks: average rank of each system, 1 is best, in rising order.
-        tasks: how many tasks were counted: those on which every system has a value.
-        p: of the hypothesis that all systems are alike; NaN with fewer than three tasks or two systems.
-        critical_difference: two systems whose ranks differ by as much differ at level alpha; NaN likewise.
-        groups: the largest sets of systems that are not told apart, best first (the bars of a critical-difference
-            diagram); a system that differs from all others is in none.
+        ranks: average rank of each system, 1 is best, in increasing order.
+        tasks: number of tasks on which every system has a value; the others are not used.
+        p: p of the hypothesis that all systems are equal; NaN with fewer than three tasks or two systems.
+        critical_difference: difference of ranks that is significant at level alpha; NaN likewise.
+        groups: the largest sets of systems without significant differences, best first (the bars of a
+            critical-difference diagram); a system that differs from all others is in none.
     """
 
     ranks: dict[str, float]
@@ -72,15 +74,15 @@ class Ranks:
 def average_ranks(
     values: Mapping[str, Mapping[str, float]], *, lower_is_better: Collection[str] = (), alpha: float = 0.05
 ) -> Ranks:
-    """Average ranks over tasks, Friedman's test in the form of Iman & Davenport, and Nemenyi's critical difference.
+    """Compute average ranks over tasks, Friedman's test (Iman & Davenport), and Nemenyi's critical difference.
 
-    CD = q sqrt(k (k + 1) / (6 N)) of k systems on N tasks, where q is the (1 - alpha) quantile of the studentized range
-    with infinite degrees of freedom, over sqrt(2); F = (N - 1) X / (N (k - 1) - X) with Friedman's X (Demšar 2006,
-    "Statistical comparisons of classifiers over multiple data sets", JMLR 7, section 3.2). Tasks must be independent
-    samples of what the systems are for: two labels of one corpus are not. With few tasks the test finds little.
+    CD = q sqrt(k (k + 1) / (6 N)) for k systems on N tasks, where q is the (1 - alpha) quantile of the studentized
+    range with infinite degrees of freedom, over sqrt(2); F = (N - 1) X / (N (k - 1) - X) with Friedman's X (Demšar
+    2006, "Statistical comparisons of classifiers over multiple data sets", JMLR 7, section 3.2).
+    Tasks must be independent; two labels of one corpus are not. With few tasks the test has little power.
 
     Args:
-        values: of each task the value of each system; equal values share their ranks.
+        values: value of each system on each task; equal values share the mean of their ranks.
         lower_is_better: tasks whose metric is an error.
         alpha: level of the critical difference, between 0 and 1.
 
@@ -93,17 +95,17 @@ def average_ranks(
         {'fused': 1.25, 'audio_only': 1.75}
     """
     if not 0 < alpha < 1:
-        raise ValueError(f"alpha must be between 0 and 1, found {alpha}")
+        raise ValueError(f"alpha must be between 0 and 1, not {alpha}")
     systems = list(dict.fromkeys(name for task in values.values() for name in task))
     rows = []
-    for task, found in values.items():
-        row = np.array([found.get(name, np.nan) for name in systems], dtype=np.float64)
+    for task, scores in values.items():
+        row = np.array([scores.get(name, np.nan) for name in systems], dtype=np.float64)
         if np.isfinite(row).all():
             rows.append(row if task in lower_is_better else -row)
     k, n = len(systems), len(rows)
     if not rows:
         return Ranks(dict.fromkeys(systems, np.nan), 0, np.nan, np.nan, ())
-    means = np.mean([_ranks(row) for row in rows], axis=0)  # (k,)
+    means = rankdata(rows, axis=1).mean(axis=0)  # (k,)
     order = np.argsort(means, kind="stable")
     ranks = {systems[i]: float(means[i]) for i in order}
     if n < LEAST_TASKS or k < 2:
@@ -112,24 +114,16 @@ def average_ranks(
     return Ranks(ranks, n, _friedman_p(means, n), difference, _groups(ranks, difference))
 
 
-def _ranks(row: Floats) -> Floats:
-    """1 for the lowest; equal values get the mean of their ranks."""
-    below = (row[None] < row[:, None]).sum(axis=1)
-    return below + ((row[None] == row[:, None]).sum(axis=1) + 1) / 2
-
-
 def _friedman_p(means: Floats, n: int) -> float:
-    from scipy.stats import f
-
     k = len(means)
     chi = 12 * n / (k * (k + 1)) * ((means - (k + 1) / 2) ** 2).sum()
     left = n * (k - 1) - chi
-    return float(f.sf((n - 1) * chi / left, k - 1, (k - 1) * (n - 1))) if left > 1e-9 else 0.0  # all tasks agree
+    return (
+        float(f_distribution.sf((n - 1) * chi / left, k - 1, (k - 1) * (n - 1))) if left > 1e-9 else 0.0
+    )  # all tasks agree
 
 
 def _critical_difference(k: int, n: int, alpha: float) -> float:
-    from scipy.stats import studentized_range
-
     return float(studentized_range.ppf(1 - alpha, k, np.inf) / np.sqrt(2) * np.sqrt(k * (k + 1) / (6 * n)))
 
 

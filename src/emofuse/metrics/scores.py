@@ -1,18 +1,16 @@
 """Metrics of categories (UAR, WA, F1, confusion, ECE, ...) and of dimensions (CCC, Pearson, MAE), in plain NumPy.
 
-One rule for what is missing, in every function here:
+All functions treat missing values alike:
 
-* A row whose truth is missing (None, NaN, or a negative class number) is left out.
-* A row that has a truth needs a prediction: a missing category is an error, a NaN or infinite number makes the result
-  NaN.
-* What is undefined (no rows, a recall of a class that does not occur, a correlation with a constant) is NaN.
+* Rows with a missing truth (None, NaN, or a negative class number) are left out.
+* Rows with a truth need a prediction: a missing category is an error; a NaN or infinite number makes the result NaN.
+* Undefined values (no rows, the recall of a class that does not occur, the correlation with a constant) are NaN.
 
 Categories are class numbers from 0, or strings. `labels` names the classes in order: strings are looked up in it, and
 numbers are positions in it. Without `labels` the classes are 0..max, or the sorted strings that occur.
 
-Every metric is a function of sums over rows. `ADDITIVE` holds the two halves of each (the statistics of a row, the
-score of their sum), which is what lets `emofuse.metrics.intervals` resample whole speakers without going back to the
-rows.
+Every metric is a function of sums over rows. `ADDITIVE` holds both steps (the statistics of each row, the score of
+their sum), so that `emofuse.metrics.intervals` can resample whole speakers efficiently.
 """
 
 from __future__ import annotations
@@ -38,7 +36,7 @@ def uar(truth: ArrayLike, prediction: ArrayLike, *, labels: Labels = None) -> fl
     Args:
         truth: (n,) classes.
         prediction: (n,) classes.
-        labels: class names in order; see the module's rule.
+        labels: class names in order; see the module's docstring.
 
     Returns:
         Value in 0..1; NaN without rows.
@@ -54,7 +52,7 @@ def uar(truth: ArrayLike, prediction: ArrayLike, *, labels: Labels = None) -> fl
 
 
 def wa(truth: ArrayLike, prediction: ArrayLike, *, labels: Labels = None) -> float:
-    """Weighted accuracy: the share of rows that are right (recall weighted by class frequency).
+    """Weighted accuracy: the share of correct rows (recall weighted by class frequency).
 
     Args, Raises: as `uar`.
 
@@ -114,7 +112,7 @@ def recall_per_class(truth: ArrayLike, prediction: ArrayLike, *, labels: Labels 
 
 
 def precision_per_class(truth: ArrayLike, prediction: ArrayLike, *, labels: Labels = None) -> Floats:
-    """Precision of each class: the share of the rows predicted as it that are of it.
+    """Precision of each class: the share of correct rows among those predicted as the class.
 
     Args, Raises: as `uar`.
 
@@ -235,10 +233,10 @@ def mae(truth: ArrayLike, prediction: ArrayLike) -> float:
 
 
 def class_numbers(classes: ArrayLike, *, labels: Labels = None) -> NDArray[np.int64]:
-    """Classes (n,) as numbers, -1 where missing; see the module's rule.
+    """Convert classes (n,) to numbers, -1 where missing; see the module's docstring.
 
     Raises:
-        ValueError: a class is unknown, or there is not one a row.
+        ValueError: a class is unknown, or the shape is not (n,).
 
     Example:
         >>> class_numbers(["fear", None, "anger"], labels=["anger", "fear"])
@@ -247,7 +245,7 @@ def class_numbers(classes: ArrayLike, *, labels: Labels = None) -> NDArray[np.in
     return _codes(_values(classes), labels)
 
 
-# Scores of summed statistics: (..., S) -> (...). The confusion matrix is flat, S = K * K.
+# Scores of summed statistics: (..., S) -> (...). Confusion matrices are flat, S = K * K.
 
 
 def _square(cells: Floats) -> Floats:
@@ -308,7 +306,7 @@ def _spread(sums: Floats) -> tuple[Floats, Floats, Floats, Floats]:
 
 def _variance(mean_square: Floats, mean: Floats) -> Floats:
     variance = mean_square - mean**2
-    return np.where(variance <= 1e-12 * mean_square, 0.0, variance)  # a constant, but for rounding
+    return np.where(variance <= 1e-12 * mean_square, 0.0, variance)  # constant up to rounding
 
 
 def _ccc(sums: Floats) -> Floats:
@@ -347,11 +345,11 @@ def _cells(truth: ArrayLike, prediction: ArrayLike, labels: Labels) -> Floats:
 
 
 def _calibration(truth: ArrayLike, probabilities: ArrayLike, labels: Labels) -> Floats:
-    """Count, then per bin the sum of confidence - correctness."""
+    """1, and confidence - correctness in the column of the row's bin."""
     values = np.asarray(probabilities, dtype=np.float64)  # (n, K)
     true = _values(truth)
     if values.ndim != 2 and len(true) + len(values) > 0:
-        raise ValueError(f"probabilities must be (rows, classes), found shape {values.shape}")
+        raise ValueError(f"probabilities must have the shape (rows, classes), not {values.shape}")
     _same_length(true, values)
     sums = np.zeros((len(true), 1 + ECE_BINS))
     if not len(true):
@@ -371,9 +369,9 @@ def _calibration(truth: ArrayLike, probabilities: ArrayLike, labels: Labels) -> 
 
 
 def _moments(truth: ArrayLike, prediction: ArrayLike, _labels: Labels = None) -> Floats:
-    """1, x, y, xx, yy, xy, (x - y)^2, |x - y|; x and y counted from the first truth, whatever the prediction.
+    """1, x, y, xx, yy, xy, (x - y)^2, |x - y|, with the first truth subtracted from x and y.
 
-    That keeps precision at any offset, and lets sums of two systems over other rows of one truth be added.
+    This keeps precision at any offset. As it does not depend on the prediction, sums of two systems can be mixed.
     """
     x = np.asarray(truth, dtype=np.float64).reshape(-1)
     y = np.asarray(prediction, dtype=np.float64).reshape(-1)
@@ -396,7 +394,7 @@ def _values(classes: ArrayLike) -> NDArray[Any]:
     # A list of strings and NaN would become an array of strings, with "nan" among them.
     values = np.asarray(classes, dtype=None if hasattr(classes, "dtype") else object)
     if values.ndim != 1:
-        raise ValueError(f"classes must be one row each, found shape {values.shape}")
+        raise ValueError(f"classes must have the shape (rows,), not {values.shape}")
     return values
 
 
@@ -425,7 +423,7 @@ def _code(value: Any, numbers: dict[str, int]) -> int:
 
 
 class Additive(NamedTuple):
-    """A metric in two halves: score(statistics(truth, prediction, labels).sum(axis=0))."""
+    """A metric in two steps: score(statistics(truth, prediction, labels).sum(axis=0))."""
 
     statistics: Callable[[ArrayLike, ArrayLike, Labels], Floats]  # -> (n, S), zero where the truth is missing
     score: Callable[[Floats], Floats]  # (..., S) -> (...)

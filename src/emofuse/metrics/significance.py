@@ -1,15 +1,15 @@
-"""What the differences between systems are worth: intervals, paired comparisons, their correction, power.
+"""Significance of differences between systems: intervals, paired comparisons, Holm correction, power.
 
 The sampling units are speakers and seeds.
 
-* Speakers are drawn with replacement over all folds, not within each: folds part the speakers at random and are no
-  strata, and where a fold tests one speaker, draws within it would never vary. A bootstrap over folds, which are few
-  and whose training parts overlap, would say less; for it, give the folds as `Outcomes.speakers`.
-* A seed is one training of every fold. Speakers are drawn with the seeds as they are, seeds with the speakers as they
-  are, and the two changes are added, so that their variances are. Both at once (the pigeonhole bootstrap, Owen 2007,
+* Speakers are drawn with replacement over all folds, not within folds: folds are random partitions of the speakers,
+  not strata, and draws within a fold with one test speaker would never vary. Folds are few and their training parts
+  overlap, so a bootstrap over folds says less; for it, give the folds as `Outcomes.speakers`.
+* A seed is one training of every fold. Speakers are drawn with fixed seeds, seeds are drawn with fixed speakers, and
+  the two changes are added, so that their variances add up. Drawing both at once (the pigeonhole bootstrap, Owen 2007,
   Annals of Applied Statistics 1(2)) would count the noise of a speaker under a seed three times instead of twice. S - 1
   of S seeds are drawn, which makes the variance of their mean unbiased (Rao & Wu 1988, JASA 83). With one seed, results
-  hold for these trained models only; with two or three, the part of the seeds is rough.
+  hold only for these trained models; with two or three, the variance over seeds is a rough estimate.
 * All systems are scored on the same draws, so comparisons are paired.
 """
 
@@ -39,17 +39,17 @@ from emofuse.metrics.scores import LOWER_IS_BETTER, RANGES, Additive, Floats
 
 @dataclass(frozen=True)
 class Comparison:
-    """System a against system b on one task.
+    """Comparison of system a with system b on one task.
 
     Attributes:
         a: name of a system.
         b: name of another.
-        metric: what they are compared by.
+        metric: name of the metric.
         difference: value of a - value of b, with its percentile interval, low to high.
         level: coverage of the interval.
         standard_error: of the difference, from the bootstrap.
-        p_bootstrap: two-sided; for other speakers and other seeds.
-        p_permutation: two-sided; for these trained models.
+        p_bootstrap: two-sided; generalises to other speakers and seeds.
+        p_permutation: two-sided; valid for these trained models.
         p_holm: the larger of the two, after Holm's correction for all comparisons of the task.
     """
 
@@ -66,7 +66,7 @@ class Comparison:
     p_holm: float
 
     def better(self, *, alpha: float = 0.05) -> str | None:
-        """The system that is better, if p_holm is at most alpha; lower is better for "mae" and "ece"."""
+        """Name of the better system if p_holm is at most alpha, otherwise None. Lower is better for "mae" and "ece"."""
         if not self.p_holm <= alpha or self.difference == 0:
             return None
         return self.a if (self.difference > 0) != (self.metric in LOWER_IS_BETTER) else self.b
@@ -75,17 +75,17 @@ class Comparison:
 def system_intervals(
     outcomes: Outcomes, *, resamples: int = 10_000, level: float = 0.95, seed: int
 ) -> dict[str, Interval]:
-    """Value of each system with its percentile interval over speakers and seeds; see the module for how they are drawn.
+    """Compute the value of each system with its percentile interval over speakers and seeds, drawn as described above.
 
     Args:
-        outcomes: answers of the systems.
+        outcomes: predictions of the systems.
         resamples: number of bootstrap resamples.
         level: coverage, between 0 and 1.
         seed: seed of the draws.
 
     Returns:
-        By system: value (mean over the seeds), interval, n (utterances with a truth), groups (their speakers). Ends are
-        NaN with fewer than two speakers; everything is NaN where a seed's metric is.
+        For each system: value (mean over the seeds), interval, n (utterances with a truth), groups (their speakers).
+        Ends are NaN with fewer than two speakers; everything is NaN if the metric of a seed is.
 
     Raises:
         ValueError: fewer than one resample, or a level outside 0..1.
@@ -113,18 +113,18 @@ def system_intervals(
 def changes_from(
     outcomes: Outcomes, reference: str, *, resamples: int = 10_000, level: float = 0.95, seed: int
 ) -> dict[str, Difference]:
-    """What each other system has more than one of them, paired; drawn as in `system_intervals`.
+    """Compute the paired difference of each other system to a reference, drawn as in `system_intervals`.
 
     Args:
-        outcomes: answers of the systems.
-        reference: one of them.
+        outcomes: predictions of the systems.
+        reference: name of one system.
         resamples: number of bootstrap resamples.
         level: coverage, between 0 and 1.
         seed: seed of the draws.
 
     Returns:
-        By system: difference, interval, and the two-sided p of the bootstrap, not corrected for several comparisons;
-        undefined as in `system_intervals`.
+        For each other system: difference, interval, and the two-sided p of the bootstrap, without correction for
+        multiple comparisons; undefined as in `system_intervals`.
 
     Raises:
         ValueError: fewer than one resample, or a level outside 0..1.
@@ -153,24 +153,24 @@ def changes_from(
 
 
 def compare_all(outcomes: Outcomes, *, resamples: int = 10_000, level: float = 0.95, seed: int) -> list[Comparison]:
-    """Every system against every other, paired.
+    """Compare all pairs of systems.
 
-    The bootstrap draws as `system_intervals` does; its p is that of `intervals.paired_difference`. The permutation test
-    swaps the answers of two systems, all seeds together, speaker by speaker: all 2^(speakers - 1) ways where they are
-    at most `resamples` (then p is exact; it cannot be below 1 / that number), else as many at random, p = (count + 1) /
-    (resamples + 1) (Phipson & Smyth 2010, "Permutation p-values should never be zero"). The bootstrap asks about other
-    speakers and seeds, but trusts few speakers too much; the permutation test is valid with few speakers, but knows no
-    other seeds than these. `p_holm` corrects the larger of the two, so a difference must stand before both.
+    The bootstrap draws as `system_intervals` does; its p is `intervals.two_sided_p`. The permutation test swaps the
+    predictions of two systems, all seeds together, speaker by speaker: in all 2^(speakers - 1) ways if these are at
+    most `resamples` (p is then exact, and at least 1 / that number), otherwise in random ways, with p = (count + 1) /
+    (resamples + 1) (Phipson & Smyth 2010, "Permutation p-values should never be zero"). The bootstrap
+    generalises to other speakers and seeds, but is too optimistic with few speakers; the permutation test is valid with
+    few speakers, but only for these seeds. `p_holm` corrects the larger p, so that both tests must agree.
 
     Args:
-        outcomes: answers of the systems.
+        outcomes: predictions of the systems.
         resamples: number of bootstrap resamples, and of random permutations.
         level: coverage of the intervals of the differences, between 0 and 1.
         seed: seed of the draws.
 
     Returns:
-        One comparison a pair, in the order of the systems; none of one system. Interval and p are NaN with fewer than
-        two speakers, or where a metric is NaN.
+        One comparison per pair, in the order of the systems. Interval and p are NaN with fewer than two speakers, or if
+        a metric is NaN.
 
     Raises:
         ValueError: fewer than one resample, or a level outside 0..1.
@@ -212,7 +212,7 @@ def holm(p: ArrayLike) -> Floats:
     are rejected with a family-wise error of at most alpha, however the tests depend on each other.
 
     Args:
-        p: (m,) p-values; NaN is no test and stays NaN.
+        p: (m,) p-values; NaN is not counted as a test and stays NaN.
 
     Returns:
         (m,) adjusted p-values, in the order of the input.
@@ -229,16 +229,16 @@ def holm(p: ArrayLike) -> Floats:
 
 
 def smallest_detectable(standard_error: float, *, power: float = 0.8, alpha: float = 0.05) -> float:
-    """The smallest true difference that a two-sided test would have found with the given power.
+    """The smallest true difference that a two-sided test detects with the given power.
 
     (z_(1 - alpha / 2) + z_power) * standard error (Bloom 1995, "Minimum detectable effects", Evaluation Review 19). It
-    assumes that estimated differences are normal around the true one, and that their standard error, which is itself an
-    estimate, would be the same at that difference and in a new study with as many speakers, utterances and seeds.
+    assumes that estimated differences are normally distributed around the true one, with the same standard error (which
+    is itself an estimate) at that difference and in a new study with as many speakers, utterances and seeds.
 
     Args:
         standard_error: of the difference, as in `Comparison`.
-        power: probability to find the difference, between 0 and 1.
-        alpha: level of the test, between 0 and 1; for the first step of Holm's correction of m comparisons, alpha / m.
+        power: probability of detecting the difference, between 0 and 1.
+        alpha: level of the test, between 0 and 1; alpha / m for the first step of Holm's correction of m comparisons.
 
     Returns:
         In the units of the metric; NaN for NaN.
@@ -251,7 +251,7 @@ def smallest_detectable(standard_error: float, *, power: float = 0.8, alpha: flo
         0.028
     """
     if not (0 < power < 1 and 0 < alpha < 1):
-        raise ValueError(f"power and alpha must be between 0 and 1, found {power} and {alpha}")
+        raise ValueError(f"power and alpha must be between 0 and 1, not {power} and {alpha}")
     normal = NormalDist()
     return (normal.inv_cdf(1 - alpha / 2) + normal.inv_cdf(power)) * standard_error
 
@@ -272,7 +272,7 @@ def _resampled(sums: Floats, half: Additive, resamples: int, seed: int) -> tuple
 
 
 def _with_seeds(drawn: Floats, observed: Floats, picks: Floats) -> Floats:
-    """Means of drawn scores (R, S), plus what drawing seeds changes in the mean of the observed ones (S,) -> (R,)."""
+    """Means of resampled scores (R, S), plus the change of the mean observed score (S,) by drawing seeds -> (R,)."""
     return drawn.mean(axis=1) + picks @ (observed - observed.mean())
 
 
@@ -290,23 +290,23 @@ def _permutation_p(
     total = sums.sum(axis=0)
 
     def changes(swapped: Floats, a: int, b: int) -> Floats:
-        """Differences (r,), from sums (r, A, S, W) over speakers, of those swapped with a minus."""
+        """Differences (r,) from sums (r, A, S, W) over speakers, those of swapped speakers with a minus sign."""
         middle, apart = (total[a] + total[b]) / 2, (swapped[:, a] - swapped[:, b]) / 2  # (S, W), (r, S, W)
         return (half.score(middle + apart) - half.score(middle - apart)).mean(axis=1)
 
     observed = np.array([changes(total[None], a, b)[0] for a, b in pairs])
-    bar = np.abs(observed) * (1 - 1e-9) - 1e-12  # differences that are equal but for rounding
+    bar = np.abs(observed) * (1 - 1e-9) - 1e-12  # tolerance for rounding
     hits = np.zeros(len(pairs))
     step = max(1, DRAWS_AT_ONCE // max(flat.shape))
     for start in range(0, count, step):
         block = np.arange(start, min(start + step, count))
-        if exact:  # the first speaker as is: swapping all changes the sign only
+        if exact:  # the first speaker is never swapped: swapping all only changes the sign
             signs = 1.0 - 2.0 * (block[:, None] >> np.arange(speakers - 1) & 1)
             signs = np.insert(signs, 0, 1.0, axis=1)
         else:
             signs = rng.integers(2, size=(len(block), speakers)) * 2.0 - 1.0  # (r, G)
         swapped = (signs @ flat).reshape(-1, *shape)
         for i, (a, b) in enumerate(pairs):
-            hits[i] += (~(np.abs(changes(swapped, a, b)) < bar[i])).sum()  # an undefined one counts
+            hits[i] += (~(np.abs(changes(swapped, a, b)) < bar[i])).sum()  # an undefined difference counts
     p = hits / count if exact else (hits + 1) / (count + 1)
     return np.where(np.isnan(observed), np.nan, p)

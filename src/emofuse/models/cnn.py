@@ -1,11 +1,13 @@
 """CNN6, CNN10 and CNN14 on log-Mel spectrograms.
 
-Layout and sub-module names of PANNs (Kong et al. 2020, "PANNs: Large-Scale Pretrained Audio Neural Networks for Audio
-Pattern Recognition", https://arxiv.org/abs/1912.10211), so that its checkpoints load. A stage is a convolutional block.
+Architecture and parameter names follow PANNs (Kong et al. 2020, "PANNs: Large-Scale Pretrained Audio Neural Networks
+for Audio Pattern Recognition", https://arxiv.org/abs/1912.10211), so that its checkpoints load. A stage is a
+convolutional block.
 
-What lies beyond a row's `n_frames` is zero after every layer, which is what the convolutions pad with: a clip gets the
-same answer alone and in a padded batch. (While training, the blocks' BatchNorm statistics do count padded positions;
-those of the input do not.) `n_frames = None` says that every row fills the whole length, and spares the masking.
+Frames beyond a row's `n_frames` are set to zero after every layer, like the padding of the convolutions, so that a clip
+gets the same prediction alone and in a padded batch. (In training, the BatchNorm statistics of the blocks include
+padded positions; those of the input do not.) `n_frames = None` means that all rows have full length, which saves the
+masking.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from emofuse.errors import EmofuseError
 N_MELS = 64
 
 Act = Callable[[int, Tensor, Tensor | None], Tensor]
-"""Acts on a stage: of its number (from 1), its map (batch, channels, frames, mels) and n_frames, the map changed."""
+"""Modifies a stage: maps its number (from 1), its map (batch, channels, frames, mels) and n_frames to a new map."""
 
 
 class ConvBlock(nn.Module):
@@ -50,7 +52,7 @@ class ConvBlock(nn.Module):
         """Map (batch, in_channels, frames, mels) to (batch, out_channels, frames // 2, mels // 2), and its n_frames."""
         for i in range(1, self.n_convs + 1):
             x = self.get_submodule(f"bn{i}")(self.get_submodule(f"conv{i}")(x))
-            # In place, and before the ReLU: its backward pass needs its output as it was.
+            # Masked in place before the ReLU, whose backward pass needs its output unchanged.
             x = _zero_padding_(x, n_frames).relu_()
         if not self.pool:
             return x, n_frames
@@ -61,7 +63,7 @@ class ConvBlock(nn.Module):
 class CnnEncoder(nn.Module):
     """The audio encoder: input normalisation, blocks, pooling, clip embedding.
 
-    Use one of `CNNS`. A caller that wants text to act on a stage gives `climb` what acts::
+    Use one of `CNNS`. The callback `act` can condition stages on text::
 
         x, n_frames = encoder.climb(log_mel, n_frames, act)
         embedding = encoder.embed(encoder.pool(x, n_frames))
@@ -69,7 +71,7 @@ class CnnEncoder(nn.Module):
     Attributes:
         channels: channels of each stage.
         pooled_dim: size of the pooled map.
-        min_frames: clips shorter than this are extended with zeros (the mean, after the input's BatchNorm).
+        min_frames: shorter clips are padded with zeros (the mean, after the input's BatchNorm).
         embedding_dim: size of the clip embedding, which equals the last stage's channels.
     """
 
@@ -78,7 +80,7 @@ class CnnEncoder(nn.Module):
         self.channels = tuple(max(1, round(64 * width * 2**i)) for i in range(n_blocks))
         self.min_frames = 2**n_pools
         self.embedding_dim = self.pooled_dim = self.channels[-1]
-        # PANNs has BatchNorm2d here; over (frames, mels) it is the same, and has the same state.
+        # PANNs uses BatchNorm2d, which is equivalent over (frames, mels) and has the same parameters.
         self.bn0 = nn.BatchNorm1d(N_MELS)
         for i, (before, after) in enumerate(zip((1, *self.channels), self.channels, strict=False)):
             block = ConvBlock(before, after, kernel=kernel, n_convs=n_convs, pool=i < n_pools)
@@ -89,14 +91,14 @@ class CnnEncoder(nn.Module):
 
     @property
     def blocks(self) -> list[nn.Module]:
-        """The stages in their order."""
+        """The stages in order."""
         return [self.get_submodule(f"conv_block{i}") for i in range(1, len(self.channels) + 1)]
 
     def start(self, log_mel: Tensor, n_frames: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Normalise each mel band and extend short clips.
+        """Normalise each mel band and pad short clips.
 
         Args:
-            log_mel: (batch, frames, 64) in dB; what lies beyond a row's n_frames is ignored.
+            log_mel: (batch, frames, 64) in dB; frames beyond a row's n_frames are ignored.
             n_frames: (batch,) int64 valid frames of each row, or None if all are valid.
 
         Returns:
@@ -114,12 +116,12 @@ class CnnEncoder(nn.Module):
         return x, None if n_frames is None else n_frames.clamp(min=self.min_frames)
 
     def climb(self, log_mel: Tensor, n_frames: Tensor | None, act: Act) -> tuple[Tensor, Tensor | None]:
-        """Go through all stages; see `Act`.
+        """Run all stages; see `Act`.
 
         Args:
-            log_mel: (batch, frames, 64) in dB; what lies beyond a row's n_frames is ignored.
+            log_mel: (batch, frames, 64) in dB; frames beyond a row's n_frames are ignored.
             n_frames: (batch,) int64 valid frames of each row, or None if all are valid.
-            act: what is done to the map of every stage but the last.
+            act: is applied to the map of every stage except the last.
 
         Returns:
             The map of the last stage (batch, channels, frames, mels), and its n_frames.
@@ -134,7 +136,7 @@ class CnnEncoder(nn.Module):
     def pool(self, x: Tensor, n_frames: Tensor | None) -> Tensor:
         """Pool a map (batch, channels, frames, mels) to (batch, channels): mean over mel, max plus mean over time.
 
-        Over the valid frames, and in float32 whatever the precision of the map.
+        Uses valid frames only, and float32 whatever the precision of the map.
         """
         x = x.mean(dim=3, dtype=torch.float32)  # (batch, channels, frames)
         if n_frames is None:
@@ -166,7 +168,7 @@ CNNS = {"cnn6": cnn6, "cnn10": cnn10, "cnn14": cnn14}
 
 
 def mask_frames(x: Tensor, n_frames: Tensor | None) -> Tensor:
-    """Zero a map (batch, channels, frames, mels) beyond each row's n_frames (batch,); None leaves it as it is."""
+    """Set frames of a map (batch, channels, frames, mels) beyond n_frames (batch,) to zero; None: all are valid."""
     if n_frames is None:
         return x
     return x.masked_fill(~_valid(x.shape[2], n_frames)[:, None, :, None], 0.0)
@@ -175,24 +177,23 @@ def mask_frames(x: Tensor, n_frames: Tensor | None) -> Tensor:
 def load_panns(encoder: CnnEncoder, path: Path | str) -> None:
     """Load the weights of a PANNs checkpoint of the same architecture at width 1 into `encoder`.
 
-    The checkpoint's front end and AudioSet output layer are left out.
+    The checkpoint's front end and AudioSet output layer are ignored.
 
     Raises:
-        EmofuseError: no such file, no checkpoint, or the checkpoint of another model.
+        EmofuseError: the file is missing, is not a checkpoint, or is the checkpoint of another model.
     """
     state = _read_panns(path)
-    own = encoder.state_dict()
-    for name, value in own.items():
+    expected = encoder.state_dict()
+    for name, value in expected.items():
         if name not in state:
-            raise EmofuseError(f"{path}: no {name!r} in it. Give the PANNs checkpoint of the encoder in the recipe.")
-        found, expected = tuple(state[name].shape), tuple(value.shape)
-        if found != expected:
+            raise EmofuseError(f"{path} has no {name!r}. Give the PANNs checkpoint of the encoder in the recipe.")
+        if state[name].shape != value.shape:
             raise EmofuseError(
-                f"{path}: {name!r} has shape {found}, expected {expected}. "
+                f"{path}: {name!r} has shape {tuple(state[name].shape)}, expected {tuple(value.shape)}. "
                 "Give the PANNs checkpoint of the encoder in the recipe, with model.width = 1."
             )
-    if foreign := sorted(set(state) - set(own)):
-        raise EmofuseError(f"{path}: checkpoint of another model, {foreign[0]!r} has no place in the recipe's encoder.")
+    if unknown := sorted(set(state) - set(expected)):
+        raise EmofuseError(f"{path}: checkpoint of another model, the recipe's encoder has no {unknown[0]!r}.")
     encoder.load_state_dict(state)
 
 
@@ -200,14 +201,16 @@ def _read_panns(path: Path | str) -> dict[str, Tensor]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
-        raise EmofuseError(f"{path}: checkpoint cannot be read ({error.strerror}).") from error
-    except Exception as error:  # torch.load has no error of its own: what comes depends on the bytes
-        raise EmofuseError(f"{path}: no PyTorch checkpoint. Give a PANNs .pth file.") from error
+        raise EmofuseError(f"{path}: the checkpoint cannot be read ({error.strerror}).") from error
+    except Exception as error:  # torch.load raises many kinds of errors, depending on the bytes
+        raise EmofuseError(f"{path} is not a PyTorch checkpoint. Give a PANNs .pth file.") from error
     state = checkpoint.get("model") if isinstance(checkpoint, dict) else None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise EmofuseError(f'{path}: no PANNs checkpoint, expected a state dict under "model". Give a PANNs .pth file.')
-    not_ours = ("spectrogram_extractor.", "logmel_extractor.", "spec_augmenter.", "fc_audioset.")
-    return {name: value for name, value in state.items() if not name.startswith(not_ours)}
+        raise EmofuseError(
+            f'{path} is not a PANNs checkpoint, which has a state dict under "model". Give a PANNs .pth file.'
+        )
+    ignored = ("spectrogram_extractor.", "logmel_extractor.", "spec_augmenter.", "fc_audioset.")
+    return {name: value for name, value in state.items() if not name.startswith(ignored)}
 
 
 def _valid(frames: int, n_frames: Tensor) -> Tensor:

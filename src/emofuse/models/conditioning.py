@@ -1,9 +1,9 @@
-"""Operators: how the summary embedding acts on one stage of the audio encoder.
+"""Operators, which condition one stage of the audio encoder on the summary embedding.
 
 `Shift` is the multistage conditioning of Triantafyllopoulos et al. 2023 (https://doi.org/10.3389/fcomp.2023.1072479);
 `Film` is Perez et al. 2018 (https://arxiv.org/abs/1709.07871). Every operator takes a map (batch, channels, frames,
-mels) or a vector (batch, channels), and a text embedding (batch, text_dim), and returns the shape of the first. It acts
-on each channel alike at all frames and mels. What it reads from the text (`read`) is apart from what it does with that
+mels) or a vector (batch, channels), and a text embedding (batch, text_dim), and returns the shape of the first. It
+treats all frames and mels of a channel alike. Computing a signal from the text (`read`) is separate from applying it
 (`act`), so that the effect of the words can be measured.
 """
 
@@ -20,14 +20,14 @@ from emofuse.errors import EmofuseError
 
 
 class ConditioningOperator(nn.Module):
-    """What all operators share: forward is `act` on what `read` finds."""
+    """Base class: forward applies `act` to the signal that `read` computes."""
 
     def read(self, text: Tensor) -> Tensor:
-        """What the operator takes from a text embedding, (batch, values)."""
+        """Compute the signal from a text embedding, (batch, values)."""
         raise NotImplementedError
 
     def act(self, x: Tensor, signal: Tensor) -> Tensor:
-        """Condition x on what `read` gave."""
+        """Condition x on a signal of `read`."""
         raise NotImplementedError
 
     def forward(self, x: Tensor, text: Tensor) -> Tensor:
@@ -36,7 +36,7 @@ class ConditioningOperator(nn.Module):
 
 
 class Shift(ConditioningOperator):
-    """x + ReLU(W t + b), the paper's."""
+    """x + ReLU(W t + b), the operator of the paper."""
 
     def __init__(self, text_dim: int, channels: int) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class Shift(ConditioningOperator):
 
 
 class ShiftNorm(Shift):
-    """x + ReLU(N(W t + b)): shifts of all channels brought to a mean and sd that are learned, 0 and 0.1 at first."""
+    """x + ReLU(N(W t + b)), where N normalises over channels to a learned mean and scale, initially 0 and 0.1."""
 
     def __init__(self, text_dim: int, channels: int) -> None:
         super().__init__(text_dim, channels)
@@ -65,7 +65,7 @@ class ShiftNorm(Shift):
 
 
 class ShiftNarrow(Shift):
-    """x + ReLU(W V t + b), where V t has 16 values: little room for words."""
+    """x + ReLU(W V t + b), where V t has only 16 values."""
 
     def __init__(self, text_dim: int, channels: int) -> None:
         super().__init__(16, channels)
@@ -77,7 +77,7 @@ class ShiftNarrow(Shift):
 
 
 class Scale(ConditioningOperator):
-    """x * (1 + W t + b); close to the identity at first."""
+    """x * (1 + W t + b), initially close to the identity."""
 
     def __init__(self, text_dim: int, channels: int) -> None:
         super().__init__()
@@ -93,14 +93,14 @@ class Scale(ConditioningOperator):
 
 
 class Film(ConditioningOperator):
-    """x * (1 + W t + b) + V t + c; close to the identity at first."""
+    """x * (1 + W t + b) + V t + c, initially close to the identity."""
 
     def __init__(self, text_dim: int, channels: int) -> None:
         super().__init__()
         self.project = _small(nn.Linear(text_dim, 2 * channels))
 
     def read(self, text: Tensor) -> Tensor:
-        """By how much each channel is scaled more than once, and its shift, (batch, 2 * channels)."""
+        """The scale of each channel minus 1, and its shift, (batch, 2 * channels)."""
         return self.project(text)
 
     def act(self, x: Tensor, signal: Tensor) -> Tensor:
@@ -110,23 +110,23 @@ class Film(ConditioningOperator):
 
 
 class Gate(ConditioningOperator):
-    """x * sigmoid(W t + b); starts nearly open (0.88)."""
+    """x * sigmoid(W t + b), initially nearly open (0.88)."""
 
     def __init__(self, text_dim: int, channels: int) -> None:
         super().__init__()
         self.project = _small(nn.Linear(text_dim, channels), bias=2.0)
 
     def read(self, text: Tensor) -> Tensor:
-        """How open each channel is, 0..1, (batch, channels)."""
+        """The gate of each channel, 0..1, (batch, channels)."""
         return self.project(text).sigmoid()
 
     def act(self, x: Tensor, signal: Tensor) -> Tensor:
-        """Let x through."""
+        """Gate x."""
         return x * _broadcast(signal, x)
 
 
 class Concat(ConditioningOperator):
-    """M [x; ReLU(W t + b)] + c: the projected text as further channels, then a 1x1 convolution back to C."""
+    """M [x; ReLU(W t + b)] + c: the projected text as additional channels, followed by a 1x1 convolution."""
 
     def __init__(self, text_dim: int, channels: int) -> None:
         super().__init__()
@@ -134,31 +134,31 @@ class Concat(ConditioningOperator):
         self.mix = nn.Linear(2 * channels, channels)
 
     def read(self, text: Tensor) -> Tensor:
-        """The further channels, (batch, channels)."""
+        """The additional channels, (batch, channels)."""
         return self.project(text).relu()
 
     def act(self, x: Tensor, signal: Tensor) -> Tensor:
-        """Mix x with the further channels."""
-        # The text is the same everywhere, so its share of the product is worked out once and not at every place.
+        """Mix x with the additional channels."""
+        # The text is the same at all positions, so its part of the product is computed once.
         of_audio, of_text = self.mix.weight.chunk(2, dim=1)
         mixed = functional.linear(x.movedim(1, -1), of_audio).movedim(-1, 1)
         return mixed + _broadcast(functional.linear(signal, of_text, self.mix.bias), x)
 
 
 class Add(ConditioningOperator):
-    """x + W t + b on a vector: single-stage fusion after the non-linearity."""
+    """x + W t + b on a vector, for single-stage fusion after the non-linearity."""
 
     def __init__(self, text_dim: int, channels: int) -> None:
         super().__init__()
         linear = nn.Linear(text_dim, channels)
-        self.weight, self.bias = linear.weight, linear.bias  # by their names in the checkpoints there are
+        self.weight, self.bias = linear.weight, linear.bias  # the parameter names of existing checkpoints
 
     def read(self, text: Tensor) -> Tensor:
-        """What is added, (batch, channels)."""
+        """The summand, (batch, channels)."""
         return functional.linear(text, self.weight, self.bias)
 
     def act(self, x: Tensor, signal: Tensor) -> Tensor:
-        """Add it."""
+        """Add the summand."""
         return x + signal
 
 
@@ -174,10 +174,10 @@ OPERATORS = {
 
 
 def conditioned_stages(stages: Literal["all", "last"] | Sequence[int], n_stages: int) -> list[int]:
-    """The conditioned stages as sorted numbers from 1.
+    """Resolve `model.stages` to sorted stage numbers from 1.
 
     Raises:
-        EmofuseError: a stage that the encoder does not have, one named twice, or none at all.
+        EmofuseError: the encoder does not have a stage, a stage is repeated, or there is none.
 
     >>> conditioned_stages("last", 6), conditioned_stages([4, 2], 6)
     ([6], [2, 4])
@@ -196,12 +196,12 @@ def conditioned_stages(stages: Literal["all", "last"] | Sequence[int], n_stages:
 
 
 def _broadcast(vector: Tensor, x: Tensor) -> Tensor:
-    """(batch, channels) with as many dimensions as x, in its precision."""
+    """Append dimensions to a vector (batch, channels) to match x, and convert it to the precision of x."""
     return vector.to(x.dtype).reshape(*vector.shape, *(1,) * (x.dim() - 2))
 
 
 def _small(linear: nn.Linear, *, bias: float = 0.0) -> nn.Linear:
-    # Small and not zero: with zero weights no gradient would reach the learned embedding of absent text.
+    # Not zero, because then no gradient would reach the learned embedding of missing text.
     with torch.no_grad():
         linear.weight.normal_(std=0.01)
         linear.bias.fill_(bias)

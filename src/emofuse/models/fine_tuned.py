@@ -86,7 +86,7 @@ class TopLayers(nn.Module):
 
 
 def _pooled(states: Tensor, valid: Tensor | None) -> Tensor:
-    """Means of the valid steps of every `POOL`; zero where none is valid."""
+    """Average the valid ones of every `POOL` steps; zero if none is valid."""
     if valid is None:
         return _means(states)
     share = _means(valid.unsqueeze(2).to(states.dtype)).clamp(min=1 / POOL)

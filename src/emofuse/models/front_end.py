@@ -1,4 +1,4 @@
-"""The log-Mel front end of `emofuse.audio` in torch: the same numbers, for batches and on any device."""
+"""The log-Mel front end of `emofuse.audio` in PyTorch, for batches and any device."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from emofuse.audio import FrontEnd, hann_window, mel_filter_bank
 class LogMel(nn.Module):
     """Log-Mel spectrogram in dB, always in float32, equal to `emofuse.audio.log_mel`.
 
-    Its buffers are no part of the state dict: they follow from the front end's parameters. Samples that pad a clip
-    reach into the clip's last frames, where a clip alone is reflected; only clips of one length belong in a batch.
+    Buffers are not in the state dict, because the front end's settings determine them. All clips of a batch must have
+    the same length: padding would change the last frames of a clip, at whose end samples are reflected.
     """
 
     window: Tensor

@@ -1,4 +1,4 @@
-"""Answers of several networks, averaged: late fusion of an audio and a text model, and ensembles of like ones."""
+"""Averages of several networks: late fusion of an audio and a text model, and ensembles."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 
 class LateModel(nn.Module):
-    """Two unimodal models whose posteriors and values are averaged.
+    """Late fusion: the average of the predictions of two unimodal models.
 
-    A row that lacks one modality gets the answer of the other model.
+    A row that lacks one modality gets the prediction of the other model.
 
     Args:
-        audio: model that listens (`SerModel` with fusion "audio_only").
-        text: model that reads (`SerModel` with fusion "text_only").
-        weight: share of the audio model in 0..1, kept as a buffer: fit it with `set_weight`.
+        audio: `SerModel` with fusion "audio_only".
+        text: `SerModel` with fusion "text_only".
+        weight: weight of the audio model in 0..1, a buffer; change it with `set_weight`.
     """
 
     weight: Tensor
@@ -28,10 +28,10 @@ class LateModel(nn.Module):
         self.set_weight(weight)
 
     def set_weight(self, weight: float) -> None:
-        """Set the share of the audio model.
+        """Set the weight of the audio model.
 
         Raises:
-            ValueError: not in 0..1.
+            ValueError: the weight is not in 0..1.
         """
         if not 0 <= weight <= 1:
             raise ValueError(f"weight = {weight}: expected 0..1")
@@ -39,33 +39,33 @@ class LateModel(nn.Module):
 
     @property
     def reads_text_without_audio(self) -> bool:
-        """Whether text has a say on rows without audio: yes."""
+        """Whether the model can predict from text without audio (always True)."""
         return True
 
     def forward(
         self, frames: Tensor, n_frames: Tensor, text: Tensor, has_audio: Tensor, has_text: Tensor
     ) -> dict[str, Tensor]:
-        """As `SerModel.forward`; "logits" are the logarithms of the averaged probabilities."""
-        heard = self.audio(frames, n_frames, text, has_audio, has_text)
-        read = self.text(frames, n_frames, text, has_audio, has_text)
+        """Predict as `SerModel.forward`; "logits" are logarithms of averaged probabilities."""
+        from_audio = self.audio(frames, n_frames, text, has_audio, has_text)
+        from_text = self.text(frames, n_frames, text, has_audio, has_text)
         share = torch.where(has_audio & has_text, self.weight, has_audio.to(self.weight.dtype)).unsqueeze(1)
         outputs = {}
-        if "logits" in heard:
-            posterior = share * heard["logits"].softmax(dim=1) + (1 - share) * read["logits"].softmax(dim=1)
+        if "logits" in from_audio:
+            posterior = share * from_audio["logits"].softmax(dim=1) + (1 - share) * from_text["logits"].softmax(dim=1)
             outputs["logits"] = _log(posterior)
-        if "dimensions" in heard:
-            outputs["dimensions"] = share * heard["dimensions"] + (1 - share) * read["dimensions"]
+        if "dimensions" in from_audio:
+            outputs["dimensions"] = share * from_audio["dimensions"] + (1 - share) * from_text["dimensions"]
         return outputs
 
 
 class Ensemble(nn.Module):
-    """Networks of one recipe that started differently, averaged: less of an answer hangs on the draw of the start.
+    """The average of networks of one recipe with different initial weights, which reduces the effect of the seed.
 
-    Each is trained for itself (Lakshminarayanan, Pritzel & Blundell 2017, "Simple and scalable predictive uncertainty
-    estimation using deep ensembles").
+    Each network is trained separately (Lakshminarayanan, Pritzel & Blundell 2017, "Simple and scalable predictive
+    uncertainty estimation using deep ensembles").
 
     Args:
-        members: networks that take and return the same.
+        members: networks with the same inputs and outputs.
     """
 
     def __init__(self, members: Sequence[nn.Module]) -> None:
@@ -74,19 +74,19 @@ class Ensemble(nn.Module):
 
     @property
     def reads_text_without_audio(self) -> bool:
-        """Whether text has a say on rows without audio."""
+        """Whether the model can predict from text without audio."""
         return bool(self.members[0].reads_text_without_audio)
 
     def forward(
         self, frames: Tensor, n_frames: Tensor, text: Tensor, has_audio: Tensor, has_text: Tensor
     ) -> dict[str, Tensor]:
-        """As `SerModel.forward`; "logits" are the logarithms of the averaged probabilities."""
-        answers = [member(frames, n_frames, text, has_audio, has_text) for member in self.members]
+        """Predict as `SerModel.forward`; "logits" are logarithms of averaged probabilities."""
+        predictions = [member(frames, n_frames, text, has_audio, has_text) for member in self.members]
         outputs = {}
-        if "logits" in answers[0]:
-            outputs["logits"] = _log(torch.stack([answer["logits"].softmax(dim=1) for answer in answers]).mean(dim=0))
-        if "dimensions" in answers[0]:
-            outputs["dimensions"] = torch.stack([answer["dimensions"] for answer in answers]).mean(dim=0)
+        if "logits" in predictions[0]:
+            outputs["logits"] = _log(torch.stack([p["logits"].softmax(dim=1) for p in predictions]).mean(dim=0))
+        if "dimensions" in predictions[0]:
+            outputs["dimensions"] = torch.stack([p["dimensions"] for p in predictions]).mean(dim=0)
         return outputs
 
 

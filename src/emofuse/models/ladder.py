@@ -1,12 +1,12 @@
-"""What stands on a frozen speech encoder: a ladder that climbs its layers, or a learned mix of them.
+"""Audio encoders on top of a frozen speech encoder: a ladder over its layers, or a learned mix of them.
 
-The input is hidden states of several layers side by side, averaged over short stretches of time (12.5 a second). The
-ladder is the multistage conditioning of Triantafyllopoulos et al. 2023 moved from the blocks of a CNN to the layers of
-a pre-trained encoder: each rung takes in one more layer, and text may act on each rung. The light side network beside a
-frozen one is an idea of Sung et al. 2022 ("LST: Ladder Side-Tuning", https://arxiv.org/abs/2206.06522); the mix is the
+The input is the concatenated hidden states of several layers, averaged over short stretches of time (12.5 per second).
+The ladder moves the multistage conditioning of Triantafyllopoulos et al. 2023 from the blocks of a CNN to the layers of
+a pretrained encoder: each rung adds one layer, and text may condition each rung. A light side network beside a frozen
+network was proposed by Sung et al. 2022 ("LST: Ladder Side-Tuning", https://arxiv.org/abs/2206.06522); the mix is the
 weighted sum of SUPERB (Yang et al. 2021, https://arxiv.org/abs/2105.01051).
 
-As in `cnn`, what lies beyond a row's `n_frames` is zero in every map, and a map is (batch, channels, steps, 1).
+As in `cnn`, steps beyond a row's `n_frames` are zero in every map. A map is (batch, channels, steps, 1).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ Pooling = Literal["mean", "mean_std", "attention"]
 
 
 class StatesNorm(nn.Module):
-    """Every value of the states to mean 0 and variance 1 over the training data; padding does not count.
+    """Normalises every value of the states to mean 0 and variance 1 over the training data, without padding.
 
     Args:
         dim: layers * size of a state.
-        dropout: chance that a value is left out, of all steps of a clip alike: at single steps the mean over time would
-            hardly notice.
+        dropout: probability of dropping a value at all steps of a clip (at single steps, the mean over time would
+            hardly change).
     """
 
     def __init__(self, dim: int, dropout: float) -> None:
@@ -52,16 +52,16 @@ class StatesNorm(nn.Module):
 
 
 def _at_least_one(n_frames: Tensor | None) -> Tensor | None:
-    """A step for rows without audio, which have none: there the model puts what stands for absent audio."""
+    """Give rows without audio one step, where the model puts its embedding of missing audio."""
     return None if n_frames is None else n_frames.clamp(min=1)
 
 
 class Pool(nn.Module):
-    """A map (batch, channels, steps, 1) to (batch, pooled_dim) over the valid steps, in float32.
+    """Pools a map (batch, channels, steps, 1) over the valid steps to (batch, pooled_dim), in float32.
 
     Args:
-        channels: of the map.
-        kind: mean; mean_std: mean and standard deviation; attention: a mean with learned weights (softmax over time).
+        channels: channels of the map.
+        kind: mean; mean_std, mean and standard deviation; or attention, a mean with learned weights.
     """
 
     def __init__(self, channels: int, kind: Pooling) -> None:
@@ -69,35 +69,52 @@ class Pool(nn.Module):
         self.kind = kind
         self.dim = 2 * channels if kind == "mean_std" else channels
         if kind == "attention":
-            self.score = nn.Linear(channels, 1, bias=False)  # softmax would take it away again
-            nn.init.zeros_(self.score.weight)  # at first every step weighs the same
+            self.score = nn.Linear(channels, 1, bias=False)  # softmax cancels a bias
+            nn.init.zeros_(self.score.weight)  # initially all steps have equal weight
 
     def forward(self, x: Tensor, n_frames: Tensor | None) -> Tensor:
         """Pool a map."""
         x = x.squeeze(3).float()  # (batch, channels, steps)
         steps = torch.arange(x.shape[2], device=x.device)
         ends = x.new_full((1,), x.shape[2]) if n_frames is None else n_frames
-        there = (steps < ends.unsqueeze(1)).unsqueeze(1)  # (batch or 1, 1, steps)
+        valid = (steps < ends.unsqueeze(1)).unsqueeze(1)  # (batch or 1, 1, steps)
         if self.kind == "attention":
             scores = self.score(x.transpose(1, 2)).transpose(1, 2)  # (batch, 1, steps)
-            return (x * scores.masked_fill(~there, -1e9).softmax(dim=2)).sum(dim=2)
-        n = there.sum(dim=2).clamp(min=1)  # (batch or 1, 1)
+            return (x * scores.masked_fill(~valid, -1e9).softmax(dim=2)).sum(dim=2)
+        n = valid.sum(dim=2).clamp(min=1)  # (batch or 1, 1)
         mean = x.sum(dim=2) / n
         if self.kind == "mean":
             return mean
-        variance = ((x - mean.unsqueeze(2)).square() * there).sum(dim=2) / n
+        variance = ((x - mean.unsqueeze(2)).square() * valid).sum(dim=2) / n
         return torch.cat([mean, (variance + 1e-5).sqrt()], dim=1)
 
 
-class Ladder(nn.Module):
-    """One rung a layer: h <- m + W gelu(m) with m = h + P states of the layer.
+class _StatesEncoder(nn.Module):
+    """Pooling and clip embedding of both encoders; subclasses call `_add_embedding` last."""
+
+    def _add_embedding(self, dim: int, pooling: Pooling) -> None:
+        self.pooled = Pool(dim, pooling)
+        self.pooled_dim, self.embedding_dim = self.pooled.dim, dim
+        self.fc1 = nn.Linear(self.pooled_dim, dim)
+
+    def pool(self, x: Tensor, n_frames: Tensor | None) -> Tensor:
+        """Pool a map (batch, dim, steps, 1) over time to (batch, pooled_dim)."""
+        return self.pooled(x, n_frames)
+
+    def embed(self, pooled: Tensor) -> Tensor:
+        """Clip embedding (batch, dim), never negative, of the pooled map."""
+        return self.fc1(pooled).relu()
+
+
+class Ladder(_StatesEncoder):
+    """One rung per layer: h <- m + W gelu(m) with m = h + P states of the layer.
 
     Args:
         n_layers: number of layers.
         state_dim: size of a hidden state.
         dim: width of the ladder.
-        pooling: over time, at the top.
-        input_dropout: chance that a value of the states is left out of all steps of a training clip.
+        pooling: pooling over time after the last rung.
+        input_dropout: probability of dropping a value of the states at all steps of a training clip.
 
     Attributes:
         channels: width of each rung.
@@ -123,17 +140,15 @@ class Ladder(nn.Module):
         for mix in self.mix:
             nn.init.zeros_(mix.weight)  # type: ignore[arg-type]
             nn.init.zeros_(mix.bias)  # type: ignore[arg-type]
-        self.pooled = Pool(dim, pooling)
-        self.pooled_dim, self.embedding_dim = self.pooled.dim, dim
-        self.fc1 = nn.Linear(self.pooled_dim, dim)
+        self._add_embedding(dim, pooling)
 
     def climb(self, states: Tensor, n_frames: Tensor | None, act: Act) -> tuple[Tensor, Tensor | None]:
-        """Go up all rungs.
+        """Run all rungs.
 
         Args:
-            states: (batch, steps, n_layers * state_dim); what lies beyond a row's n_frames is ignored.
+            states: (batch, steps, n_layers * state_dim); ignored beyond a row's n_frames.
             n_frames: (batch,) int64 valid steps of each row, or None if all are valid.
-            act: what is done to the map of every rung but the last.
+            act: is applied to the map of every rung except the last.
 
         Returns:
             The map of the last rung (batch, dim, steps, 1), and n_frames, at least 1.
@@ -142,25 +157,17 @@ class Ladder(nn.Module):
         layers = self.norm(states, n_frames).unflatten(2, (self.n_layers, -1))
         h = None
         for i, (project, mix) in enumerate(zip(self.project, self.mix, strict=True)):
-            taken = project(layers[:, :, i])  # (batch, steps, dim)
-            h = taken if h is None else h + taken
+            projected = project(layers[:, :, i])
+            h = projected if h is None else h + projected  # (batch, steps, dim)
             h = h + mix(nn.functional.gelu(h))
             x = mask_frames(h.transpose(1, 2).unsqueeze(3), n_frames)
             if i + 1 < self.n_layers:
                 h = act(i + 1, x, n_frames).squeeze(3).transpose(1, 2)
         return x, n_frames
 
-    def pool(self, x: Tensor, n_frames: Tensor | None) -> Tensor:
-        """Pool a map (batch, dim, steps, 1) over time to (batch, pooled_dim)."""
-        return self.pooled(x, n_frames)
 
-    def embed(self, pooled: Tensor) -> Tensor:
-        """Clip embedding (batch, dim), never negative, of the pooled map."""
-        return self.fc1(pooled).relu()
-
-
-class LayerMix(nn.Module):
-    """A learned weighted mean of the layers, projected: one stage, for single_stage, late and audio_only.
+class LayerMix(_StatesEncoder):
+    """A learned weighted mean of the layers, projected. It has one stage, for single_stage, late and audio_only.
 
     Args and attributes as in `Ladder`.
     """
@@ -180,22 +187,12 @@ class LayerMix(nn.Module):
         self.norm = StatesNorm(n_layers * state_dim, input_dropout)
         self.weights = nn.Parameter(torch.zeros(n_layers))
         self.project = nn.Linear(state_dim, dim)
-        self.pooled = Pool(dim, pooling)
-        self.pooled_dim, self.embedding_dim = self.pooled.dim, dim
-        self.fc1 = nn.Linear(self.pooled_dim, dim)
+        self._add_embedding(dim, pooling)
 
     def climb(self, states: Tensor, n_frames: Tensor | None, act: Act) -> tuple[Tensor, Tensor | None]:
-        """The one stage (batch, dim, steps, 1), and n_frames, at least 1; before it `act` has none to act on."""
+        """Return the only stage (batch, dim, steps, 1), and n_frames, at least 1; `act` is not called."""
         n_frames = _at_least_one(n_frames)
         layers = self.norm(states, n_frames).unflatten(2, (self.n_layers, -1))
-        scores = self.weights.expand(layers.shape[0], -1)  # len() would fix the batch of the graph
+        scores = self.weights.expand(layers.shape[0], -1)  # len() would fix the batch size of the exported graph
         mixed = torch.einsum("btld,bl->btd", layers, scores.softmax(dim=1))
         return mask_frames(self.project(mixed).transpose(1, 2).unsqueeze(3), n_frames), n_frames
-
-    def pool(self, x: Tensor, n_frames: Tensor | None) -> Tensor:
-        """Pool a map (batch, dim, steps, 1) over time to (batch, pooled_dim)."""
-        return self.pooled(x, n_frames)
-
-    def embed(self, pooled: Tensor) -> Tensor:
-        """Clip embedding (batch, dim), never negative, of the pooled map."""
-        return self.fc1(pooled).relu()

@@ -1,16 +1,18 @@
-"""The network: audio encoder, summary embedding, fusion and heads in one model.
+"""The network: audio encoder, fusion with the summary embedding, and heads.
 
 Fusions (`ModelConfig.fusion`):
     audio_only: the encoder alone.
     text_only: the summary embedding through an MLP with one hidden layer.
     single_stage: an operator on the pooled map, before the clip embedding's Linear + ReLU.
-    single_stage_additive: the projected text added to the clip embedding, straight before the output layer; a sum of a
-        function of the audio and one of the text, whatever `operator` says.
+    single_stage_additive: the projected text added to the clip embedding, directly before the output layer: a sum of a
+        function of the audio and one of the text. `operator` is ignored.
     multistage: an operator after each of `stages` (Triantafyllopoulos et al. 2023), followed by dropout.
     late: two unimodal models, averaged (`LateModel`).
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -22,22 +24,21 @@ from emofuse.models.cnn import CNNS, CnnEncoder, load_panns, mask_frames
 from emofuse.models.conditioning import OPERATORS, Add, ConditioningOperator, conditioned_stages
 from emofuse.models.fine_tuned import TopLayers
 from emofuse.models.fusion import Ensemble, LateModel
-from emofuse.models.heads import Heads
 from emofuse.models.ladder import Ladder, LayerMix
 
 
 class SerModel(nn.Module):
-    """Emotion from voice and words; rows may lack either.
+    """Predicts emotion from voice and words; rows may lack either.
 
     Args:
         config: any fusion but "late".
         n_categories: number of categories.
         text_dim: size of the summary embedding.
-        state_dim: size of a hidden state of the frozen speech encoder; for encoders that climb its layers.
+        state_dim: size of a hidden state of the frozen speech encoder; 0 for a CNN.
 
     Attributes:
-        top_layers: the speech encoder's layers that are trained too, with their pretrained weights at first; None
-            without `config.fine_tune_layers`.
+        top_layers: trained layers of the speech encoder, initially with the pretrained weights; None without
+            `config.fine_tune_layers`.
 
     Raises:
         EmofuseError: `config.stages` names a stage that the encoder does not have, or `config.fine_tune_layers` asks
@@ -70,15 +71,15 @@ class SerModel(nn.Module):
             self.project = Add(text_dim, self.encoder.embedding_dim)
         self.dropout = (nn.Dropout2d if config.channel_dropout else nn.Dropout)(config.dropout)
         self.heads = Heads(self.encoder.embedding_dim, config.heads, n_categories)
-        if config.fine_tune_layers:  # last, so that a seed gives all else as it does without
+        if config.fine_tune_layers:  # last, so that all other initial weights are the same with and without
             encoder = load_speech_encoder(config.speech_encoder)
             self.top_layers = TopLayers(encoder, layers=config.layers, frozen=config.frozen_layers)
 
     @property
     def reads_text_without_audio(self) -> bool:
-        """Whether text has a say on rows without audio.
+        """Whether the model can predict from text without audio.
 
-        Not in audio_only, and not in multistage if the last stage is not conditioned.
+        False for audio_only, and for multistage if the last stage is not conditioned.
         """
         if self.config.fusion == "multistage":
             return str(len(self.encoder.channels)) in self.operators
@@ -86,13 +87,13 @@ class SerModel(nn.Module):
 
     @property
     def conditioned(self) -> dict[str, ConditioningOperator]:
-        """The operators by where they act: stages "1".., "pooled" (the pooled map), "embedding"; none in unimodal."""
+        """Operators by position: stages "1".., "pooled" (the pooled map), "embedding"; empty for unimodal models."""
         if self.config.fusion == "single_stage_additive":
             return {"embedding": self.project}
         return {} if self.config.fusion == "text_only" else dict(self.operators.items())  # type: ignore[arg-type]
 
     def condition(self, stage: str, x: Tensor, text: Tensor, valid: Tensor | None = None) -> Tensor:
-        """What the words make of x at one of `conditioned`, zero beyond the valid frames; all of them act here."""
+        """Condition x on the text at one position of `conditioned`; frames beyond the valid ones are zero."""
         return mask_frames(self.conditioned[stage](x, text), valid)
 
     def forward(
@@ -101,9 +102,9 @@ class SerModel(nn.Module):
         """Predict a batch.
 
         Args:
-            frames: what the encoder takes, (batch, frames, 64) log-Mel in dB for a CNN and (batch, steps, layers *
-                state_dim) hidden states for a ladder (of `config.frozen_layers`, 12.5 a second; 50 a second where
-                layers of the speech encoder are trained); ignored beyond a row's n_frames and in rows without audio.
+            frames: input of the encoder: (batch, frames, 64) log-Mel in dB for a CNN, or (batch, steps, layers *
+                state_dim) hidden states of `config.frozen_layers` (12.5 per second, or 50 with
+                `config.fine_tune_layers`). Ignored beyond a row's n_frames and in rows without audio.
             n_frames: (batch,) int64, valid frames of each row.
             text: (batch, text_dim) summary embeddings; ignored in rows without text.
             has_audio: (batch,) bool.
@@ -127,7 +128,7 @@ class SerModel(nn.Module):
         return self.heads(embedding)
 
     def normalised(self, text: Tensor, has_text: Tensor) -> Tensor:
-        """Text embeddings as they reach the operators: normed, and the learned one where there is none."""
+        """Normalise text embeddings, and use the learned embedding where the text is missing."""
         if self.config.text_norm == "layer":
             text = functional.layer_norm(text, text.shape[1:])
         text = functional.dropout(text, self.config.text_dropout, self.training)
@@ -136,20 +137,20 @@ class SerModel(nn.Module):
     def _last_map(
         self, frames: Tensor, n_frames: Tensor, text: Tensor, has_audio: Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        """The last stage's map (batch, channels, frames, mels), and its n_frames (None: all the same)."""
+        """Run the encoder: the last stage's map (batch, channels, frames, mels), and its n_frames (None: all valid)."""
         last = len(self.encoder.channels)
-        # Shapes may depend on the data in training only: the exported graph has the batch as it comes.
+        # Shapes may depend on the data in training only, not in the exported graph.
         gaps = self.training and not bool(has_audio.all())
         if gaps and not bool(has_audio.any()):
-            nothing = self.absent_audio.expand(len(has_audio), -1, -1, -1)
-            return self._condition(last, nothing, None, text), None
+            absent = self.absent_audio.expand(len(has_audio), -1, -1, -1)
+            return self._condition(last, absent, None, text), None
         rows = has_audio.nonzero().squeeze(1) if gaps else slice(None)
         full = self.training and bool((n_frames[rows] == frames.shape[1]).all())
         words = text[rows]
-        heard, valid = frames[rows], None if full else n_frames[rows]
+        audio, valid = frames[rows], None if full else n_frames[rows]
         if self.top_layers is not None:
-            heard, valid = self.top_layers(heard, valid)
-        x, valid = self.encoder.climb(heard, valid, lambda stage, x, valid: self._condition(stage, x, valid, words))
+            audio, valid = self.top_layers(audio, valid)
+        x, valid = self.encoder.climb(audio, valid, lambda stage, x, valid: self._condition(stage, x, valid, words))
         if gaps:
             back = (has_audio.cumsum(0) - 1).clamp(min=0)
             x, valid = x[back], None if valid is None else valid[back]
@@ -162,8 +163,32 @@ class SerModel(nn.Module):
         return self.dropout(x)
 
 
+class Heads(nn.Module):
+    """One linear layer per head, with float32 output.
+
+    Args:
+        in_dim: size of the embedding.
+        heads: one or both of "categories", "dimensions".
+        n_categories: number of categories.
+    """
+
+    def __init__(self, in_dim: int, heads: Sequence[str], n_categories: int) -> None:
+        super().__init__()
+        self.categories = nn.Linear(in_dim, n_categories) if "categories" in heads else None
+        self.dimensions = nn.Linear(in_dim, 3) if "dimensions" in heads else None
+
+    def forward(self, embedding: Tensor) -> dict[str, Tensor]:
+        """Map embeddings (batch, in_dim) to "logits" (batch, n_categories) and/or "dimensions" (batch, 3) in 0..1."""
+        outputs = {}
+        if self.categories is not None:
+            outputs["logits"] = self.categories(embedding).float()
+        if self.dimensions is not None:
+            outputs["dimensions"] = self.dimensions(embedding).float().sigmoid()
+        return outputs
+
+
 def build_encoder(config: ModelConfig, state_dim: int) -> CnnEncoder | Ladder | LayerMix:
-    """The audio encoder of a recipe: a CNN on log-Mel frames, or what stands on a frozen speech encoder."""
+    """Build the audio encoder of a recipe: a CNN on log-Mel frames, or a ladder or mix of hidden states."""
     if not config.hears_states:
         return CNNS[config.encoder](config.width)
     kind = Ladder if config.encoder == "ladder" else LayerMix
@@ -179,17 +204,17 @@ def build_encoder(config: ModelConfig, state_dim: int) -> CnnEncoder | Ladder | 
 def build_model(
     config: ModelConfig, n_categories: int, text_dim: int, state_dim: int = 0, *, pretrained: bool = False
 ) -> SerModel | Ensemble | LateModel:
-    """The model of a recipe.
+    """Build the model of a recipe.
 
     Args:
         config: the recipe's model section.
         n_categories: number of categories.
         text_dim: size of the summary embedding.
         state_dim: size of a hidden state of the frozen speech encoder; 0 for a CNN.
-        pretrained: load `config.pretrained` where there is one; for a new run, not for a trained model.
+        pretrained: whether to load `config.pretrained`, for a new run.
 
     Raises:
-        EmofuseError: the checkpoint is none or of another model, or a conditioned stage does not exist.
+        EmofuseError: the checkpoint cannot be used, or a conditioned stage does not exist.
     """
     if config.fusion == "late":
         audio, text = (
