@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from emofuse.audio import SAMPLE_RATE
-from emofuse.silence import SHORTEST, sounding, without_silence
+from emofuse.silence import SHORTEST, sound_bounds, trim_silence
 
 
 def clip(before, speech, after, *, noise_db=-80.0, seed=0):
@@ -23,7 +23,7 @@ def clip(before, speech, after, *, noise_db=-80.0, seed=0):
 @pytest.mark.parametrize("noise_db", [-90, -50, -30, -15])
 @pytest.mark.parametrize(("before", "after"), [(1.0, 1.3), (0.4, 0.0), (0.0, 0.7)])
 def test_ends_are_found_in_noise(before, after, noise_db):
-    first, last = sounding(clip(before, 1.6, after, noise_db=noise_db))
+    first, last = sound_bounds(clip(before, 1.6, after, noise_db=noise_db))
     assert first / SAMPLE_RATE == pytest.approx(before, abs=0.08)
     assert last / SAMPLE_RATE == pytest.approx(before + 1.6, abs=0.08)
 
@@ -31,15 +31,15 @@ def test_ends_are_found_in_noise(before, after, noise_db):
 @pytest.mark.parametrize("gain", [1e-3, 1.0, 10.0])
 def test_level_does_not_matter(gain):
     samples = clip(0.8, 1.5, 0.8, noise_db=-40)
-    assert sounding(samples * np.float32(gain)) == sounding(samples)
+    assert sound_bounds(samples * np.float32(gain)) == sound_bounds(samples)
 
 
 @pytest.mark.parametrize("n", [1, 1600, 7999, 8000, 8001, 16001, 23777])
 def test_steady_sound_stays_whole(n):
     rng = np.random.default_rng(n)
     for samples in (rng.standard_normal(n).astype(np.float32), np.full(n, 0.1, np.float32), np.zeros(n, np.float32)):
-        assert sounding(samples) == (0, n)
-        assert without_silence(samples) is not None and len(without_silence(samples)) == n
+        assert sound_bounds(samples) == (0, n)
+        assert trim_silence(samples) is not None and len(trim_silence(samples)) == n
 
 
 @pytest.mark.parametrize("place", [0.0, 0.02, 1.5, 2.95])
@@ -47,13 +47,13 @@ def test_half_a_second_is_left_wherever_the_click_is(place):
     samples = np.zeros(3 * SAMPLE_RATE, np.float32)
     at = round(place * SAMPLE_RATE)
     samples[at : at + 400] = 0.5
-    first, last = sounding(samples)
+    first, last = sound_bounds(samples)
     assert 0 <= first <= at and at + 400 <= last <= len(samples)
     assert last - first >= SHORTEST * SAMPLE_RATE
 
 
 def test_what_is_left_sounds_as_before():
     samples = clip(1.0, 1.0, 1.0)
-    first, last = sounding(samples)
-    assert np.array_equal(without_silence(samples), samples[first:last])
+    first, last = sound_bounds(samples)
+    assert np.array_equal(trim_silence(samples), samples[first:last])
     assert np.square(samples[first:last]).sum() == pytest.approx(np.square(samples).sum(), rel=1e-3)

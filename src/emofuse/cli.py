@@ -108,7 +108,7 @@ def predict(
     predictor = emofuse.load(model, asr=asr, transcribe=not no_asr, threads=threads, adapt=source != "off")
     predictions = list(predict_clips(predictor, clips, language=language, adapt=source, on_error=report))
     if predictions:
-        _put(formats.render(predictions, format.value, colour=output is None and sys.stdout.isatty()), output)
+        _put(formats.render_predictions(predictions, format.value, colour=not output and sys.stdout.isatty()), output)
     if failures:
         raise typer.Exit(1)
 
@@ -174,7 +174,7 @@ def train(
 
     run = (train_folds if folds else train_once)(resolved, out, data, fresh=fresh)
     if figures := {part: found for part, found in read_json(run / "metrics.json").items() if part != "notes"}:
-        typer.echo(formats.metrics_table(figures), nl=False)
+        typer.echo(formats.render_metrics(figures), nl=False)
     typer.echo(run)
 
 
@@ -259,12 +259,12 @@ def recipe(
 ) -> None:
     """List the keys of a recipe, which train and study read, and --set changes."""
     from emofuse.config import Recipe
-    from emofuse.config_keys import render_keys, render_page
+    from emofuse.config_keys import render_keys_page, render_keys_table
 
     if keys:
-        typer.echo(render_keys(Recipe), nl=False)
+        typer.echo(render_keys_table(Recipe), nl=False)
     if markdown:
-        typer.echo(render_page(Recipe), nl=False)
+        typer.echo(render_keys_page(Recipe), nl=False)
 
 
 @app.command()
@@ -288,7 +288,7 @@ def evaluate(
     from emofuse.training.predictions import draw_confusion, write_predictions
 
     metrics = run.evaluate(run_folder)
-    typer.echo(formats.metrics_table(metrics), nl=False)
+    typer.echo(formats.render_metrics(metrics), nl=False)
     if predictions is not None:
         write_predictions(run_folder, predictions)
     if confusion is not None:

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from emofuse.config import Fusion, ModelConfig, Operator
+from emofuse.console import quiet_onnx_export
 from emofuse.errors import EmofuseError
 from emofuse.models.fusion import LateModel
 from emofuse.models.ladder import Ladder, LayerMix, Pool, Pooling, StatesNorm
 from emofuse.models.ser import build_model
-from emofuse.quiet import quiet_onnx_export
 
 K, DIM, STATE, LAYERS, BATCH, STEPS = 5, 12, 6, [1, 2, 4], 4, 9
 WIDTH = STATE * len(LAYERS)
@@ -180,12 +180,12 @@ def test_rungs_add_the_layers_up():
     ladder = Ladder(3, STATE, 8).eval()
     states = torch.randn(2, 5, WIDTH)
     with torch.no_grad():
-        top, _ = ladder.climb(states, None, lambda stage, x, valid: x)
+        top, _ = ladder.run_stages(states, None, lambda stage, x, valid: x)
         layers = ladder.norm(states, None).unflatten(2, (3, STATE))
         expected = sum(project(layers[:, :, i]) for i, project in enumerate(ladder.project))
     torch.testing.assert_close(top.squeeze(3).transpose(1, 2), expected)
     seen = []
-    ladder.climb(states, None, lambda stage, x, valid: seen.append((stage, x.shape)) or x)
+    ladder.run_stages(states, None, lambda stage, x, valid: seen.append((stage, x.shape)) or x)
     assert seen == [(1, (2, 8, 5, 1)), (2, (2, 8, 5, 1))]
 
 
@@ -195,7 +195,7 @@ def test_the_mix_weighs_the_layers():
     states = torch.randn(2, 5, WIDTH)
     with torch.no_grad():
         mix.weights[:] = torch.tensor([0.0, 100.0, 0.0])
-        top, _ = mix.climb(states, None, lambda stage, x, valid: x)
+        top, _ = mix.run_stages(states, None, lambda stage, x, valid: x)
         expected = mix.project(mix.norm(states, None).unflatten(2, (3, STATE))[:, :, 1])
     torch.testing.assert_close(top.squeeze(3).transpose(1, 2), expected)
 
@@ -250,7 +250,7 @@ def test_values_are_left_out_of_all_steps_alike():
 @pytest.mark.parametrize("kind", [Ladder, LayerMix])
 def test_layers_are_left_out_of_training_clips_only(kind):
     def top(encoder, states):
-        return encoder.climb(states, None, lambda stage, x, valid: x)[0]
+        return encoder.run_stages(states, None, lambda stage, x, valid: x)[0]
 
     torch.manual_seed(0)
     encoder = kind(3, STATE, 8, layer_dropout=0.5)
@@ -273,7 +273,7 @@ def test_layers_that_stay_are_larger_in_proportion():
         torch.nn.init.ones_(project.weight)
         torch.nn.init.zeros_(project.bias)
     with torch.no_grad():  # each layer adds STATE
-        found = ladder.climb(torch.ones(500, 2, WIDTH), None, lambda stage, x, valid: x)[0] / STATE
+        found = ladder.run_stages(torch.ones(500, 2, WIDTH), None, lambda stage, x, valid: x)[0] / STATE
     assert found.round(decimals=2).unique().tolist() == [0, 3]
     assert 0.02 < (found.amax(dim=(1, 2, 3)) == 0).float().mean() < 0.12  # 0.4 ** 3: all are left out
 

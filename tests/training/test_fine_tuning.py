@@ -91,7 +91,7 @@ def test_the_bundle_answers_as_the_run(home, run, tmp_path, weights):
     table = prepare(recipe(home), data=home).parts["test"].table
     assert table["speaker"].nunique() == 1
     predict = emofuse.load(bundle.folder)
-    voice = predict.voice(table["file"])
+    voice = predict.speaker_profile(table["file"])
     columns = [f"probability_{i}" for i in range(4)]
     plain, adapted = (
         pd.read_parquet(run / f"predictions-{part}.parquet").set_index("key")[columns].loc[table["key"]].to_numpy()
@@ -99,7 +99,7 @@ def test_the_bundle_answers_as_the_run(home, run, tmp_path, weights):
     )
     assert np.abs(plain - adapted).max() > 0.01  # far above the tolerance below
     for known, expected in ((None, plain), (voice, adapted)):
-        answers = [predict(file, voice=known)[0] for file in table["file"]]
+        answers = [predict(file, speaker=known)[0] for file in table["file"]]
         assert all(answer.adapted == (known is not None) for answer in answers)
         np.testing.assert_allclose([list(a.probabilities.values()) for a in answers], expected, atol=5e-3)
 
@@ -174,5 +174,5 @@ def test_other_encoders_are_refused_before_anything_is_computed(home, monkeypatc
     small = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 16}
     transformers.HubertModel(transformers.HubertConfig(**small)).save_pretrained(home / "hubert")
     monkeypatch.setattr("emofuse.data.prepare.compute_states", lambda *_, **__: pytest.fail("computed"))
-    with pytest.raises(EmofuseError, match="hubert' is no Whisper, whose layers alone can be trained"):
+    with pytest.raises(EmofuseError, match="hubert'"):
         prepare(recipe(home, f"model.speech_encoder={home / 'hubert'}"), data=home)

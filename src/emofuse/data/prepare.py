@@ -20,8 +20,7 @@ from emofuse.data.states import LayerStates, compute_states
 from emofuse.data.utterances import Frames, Utterances
 from emofuse.encoders.speech import POOL
 from emofuse.errors import EmofuseError
-from emofuse.files import cache_dir, hash_of
-from emofuse.hashes import file_hash, file_hashes
+from emofuse.files import cache_dir, file_hash, file_hashes, hash_of
 from emofuse.labels import DIMENSIONS
 
 if TYPE_CHECKING:
@@ -130,7 +129,7 @@ def identify(recipe: Recipe, rows: Rows) -> dict[str, Any]:
 
 def reads_states(recipe: Recipe) -> bool:
     """Whether the model takes hidden states of a speech encoder."""
-    return recipe.model.hears_states and recipe.model.fusion != "text_only"
+    return recipe.model.uses_hidden_states and recipe.model.fusion != "text_only"
 
 
 def _hash_columns(table: pd.DataFrame, columns: list[str]) -> str:

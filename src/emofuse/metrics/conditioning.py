@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from emofuse.metrics.outcomes import Outcomes
-from emofuse.metrics.significance import changes_from, system_intervals
+from emofuse.metrics.significance import compare_with_reference, system_intervals
 
 WHOLE, ALL = "none", "all"  # the words are taken from no stage; from every stage
 
@@ -40,7 +40,7 @@ def effects(outcomes: Outcomes, *, resamples: int = 10_000, seed: int) -> pd.Dat
         [['1', 0.25, 0.75, -0.25], ['2', 0.0, 1.0, 0.0]]
     """
     values = system_intervals(outcomes, resamples=1, seed=seed)
-    found = changes_from(outcomes, WHOLE, resamples=resamples, seed=seed)
+    found = compare_with_reference(outcomes, WHOLE, resamples=resamples, seed=seed)
     before = outcomes.predictions[WHOLE]
     rows = []
     for stage in sorted(found, key=place):

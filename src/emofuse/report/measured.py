@@ -88,7 +88,7 @@ def _kept(study: StudyFolder, run: Path) -> Path:
 def _needed(recipe: Recipe) -> Recipe:
     """The recipe with nothing in it but what its test rows depend on: the same for runs that read the same."""
     model = ModelConfig(heads=recipe.model.heads, encoder="cnn6")
-    if recipe.model.hears_states:
+    if recipe.model.uses_hidden_states:
         names = ("speech_encoder", "layers", "fine_tune_layers")
         model = model.model_copy(update={"encoder": "ladder", **{name: getattr(recipe.model, name) for name in names}})
     return Recipe(

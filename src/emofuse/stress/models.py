@@ -110,7 +110,7 @@ def rows_of_runs(runs: Sequence[Path], data: Path | None = None) -> pd.DataFrame
 
     recipes = [load_recipe(folder / RECIPE_FILE) for folder in runs]
     for folder, recipe in zip(runs, recipes, strict=True):
-        if "test" in recipe.training.fitted:
+        if "test" in recipe.training.fitted_parts:
             raise EmofuseError(f"{folder}: was trained on its test rows too. Name a table of other rows: --table.")
     tables = labelled_parts(recipes, "test", data=data)
     for folder, other in zip(runs, tables, strict=True):

@@ -193,12 +193,12 @@ class Reading:
 
     def _encoder(self, eyes: str, run: LoadedRun) -> Any:
         from emofuse.encoders import text as text
-        from emofuse.encoders.text_onnx import require_encoder
+        from emofuse.encoders.text_onnx import require_text_encoder
 
         if eyes not in self._encoders:
             config = run.recipe.text
             encoder = text.load_text_encoder(config.encoder, config.pooling)
-            require_encoder(encoder, run.text_encoder or {}, f"run {run.recipe.name!r}")
+            require_text_encoder(encoder, run.text_encoder or {}, f"run {run.recipe.name!r}")
             self._encoders[eyes] = text.CachedTextEncoder(encoder, cache_dir() / "text")
         return self._encoders[eyes]
 

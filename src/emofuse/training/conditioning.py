@@ -85,7 +85,7 @@ class _Probe:
         self.off: set[str] = set()
         self.norms: dict[str, Tensor] = {}
         self._operators = member.conditioned
-        normalised = member.normalised(texts, torch.ones(len(texts), dtype=torch.bool))
+        normalised = member.prepare_text(texts, torch.ones(len(texts), dtype=torch.bool))
         self._means = {stage: op.read(normalised).mean(0, keepdim=True) for stage, op in self._operators.items()}
 
     def __call__(self, stage: str, x: Tensor, text: Tensor, valid: Tensor | None = None) -> Tensor:
