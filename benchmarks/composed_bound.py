@@ -62,7 +62,7 @@ def report(result: Result, composed: ComposedConfig, out: Path, data: Path | Non
 
 def side_run(task: Task, side: str, fold: int, out: Path, data: Path | None) -> Path:
     """Folder of the run of one modality that learns what its own side carries."""
-    recipe = task.recipe.with_fold(fold).alone(SIDES[side])
+    recipe = task.recipe.with_fold(fold).unimodal(SIDES[side])
     composed = recipe.data.composed
     names = POLARITIES if composed is not None and composed.task == "clash" else EMOTIONS
     labels = recipe.data.labels.model_copy(update={"column": side, "names": list(names)})

@@ -31,7 +31,7 @@ from emofuse.audio import SAMPLE_RATE
 from emofuse.encoders.detector import speech_segments
 from emofuse.encoders.speaker import SpeakerEncoder
 from emofuse.inference.bundle import Bundle, default_bundle
-from emofuse.inference.predictor import Predictor, Voice
+from emofuse.inference.predictor import Predictor, SpeakerProfile
 from emofuse.timeline.segments import Interval, find_utterances, join_short
 from emofuse.timeline.speakers import cluster_speakers
 
@@ -142,13 +142,13 @@ def predict(
     emotions = []
     for segment, label in zip(segments, labels, strict=True):
         same = [number for number, other in enumerate(labels) if other == label]
-        voice = Voice(np.stack([means[i] for i in same]), np.array([segments[i].seconds for i in same]))
+        voice = SpeakerProfile(np.stack([means[i] for i in same]), np.array([segments[i].seconds for i in same]))
         (prediction,) = predictor(
             samples,
             sample_rate=SAMPLE_RATE,
             start=segment.start,
             end=segment.end,
-            voice=voice if len(same) > 1 else None,
+            speaker=voice if len(same) > 1 else None,
         )
         emotions.append(prediction.emotion)
     return emotions

@@ -28,7 +28,7 @@ import emofuse
 from emofuse.audio import SAMPLE_RATE, read_audio
 from emofuse.config import load_recipe
 from emofuse.data.rows import LABEL, labelled_parts
-from emofuse.degradations import coloured
+from emofuse.degradations import colour_noise
 from emofuse.inference.predictor import Prediction, Predictor
 from emofuse.metrics.intervals import bootstrap_interval
 from emofuse.stress.rows import balanced_sample
@@ -80,7 +80,7 @@ def main() -> None:
     results.append((f"near silence ({QUIET:g} dB noise)", answers(predict, noise), [None] * options.clips))
     backwards = [clips[i][::-1] for i in rng.permutation(len(clips))[: options.clips]]
     results.append(("speech backwards", answers(predict, backwards), [None] * len(backwards)))
-    print(report(predict, recipe.name, "test" in recipe.training.fitted, results, everyone))
+    print(report(predict, recipe.name, "test" in recipe.training.fitted_parts, results, everyone))
 
 
 def answers(predict: Predictor, sounds: Sequence[np.ndarray]) -> list[Prediction]:
@@ -152,7 +152,7 @@ def music(rng: np.random.Generator) -> np.ndarray:
 
 KINDS: dict[str, Callable[[np.random.Generator], np.ndarray]] = {
     "white noise": lambda rng: rng.standard_normal(N),
-    "pink noise": lambda rng: coloured(rng.standard_normal(N), 0.5, flat_below=50),
+    "pink noise": lambda rng: colour_noise(rng.standard_normal(N), 0.5, flat_below=50),
     "tones (100 to 3000 Hz)": tone,
     "synthetic music": music,
 }

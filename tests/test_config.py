@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emofuse.config import Recipe, Section, dump_toml, load_recipe, parse_recipe
-from emofuse.config_keys import keys_of, render_keys, render_page
+from emofuse.config_keys import keys_of, render_keys_page, render_keys_table
 from emofuse.errors import EmofuseError
 
 DEFAULTS = Path(__file__).with_name("recipe_defaults.json")
@@ -229,7 +229,7 @@ def test_split_that_does_not_fit(split, message):
 
 def test_parts_that_weights_are_fitted_on():
     fitted = {
-        fit: parse_recipe(tree(training={"fit": fit}), source="test").training.fitted
+        fit: parse_recipe(tree(training={"fit": fit}), source="test").training.fitted_parts
         for fit in ("train", "train+dev", "all")
     }
     assert fitted == {"train": ("train",), "train+dev": ("train", "dev"), "all": ("train", "dev", "test")}
@@ -241,10 +241,10 @@ def test_ladder_with_all_its_options(tmp_path):
     training = {"varied_copies": 2, "borrow_rooms": 0.8, "centre_speakers": 0.4, "swap_speakers": 0.6}
     for encoder in ("ladder", "layer_mix"):
         recipe = parse_recipe(tree(model=model | {"encoder": encoder}, training=training), source="test")
-        assert recipe.model.hears_states and recipe.model.layers == [5, 2, 0]  # their order is kept
+        assert recipe.model.uses_hidden_states and recipe.model.layers == [5, 2, 0]  # their order is kept
         (tmp_path / "recipe.toml").write_text(dump_toml(recipe), encoding="utf-8")
         assert load_recipe(tmp_path / "recipe.toml") == recipe
-    assert not parse_recipe(tree(), source="test").model.hears_states
+    assert not parse_recipe(tree(), source="test").model.uses_hidden_states
 
 
 LADDER, MIX, CNN = {"encoder": "ladder"}, {"encoder": "layer_mix"}, {"encoder": "cnn6"}
@@ -310,7 +310,7 @@ def test_file_that_is_no_recipe(tmp_path, content, message):
     path = tmp_path / "bad.toml"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(EmofuseError, match=rf"bad.toml: .*{message}"):
+    with pytest.raises(EmofuseError, match=rf"bad\.toml.*{message}"):
         load_recipe(path)
 
 
@@ -363,10 +363,10 @@ def test_keys_with_type_and_default():
 
 def test_the_command_lists_all_keys(command_line):
     told = command_line("recipe", "--keys").out
-    assert told == render_keys(Recipe) and all(str(key) in told for key in keys_of(Recipe) if not key.is_section)
-    assert command_line("recipe", "--markdown").out == render_page(Recipe)
+    assert told == render_keys_table(Recipe) and all(str(key) in told for key in keys_of(Recipe) if not key.is_section)
+    assert command_line("recipe", "--markdown").out == render_keys_page(Recipe)
 
 
 def test_the_page_of_keys_is_up_to_date(request):
     page = request.config.rootpath / "docs" / "recipe.md"
-    assert page.read_text(encoding="utf-8") == render_page(Recipe), "write it anew: emofuse recipe --markdown"
+    assert page.read_text(encoding="utf-8") == render_keys_page(Recipe), "write it anew: emofuse recipe --markdown"

@@ -7,10 +7,9 @@ from contextlib import closing
 
 import pytest
 
-from emofuse import hashes
+from emofuse import files
 from emofuse.errors import EmofuseError
-from emofuse.files import sha256
-from emofuse.hashes import file_hash, file_hashes
+from emofuse.files import file_hash, file_hashes, sha256
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +21,7 @@ def own_cache(tmp_path, monkeypatch):
 def hashed(monkeypatch):
     """Names of the files that were read."""
     names: list[str] = []
-    monkeypatch.setattr(hashes, "sha256", lambda path: names.append(os.path.basename(path)) or sha256(path))
+    monkeypatch.setattr(files, "sha256", lambda path: names.append(os.path.basename(path)) or sha256(path))
     return names
 
 
@@ -73,14 +72,14 @@ def test_a_file_that_changes_while_it_is_read_is_not_remembered(tmp_path, monkey
         write(path, b"two", age=30)
         return digest
 
-    monkeypatch.setattr(hashes, "sha256", slow)
+    monkeypatch.setattr(files, "sha256", slow)
     assert file_hash(path) == of(b"one")
     monkeypatch.undo()
     assert file_hash(path) == of(b"two")
 
 
 def test_many_files_at_once(tmp_path, hashed, monkeypatch):
-    monkeypatch.setattr(hashes, "_AT_ONCE", 4)
+    monkeypatch.setattr(files, "_AT_ONCE", 4)
     paths = [write(tmp_path / f"{i}.wav", f"{i}".encode()) for i in range(10)]
     expected = {str(path): of(f"{i}".encode()) for i, path in enumerate(paths)}
     assert file_hashes([*paths, paths[0], str(paths[1])]) == expected
@@ -108,7 +107,7 @@ def test_files_that_cannot_be_read(tmp_path):
 
 
 def test_an_interrupted_run_keeps_what_it_hashed(tmp_path, monkeypatch, hashed):
-    monkeypatch.setattr(hashes, "_AT_ONCE", 2)
+    monkeypatch.setattr(files, "_AT_ONCE", 2)
     paths = [write(tmp_path / f"{i}", b"x") for i in range(5)]
 
     def stop(path):
@@ -117,7 +116,7 @@ def test_an_interrupted_run_keeps_what_it_hashed(tmp_path, monkeypatch, hashed):
         return of(b"x")
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(hashes, "sha256", stop)
+        patch.setattr(files, "sha256", stop)
         file_hashes(paths)
     assert len(file_hashes(paths)) == 5
     assert hashed == ["4"]

@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 
-from emofuse.quiet import quiet_lightning, quiet_loading, quiet_onnx_export
+from emofuse.console import quiet_lightning, quiet_loading, quiet_onnx_export
 
 
 @pytest.mark.parametrize(

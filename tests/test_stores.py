@@ -51,7 +51,7 @@ def test_damage_that_shows_only_in_use(tmp_path):
     with path.open("r+b") as file:
         file.seek(4096)  # the first page, which has the schema, is left as it is
         file.write(b"\xff" * (path.stat().st_size - 4096))
-    with pytest.raises(EmofuseError, match=r"words\.sqlite: damaged"):
+    with pytest.raises(EmofuseError, match=r"words\.sqlite: .*damaged"):
         words(path)
     assert words(path) == []
     assert (tmp_path / "words.sqlite.damaged").exists()

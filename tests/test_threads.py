@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from emofuse.threads import available_cores, once_property, side_by_side
+from emofuse.threads import available_cores, locked_cached_property, run_parallel
 
 
 def test_available_cores(monkeypatch):
@@ -19,7 +19,7 @@ def test_a_part_is_made_once_for_all_threads():
     made, together = [], threading.Barrier(8)
 
     class Whole:
-        @once_property
+        @locked_cached_property
         def part(self):
             """A part."""
             made.append(object())
@@ -48,16 +48,16 @@ def test_results_come_in_order_and_an_error_stays_with_its_item():
             raise ValueError(n)
         return n // 2
 
-    calls = list(side_by_side(half, range(7), threads=2))
+    calls = list(run_parallel(half, range(7), threads=2))
     assert [call.result() for call in calls[::2]] == [0, 1, 2, 3]
     for n, call in zip((1, 3, 5), calls[1::2], strict=True):
         with pytest.raises(ValueError, match=str(n)):
             call.result()
-    assert list(side_by_side(half, [], threads=2)) == []
+    assert list(run_parallel(half, [], threads=2)) == []
 
 
 def test_one_call_at_a_time_stays_in_its_thread():
-    calls = list(side_by_side(lambda n: (1 // n, threading.get_ident()), [1, 0], threads=1))
+    calls = list(run_parallel(lambda n: (1 // n, threading.get_ident()), [1, 0], threads=1))
     assert calls[0].result() == (1, threading.get_ident())
     with pytest.raises(ZeroDivisionError):
         calls[1].result()
@@ -71,7 +71,7 @@ def test_items_are_taken_as_needed():
             taken.append(n)
             yield n
 
-    calls = side_by_side(str, items(), threads=2)
+    calls = run_parallel(str, items(), threads=2)
     for n, call in zip(range(10), calls, strict=False):
         assert call.result() == str(n) and len(taken) == min(100, n + 4)
     calls.close()  # begins no more

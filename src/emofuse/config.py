@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from emofuse.config_data import FOLDED, ComposedConfig, CorpusConfig, DataConfig, LabelsConfig, Section, SplitConfig
-from emofuse.config_keys import suggestion
+from emofuse.config_keys import suggest_key
 from emofuse.config_model import Fusion, ModelConfig, Operator, TextConfig
 from emofuse.errors import EmofuseError
 from emofuse.files import hash_of
@@ -168,13 +168,13 @@ class TrainingConfig(Section):
     )
 
     @property
-    def fitted(self) -> tuple[str, ...]:
+    def fitted_parts(self) -> tuple[str, ...]:
         """Parts of the split that the weights are fitted on."""
         return {"train": ("train",), "train+dev": ("train", "dev"), "all": ("train", "dev", "test")}[self.fit]
 
     @model_validator(mode="after")
     def _patience_needs_dev(self) -> TrainingConfig:
-        if self.patience and "dev" in self.fitted:
+        if self.patience and "dev" in self.fitted_parts:
             raise ValueError(f'`patience` needs the development part, but fit = "{self.fit}" trains on it')
         return self
 
@@ -209,10 +209,10 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _augmentation_fits_the_encoder(self) -> Recipe:
         config = self.training
-        if self.model.hears_states and (config.spec_augment or config.mixup):
+        if self.model.uses_hidden_states and (config.spec_augment or config.mixup):
             raise ValueError(f'spec_augment and mixup are for CNNs, not for encoder = "{self.model.encoder}"')
         for_states = ("varied_copies", "borrow_rooms", "centre_speakers", "swap_speakers")
-        if not self.model.hears_states and (given := [name for name in for_states if getattr(config, name)]):
+        if not self.model.uses_hidden_states and (given := [name for name in for_states if getattr(config, name)]):
             raise ValueError(f"training.{given[0]} requires encoder = ladder or layer_mix")
         if bool(config.varied_copies) != bool(config.borrow_rooms):
             raise ValueError("varied_copies and borrow_rooms belong together: give both or neither")
@@ -239,7 +239,7 @@ class Recipe(Section):
         """Name of the run's folder in a study: the first 16 digits of the hash."""
         return self.hash[:16]
 
-    def alone(self, modality: Modality) -> Recipe:
+    def unimodal(self, modality: Modality) -> Recipe:
         """The recipe of a unimodal model of a late fusion: the same recipe with that fusion."""
         default = ModelConfig.model_fields["late_weight"].default
         return self.model_copy(
@@ -323,7 +323,7 @@ def dump_toml(recipe: Recipe) -> str:
 def _explain(error: Any, kind: type[Section]) -> str:
     place = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        meant = suggestion(kind, [str(part) for part in error["loc"]])
+        meant = suggest_key(kind, [str(part) for part in error["loc"]])
         return f"unknown key {place!r}" + (
             f"; did you mean `{meant}`?" if meant else "; check its spelling and section"
         )
@@ -349,6 +349,6 @@ def _set(tree: dict[str, Any], override: str) -> None:
             node = node[int(part)] if isinstance(node, list) else node.setdefault(part, {})
         node[int(last) if isinstance(node, list) else last] = value
     except (ValueError, IndexError, TypeError, AttributeError):
-        meant = suggestion(Recipe, [*path, last])
+        meant = suggest_key(Recipe, [*path, last])
         hint = f" Did you mean `{meant}`?" if meant and meant != key.strip() else ""
         raise EmofuseError(f"--set {override!r}: the recipe has no key {key.strip()!r}.{hint}") from None

@@ -59,7 +59,7 @@ def keys_of(kind: type[Section], path: tuple[str, ...] = ()) -> list[Key]:
     return values + subsections
 
 
-def suggestion(kind: type[Section], place: Sequence[str]) -> str | None:
+def suggest_key(kind: type[Section], place: Sequence[str]) -> str | None:
     """Suggest the key that a user most likely meant by an unknown one; None if no key is similar.
 
     A similar name in the same section comes first, then the same name in another section, then a similar one there.
@@ -79,7 +79,7 @@ def suggestion(kind: type[Section], place: Sequence[str]) -> str | None:
     return None
 
 
-def render_keys(kind: type[Section]) -> str:
+def render_keys_table(kind: type[Section]) -> str:
     """Render the keys as a table for the terminal."""
     from rich import box
     from rich.table import Table
@@ -95,7 +95,7 @@ def render_keys(kind: type[Section]) -> str:
     return as_text(table, note, width=130)
 
 
-def render_page(kind: type[Section]) -> str:
+def render_keys_page(kind: type[Section]) -> str:
     """Render the keys as a Markdown page, docs/recipe.md."""
     keys = keys_of(kind)
     about = {key.path: key.meaning for key in keys if key.is_section}

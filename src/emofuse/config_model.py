@@ -111,7 +111,7 @@ class ModelConfig(Section):
     )
 
     @property
-    def hears_states(self) -> bool:
+    def uses_hidden_states(self) -> bool:
         """Whether the input of the audio encoder is hidden states of a frozen speech encoder, not log-Mel."""
         return self.encoder in ("ladder", "layer_mix")
 
@@ -127,9 +127,9 @@ class ModelConfig(Section):
     def _layers_and_checkpoints_have_their_encoder(self) -> ModelConfig:
         if len(set(self.layers)) < len(self.layers) or min(self.layers) < 0:
             raise ValueError(f"`layers` = {self.layers}: expected different numbers from 0")
-        if self.hears_states and self.pretrained is not None:
+        if self.uses_hidden_states and self.pretrained is not None:
             raise ValueError(f'`pretrained` is for a CNN, not for encoder = "{self.encoder}"')
-        if self.fine_tune_layers and not self.hears_states:
+        if self.fine_tune_layers and not self.uses_hidden_states:
             raise ValueError(f'`fine_tune_layers` is for ladder and layer_mix, not for encoder = "{self.encoder}"')
         if self.fine_tune_layers and self.fine_tune_layers >= (highest := max(self.layers)):
             most = (

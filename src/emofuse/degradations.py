@@ -25,12 +25,12 @@ _ENCODERS = {
 }  # FFmpeg's names of codec, container and sample format
 
 
-def at_speed(samples: Samples, factor: float) -> Samples:
+def change_speed(samples: Samples, factor: float) -> Samples:
     """Play `factor` times as fast, which shifts pitch and formants; returns about n / factor samples."""
     return soxr.resample(samples, SAMPLE_RATE * factor, SAMPLE_RATE)
 
 
-def in_room(samples: Samples, white: Samples, *, rt60: float, below: float) -> Samples:
+def add_reverberation(samples: Samples, white: Samples, *, rt60: float, below: float) -> Samples:
     """Add the reverberation of a room: noise that decays exponentially (Polack 1988).
 
     Args:
@@ -49,7 +49,7 @@ def in_room(samples: Samples, white: Samples, *, rt60: float, below: float) -> S
     return fftconvolve(samples, tail)[: len(samples)]
 
 
-def coloured(white: Samples, slope: float, *, flat_below: float = 0.0) -> Samples:
+def colour_noise(white: Samples, slope: float, *, flat_below: float = 0.0) -> Samples:
     """Filter white noise (n,) to fall by `slope` times 6 dB per octave: 0 is white, 0.5 pink, 1 brown.
 
     Args:
@@ -64,30 +64,30 @@ def coloured(white: Samples, slope: float, *, flat_below: float = 0.0) -> Sample
     return np.fft.irfft(spectrum, len(white))
 
 
-def with_noise(samples: Samples, noise: Samples, snr: float) -> Samples:
+def add_noise(samples: Samples, noise: Samples, snr: float) -> Samples:
     """Add noise (n,) at a signal-to-noise ratio in dB, from mean powers over the whole clip, pauses included."""
     ratio = np.sqrt(np.square(samples).mean() / max(np.square(noise).mean(), 1e-20))
     return samples + noise * ratio * 10 ** (-snr / 20)
 
 
-def in_band(samples: Samples, low: float, high: float, *, order: int = 2) -> Samples:
+def band_pass(samples: Samples, low: float, high: float, *, order: int = 2) -> Samples:
     """Apply a Butterworth band-pass from `low` to `high` Hz that falls by `order` times 6 dB per octave outside."""
     return sosfilt(butter(order, (low, high), "bandpass", fs=SAMPLE_RATE, output="sos"), samples)
 
 
-def within_full_scale(samples: Samples) -> Samples:
+def limit_peak(samples: Samples) -> Samples:
     """Scale a clip down if its peak exceeds full scale, which codecs do not accept."""
     return samples / max(1.0, float(np.abs(samples).max()))
 
 
-def through_mu_law(samples: Samples) -> Samples:
+def apply_mu_law(samples: Samples) -> Samples:
     """Simulate a digital telephone line: mu-law (ITU-T G.711) at 8 kHz, 64 kbit/s; the peak is at most 1."""
     narrow = soxr.resample(samples, SAMPLE_RATE, 8000)
-    narrow = through_file(narrow, "WAV", "ULAW", rate=8000)
-    return fitted(soxr.resample(narrow, 8000, SAMPLE_RATE), len(samples))
+    narrow = apply_file_format(narrow, "WAV", "ULAW", rate=8000)
+    return fit_length(soxr.resample(narrow, 8000, SAMPLE_RATE), len(samples))
 
 
-def through_codec(samples: Samples, codec: Literal["mp3", "opus"], kbps: float) -> Samples:
+def apply_codec(samples: Samples, codec: Literal["mp3", "opus"], kbps: float) -> Samples:
     """Encode and decode with MP3 (LAME, constant bit rate) or Opus (variable around the rate); the peak is at most 1.
 
     Args:
@@ -98,7 +98,7 @@ def through_codec(samples: Samples, codec: Literal["mp3", "opus"], kbps: float) 
     import av
 
     name, container, layout = _ENCODERS[codec]
-    whole = fitted(samples, max(len(samples), SAMPLE_RATE))  # libsndfile 1.2 rejects some Opus files under 1 s
+    whole = fit_length(samples, max(len(samples), SAMPLE_RATE))  # libsndfile 1.2 rejects some Opus files under 1 s
     file = io.BytesIO()
     with av.open(file, "w", format=container) as out:
         stream: Any = out.add_stream(name, rate=SAMPLE_RATE, layout="mono")
@@ -109,10 +109,10 @@ def through_codec(samples: Samples, codec: Literal["mp3", "opus"], kbps: float) 
             out.mux(packets)
     file.seek(0)
     decoded, rate = soundfile.read(file, dtype="float32")
-    return fitted(soxr.resample(decoded, rate, SAMPLE_RATE), len(samples))
+    return fit_length(soxr.resample(decoded, rate, SAMPLE_RATE), len(samples))
 
 
-def through_file(samples: Samples, form: str, subtype: str, *, rate: int = SAMPLE_RATE) -> Samples:
+def apply_file_format(samples: Samples, form: str, subtype: str, *, rate: int = SAMPLE_RATE) -> Samples:
     """Write and read a file format with the defaults of libsndfile; the peak is at most 1."""
     file = io.BytesIO()
     soundfile.write(file, samples, rate, format=form, subtype=subtype)
@@ -120,25 +120,25 @@ def through_file(samples: Samples, form: str, subtype: str, *, rate: int = SAMPL
     return soundfile.read(file, dtype="float32")[0]
 
 
-def at_peak(samples: Samples, below: float) -> Samples:
+def set_peak(samples: Samples, below: float) -> Samples:
     """Scale the peak to `below` dB below full scale."""
     peak = 10 ** (-below / 20)
     return samples * (peak / max(float(np.abs(samples).max()), 1e-9))
 
 
-def clipped(samples: Samples, over: float) -> Samples:
+def clip(samples: Samples, over: float) -> Samples:
     """Amplify by `over` dB and clip at the previous peak, like a recording that is too loud."""
     peak = float(np.abs(samples).max())
     return np.clip(samples * 10 ** (over / 20), -peak, peak)
 
 
-def middle(samples: Samples, seconds: float) -> Samples:
+def take_middle(samples: Samples, seconds: float) -> Samples:
     """Take the middle of a clip; clips of at most `seconds` are kept whole."""
     n = min(len(samples), round(seconds * SAMPLE_RATE))
     start = (len(samples) - n) // 2
     return samples[start : start + n]
 
 
-def fitted(samples: Samples, n: int) -> Samples:
+def fit_length(samples: Samples, n: int) -> Samples:
     """Cut a clip to n samples, or pad it with silence."""
     return np.pad(samples[:n], (0, max(0, n - len(samples))))

@@ -18,7 +18,7 @@ _ABOVE_FLOOR = 6.0  # windows less than this many dB above the background (10 % 
 _SHARE_OF_RANGE = 0.3  # as are windows in the lowest part of the range from background to peak
 
 
-def sounding(samples: np.ndarray) -> tuple[int, int]:
+def sound_bounds(samples: np.ndarray) -> tuple[int, int]:
     """Find the first and last sample (exclusive) that is not silence; pauses in between are kept.
 
     Levels are measured in 80 ms windows. A window is not silent if it is within 35 dB of the loudest and above the
@@ -33,7 +33,7 @@ def sounding(samples: np.ndarray) -> tuple[int, int]:
 
     >>> clip = np.zeros(48000, np.float32)
     >>> clip[16000:32000] = np.sin(np.arange(16000))
-    >>> sounding(clip)
+    >>> sound_bounds(clip)
     (15040, 32960)
     """
     n, shortest = len(samples), int(SHORTEST * SAMPLE_RATE)
@@ -54,7 +54,7 @@ def sounding(samples: np.ndarray) -> tuple[int, int]:
     return first, last if n - last >= _HOP else n  # no window covers the last hop
 
 
-def without_silence(samples: np.ndarray) -> np.ndarray:
-    """Trim silence at both ends of a clip; see `sounding`."""
-    first, last = sounding(samples)
+def trim_silence(samples: np.ndarray) -> np.ndarray:
+    """Trim silence at both ends of a clip; see `sound_bounds`."""
+    first, last = sound_bounds(samples)
     return samples[first:last]

@@ -21,7 +21,7 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-class once_property(cached_property):
+class locked_cached_property(cached_property):
     """A `cached_property` that is computed only once even if several threads read it at the same time.
 
     From Python 3.12 on, `cached_property` itself may compute it in each thread.
@@ -39,7 +39,7 @@ class once_property(cached_property):
             return super().__get__(instance, owner)
 
 
-def side_by_side(work: Callable[[Item], Result], items: Iterable[Item], *, threads: int) -> Iterator[Future[Result]]:
+def run_parallel(work: Callable[[Item], Result], items: Iterable[Item], *, threads: int) -> Iterator[Future[Result]]:
     """Call a function on items in parallel threads.
 
     Args:

@@ -10,7 +10,7 @@ from emofuse.encoders import speech_export
 from emofuse.encoders.speech import SpeechEncoder
 from emofuse.encoders.speech_export import export_speech_encoder
 from emofuse.errors import EmofuseError
-from emofuse.silence import without_silence
+from emofuse.silence import trim_silence
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def test_a_graph_that_differs_is_not_written(encoder, tmp_path, monkeypatch):
     class Other:
         def __init__(self, path, facts):
             self.states = lambda samples: np.random.default_rng(0).normal(
-                size=(-(-len(without_silence(samples)) // 320), 8)
+                size=(-(-len(trim_silence(samples)) // 320), 8)
             )
 
     monkeypatch.setattr(speech_export, "OnnxSpeechEncoder", Other)

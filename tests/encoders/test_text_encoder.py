@@ -10,7 +10,7 @@ pytest.importorskip("transformers")
 from emofuse.encoders import text_export as export
 from emofuse.encoders.text import CachedTextEncoder, load_text_encoder
 from emofuse.encoders.text_export import export_text_encoder, exported_text_encoder
-from emofuse.encoders.text_onnx import OnnxTextEncoder, require_encoder
+from emofuse.encoders.text_onnx import OnnxTextEncoder, require_text_encoder
 from emofuse.encoders.weights import MINILM_SHA256
 from emofuse.errors import EmofuseError
 from emofuse.files import read_json, sha256
@@ -69,7 +69,7 @@ def test_export_parity(tiny_encoders, tmp_path, family, pooling):
     first, second = encoder.encode(TEXTS), exported.encode(TEXTS)
     assert cosine(first, second).min() >= 0.999
     assert cosine(first[:-1], first[1:]).max() < 0.995  # else the line above could not fail
-    require_encoder(exported, encoder.identity, "model")
+    require_text_encoder(exported, encoder.identity, "model")
 
 
 @pytest.mark.slow
@@ -133,10 +133,10 @@ def test_what_descends_from_minilm_says_so(tiny_encoders, generations):
 def test_another_encoder_is_refused(tiny_encoders):
     bert, roberta = (load_text_encoder(str(tiny_encoders[name])) for name in ("bert", "roberta"))
     with pytest.raises(EmofuseError, match="clash-model"):
-        require_encoder(bert, roberta.identity, "clash-model")
+        require_text_encoder(bert, roberta.identity, "clash-model")
     cls = load_text_encoder(str(tiny_encoders["bert"]), "cls")
     with pytest.raises(EmofuseError, match="cls"):
-        require_encoder(bert, cls.identity, "model")
+        require_text_encoder(bert, cls.identity, "model")
 
 
 @pytest.mark.parametrize("texts", [[""], ["happy", " \n"]])

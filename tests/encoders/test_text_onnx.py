@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from emofuse.encoders.text_onnx import OnnxTextEncoder, require_encoder, tokenizer_hash
+from emofuse.encoders.text_onnx import OnnxTextEncoder, require_text_encoder, tokenizer_hash
 from emofuse.encoders.weights import MINILM_SHA256
 from emofuse.errors import EmofuseError
 from emofuse.files import read_json, sha256
@@ -55,22 +55,22 @@ def test_identity_is_that_of_the_original_weights(encoder, text_encoder):
     about = read_json(text_encoder / "encoder.json")
     assert encoder.identity == {key: about[key] for key in ("name", "weights_hash", "pooling", "dim", "max_tokens")}
     assert encoder.file_hash == sha256(text_encoder / "model.onnx") != encoder.weights_hash
-    require_encoder(encoder, encoder.identity, "model")
+    require_text_encoder(encoder, encoder.identity, "model")
     with pytest.raises(EmofuseError, match=r"model.*bert-base"):
-        require_encoder(encoder, {**encoder.identity, "name": "bert-base", "weights_hash": "0" * 64}, "model")
+        require_text_encoder(encoder, {**encoder.identity, "name": "bert-base", "weights_hash": "0" * 64}, "model")
 
 
 def test_tokenizer_and_length_limit_count_where_both_say_them(encoder):
     identity = encoder.identity
     encoders = [SimpleNamespace(identity=identity | {"tokenizer_hash": "a" * 64, "max_tokens": n}) for n in (256, 512)]
     for old in (identity, {key: identity[key] for key in ("name", "weights_hash", "pooling", "dim")}):
-        require_encoder(encoders[0], old, "an old bundle")
-        require_encoder(SimpleNamespace(identity=old), encoders[0].identity, "a new bundle")
-    require_encoder(encoders[0], encoders[0].identity | {"name": "other", "revision": "abc"}, "model")
+        require_text_encoder(encoders[0], old, "an old bundle")
+        require_text_encoder(SimpleNamespace(identity=old), encoders[0].identity, "a new bundle")
+    require_text_encoder(encoders[0], encoders[0].identity | {"name": "other", "revision": "abc"}, "model")
     with pytest.raises(EmofuseError, match=r"model.* 512 tokens.* 256 tokens"):
-        require_encoder(encoders[0], encoders[1].identity, "model")
+        require_text_encoder(encoders[0], encoders[1].identity, "model")
     with pytest.raises(EmofuseError, match=r"bbbbbbbbbbbb, 256 .*aaaaaaaaaaaa"):
-        require_encoder(encoders[0], encoders[0].identity | {"tokenizer_hash": "b" * 64}, "model")
+        require_text_encoder(encoders[0], encoders[0].identity | {"tokenizer_hash": "b" * 64}, "model")
 
 
 def test_tokenizer_hash_is_of_what_it_does(text_encoder, tmp_path):
@@ -165,7 +165,7 @@ def test_minilm_beside_fp32_on_sentences(exported, original):
     assert read_json(exported / "encoder.json")["weights"] == "int8"
     facts = {"name": "minilm", "weights_hash": MINILM_SHA256, "pooling": "mean", "dim": 384, "max_tokens": 256}
     assert encoder.identity == {**facts, "tokenizer_hash": original.tokenizer_hash}
-    require_encoder(encoder, original.identity, "a model trained with fp32")
+    require_text_encoder(encoder, original.identity, "a model trained with fp32")
     assert lowest_cosine(original, encoder, SENTENCES) >= 0.9995
     assert lowest_cosine(original, encoder, ["Thank you!", "Ok.", "No!", "I don't know.", "You got it?"]) >= 0.999
 

@@ -22,10 +22,10 @@ from emofuse.explanation.picture import draw
 from emofuse.explanation.table import LOWERED, RAISED, render
 from emofuse.inference.bundle import Bundle
 from emofuse.inference.network import Answer
-from emofuse.inference.predictor import Heard, Prediction, Predictor
+from emofuse.inference.predictor import Prediction, Predictor, SegmentPrediction
 from emofuse.metrics.calibration import apply_temperature
 from emofuse.models.adapter import SpeakerAdapter
-from emofuse.silence import sounding
+from emofuse.silence import sound_bounds
 
 WORDS = ["i", "really", "hate", "rain"]
 ABSENT_AUDIO, ABSENT_TEXT = 0.3, -0.4  # what the toys answer where a modality is missing
@@ -65,7 +65,7 @@ class Toy:
 
 
 def heard(toy, frames, text, *, start=0.0, file="clip.wav"):
-    """A prediction as `Predictor.heard` gives it, half a second for every four frames."""
+    """A prediction as `Predictor.iter_segments` gives it, half a second for every four frames."""
     seconds = None if frames is None else len(frames) / 8
     used = "+".join(kind for kind, there in (("audio", frames is not None), ("text", text is not None)) if there)
     [answer] = toy.answers(
@@ -87,11 +87,11 @@ def heard(toy, frames, text, *, start=0.0, file="clip.wav"):
         probabilities=probabilities,
         **{name: dimensions.get(name) for name in ("arousal", "valence", "dominance")},
     )
-    return Heard(prediction, None if frames is None else np.zeros(round(seconds * 16000), np.float32), frames)
+    return SegmentPrediction(prediction, None if frames is None else np.zeros(int(seconds * 16000), np.float32), frames)
 
 
 def predictor_of(toy, *found):
-    return SimpleNamespace(bundle=toy.bundle, network=toy, heard=lambda *_, **__: iter(found))
+    return SimpleNamespace(bundle=toy.bundle, network=toy, iter_segments=lambda *_, **__: iter(found))
 
 
 @pytest.fixture
@@ -478,7 +478,7 @@ def test_frozen_speech_encoder(facts, text_encoder, clip, tmp_path):
     [prediction], [one] = predict(clip, "what a day"), explain(predict, clip, "what a day")
     assert one.prediction == prediction and one.values["arousal"] == pytest.approx(prediction.arousal, abs=1e-6)
     samples, rate = soundfile.read(clip, dtype="float32")
-    first, last = sounding(read_audio(clip))
+    first, last = sound_bounds(read_audio(clip))
     assert (one.stretches[0].start, one.stretches[-1].end) == pytest.approx((first / 16000, last / 16000))
     assert all(a.end == b.start for a, b in pairwise(one.stretches))
     whole = one.values["arousal"] - one.baselines["audio"]["arousal"]
@@ -487,6 +487,6 @@ def test_frozen_speech_encoder(facts, text_encoder, clip, tmp_path):
     between = np.concatenate([np.zeros(rate, np.float32), samples, np.zeros(rate // 2, np.float32)])
     soundfile.write(tmp_path / "between.wav", between, rate)
     [late] = explain(predict, tmp_path / "between.wav", "what a day")
-    first, last = sounding(read_audio(tmp_path / "between.wav"))
+    first, last = sound_bounds(read_audio(tmp_path / "between.wav"))
     assert first > 15000 and late.stretches[0].start == pytest.approx(first / 16000)
     assert late.stretches[-1].end == pytest.approx(last / 16000)

@@ -6,7 +6,7 @@ import pytest
 from emofuse.metrics import scores as metrics
 from emofuse.metrics.intervals import bootstrap_interval
 from emofuse.metrics.outcomes import CATEGORIES, Outcomes
-from emofuse.metrics.significance import changes_from
+from emofuse.metrics.significance import compare_with_reference
 
 
 def rows(seed: int = 0, speakers: int = 6, n: int = 90):
@@ -107,7 +107,7 @@ def paired_difference(metric, truth, a, b, groups, *, resamples=1000, seed):
     predictions = {"a": np.asarray(a)[None], "b": np.asarray(b)[None]}
     labels = list("abcd") if metric in CATEGORIES else None
     outcomes = Outcomes(metric, np.arange(len(groups)), truth, predictions, groups, labels=labels)
-    return changes_from(outcomes, "b", resamples=resamples, seed=seed)["a"]
+    return compare_with_reference(outcomes, "b", resamples=resamples, seed=seed)["a"]
 
 
 @pytest.mark.parametrize("name", ["uar", "ccc"])

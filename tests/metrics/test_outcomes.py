@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from emofuse.errors import EmofuseError
-from emofuse.metrics.outcomes import Outcomes, outcomes_of
+from emofuse.metrics.outcomes import Outcomes, join_predictions
 from emofuse.metrics.scores import ADDITIVE
 
 LABELS = ["calm", "tense"]
@@ -28,13 +28,13 @@ def table(order=(0, 1, 2), **columns):
 
 def test_tables_are_joined_by_key():
     tables = {"one": [table(), table((2, 0, 1))], "two": [table((1, 2, 0)), table(probability_1=[0.95, 0.4, 0.8])]}
-    found = outcomes_of(tables, "uar", labels=LABELS)
+    found = join_predictions(tables, "uar", labels=LABELS)
     assert found.keys.tolist() == ["x", "y", "z"] and found.truth.tolist() == [0, 1, -1]
     assert found.speakers.tolist()[:2] == ["a", "a"] and found.systems == ["one", "two"]
     assert found.predictions["one"].tolist() == [[0, 0, 1], [0, 0, 1]]
     assert found.predictions["two"].tolist() == [[0, 0, 1], [1, 0, 1]]
-    assert outcomes_of(tables, "ece", labels=LABELS).predictions["one"].shape == (2, 3, 2)
-    valence = outcomes_of(tables, "ccc", dimension="valence")
+    assert join_predictions(tables, "ece", labels=LABELS).predictions["one"].shape == (2, 3, 2)
+    valence = join_predictions(tables, "ccc", dimension="valence")
     assert valence.known.tolist() == [True, False, True]
     assert valence.predictions["two"][0].tolist() == [0.2, 0.3, 0.8]
 
@@ -50,19 +50,19 @@ def test_tables_are_joined_by_key():
 )
 def test_tables_that_differ(other, message):
     with pytest.raises(EmofuseError, match=message):
-        outcomes_of({"one": [table()], "two": [other]}, "uar", labels=LABELS)
+        join_predictions({"one": [table()], "two": [other]}, "uar", labels=LABELS)
 
 
 def test_other_numbers_of_seeds_and_metrics_that_do_not_fit_the_labels():
     with pytest.raises(EmofuseError, match=r"seeds \(one 2, two 1\)"):
-        outcomes_of({"one": [table(), table()], "two": [table()]}, "uar", labels=LABELS)
+        join_predictions({"one": [table(), table()], "two": [table()]}, "uar", labels=LABELS)
     for none in ({}, {"one": []}):
         with pytest.raises(EmofuseError, match="seeds"):
-            outcomes_of(none, "uar", labels=LABELS)
+            join_predictions(none, "uar", labels=LABELS)
     with pytest.raises(ValueError, match="metric ccc with dimension None"):
-        outcomes_of({"one": [table()]}, "ccc")
+        join_predictions({"one": [table()]}, "ccc")
     with pytest.raises(ValueError, match="metric ece with dimension valence"):
-        outcomes_of({"one": [table()]}, "ece", dimension="valence")
+        join_predictions({"one": [table()]}, "ece", dimension="valence")
 
 
 @pytest.mark.parametrize("metric", list(ADDITIVE))
@@ -86,14 +86,14 @@ def test_sums_over_the_speakers_have_the_score_of_the_rows(metric):
 
 
 def test_some_rows():
-    outcomes = outcomes_of({"one": [table(), table()]}, "ece", labels=LABELS)
+    outcomes = join_predictions({"one": [table(), table()]}, "ece", labels=LABELS)
     part = outcomes.where(outcomes.known)
     assert part.keys.tolist() == ["x", "y"] and part.predictions["one"].shape == (2, 2, 2)
     assert outcomes.where([2, 0]).keys.tolist() == ["z", "x"]
 
 
 def test_no_truth_at_all():
-    sums, n = outcomes_of({"one": [table(truth=-1)]}, "uar", labels=LABELS).sums()
+    sums, n = join_predictions({"one": [table(truth=-1)]}, "uar", labels=LABELS).sums()
     assert sums.shape == (0, 1, 1, 4) and n == 0
 
 

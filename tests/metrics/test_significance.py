@@ -9,8 +9,8 @@ from emofuse.metrics import scores as metrics
 from emofuse.metrics.outcomes import Outcomes
 from emofuse.metrics.significance import (
     Comparison,
-    changes_from,
     compare_all,
+    compare_with_reference,
     holm,
     smallest_detectable,
     system_intervals,
@@ -94,7 +94,7 @@ def test_changes_from_one_are_the_differences_of_all_pairs(metric):
     outcomes = made(metric)
     pairs = {(c.b, c.a): c for c in compare_all(outcomes, resamples=60, seed=3)}
     reference = outcomes.systems[-1]
-    found = changes_from(outcomes, reference, resamples=60, seed=3)
+    found = compare_with_reference(outcomes, reference, resamples=60, seed=3)
     assert set(found) == set(outcomes.systems) - {reference}
     for name, change in found.items():
         pair = pairs[reference, name]

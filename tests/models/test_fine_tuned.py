@@ -68,7 +68,7 @@ def top_layers(whisper, layers, n) -> TopLayers:
     )
 
 
-def side_by_side(states: torch.Tensor, layers) -> torch.Tensor:
+def run_parallel(states: torch.Tensor, layers) -> torch.Tensor:
     """(all layers, steps, dim) to (1, steps, len(layers) * dim)."""
     return states[list(layers)].transpose(0, 1).flatten(1)[None]
 
@@ -96,8 +96,8 @@ def test_at_first_it_gives_what_the_frozen_encoder_gives(encoder, samples, layer
     top = top_layers(encoder, layers, n).eval()
     assert len(top.layers) == n
     with torch.no_grad():
-        found, n_frames = top(side_by_side(states, frozen), torch.tensor([states.shape[1]]))
-        whole, none = top(side_by_side(states, frozen), None)
+        found, n_frames = top(run_parallel(states, frozen), torch.tensor([states.shape[1]]))
+        whole, none = top(run_parallel(states, frozen), None)
     assert n_frames.tolist() == [len(expected)] and none is None
     np.testing.assert_allclose(found[0].numpy(), expected, atol=1e-4)
     np.testing.assert_allclose(whole[0].numpy(), expected, atol=1e-4)
@@ -227,7 +227,7 @@ def test_a_model_answers_at_first_as_on_frozen_states(make, whisper, samples, en
     yes = torch.tensor([True])
     words = {"text": torch.randn(1, TEXT), "has_audio": yes, "has_text": yes}
     means = torch.from_numpy(pool_time(states[[2, 3, 4]].numpy(), 4).transpose(1, 0, 2).reshape(1, -1, 3 * DIM)).float()
-    taken = side_by_side(states, tuned.config.frozen_layers)
+    taken = run_parallel(states, tuned.config.frozen_layers)
     with torch.no_grad():
         expected = frozen(means, torch.tensor([means.shape[1]]), **words)
         found = tuned(taken, torch.tensor([taken.shape[1]]), **words)

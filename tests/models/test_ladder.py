@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from emofuse.config import Fusion, ModelConfig, Operator
+from emofuse.console import quiet_onnx_export
 from emofuse.errors import EmofuseError
 from emofuse.models.fusion import LateModel
 from emofuse.models.ladder import Ladder, LayerMix, Pool, Pooling, StatesNorm
 from emofuse.models.ser import build_model
-from emofuse.quiet import quiet_onnx_export
 
 K, DIM, STATE, LAYERS, BATCH, STEPS = 5, 12, 6, [1, 2, 4], 4, 9
 WIDTH = STATE * len(LAYERS)
@@ -180,12 +180,12 @@ def test_rungs_add_the_layers_up():
     ladder = Ladder(3, STATE, 8).eval()
     states = torch.randn(2, 5, WIDTH)
     with torch.no_grad():
-        top, _ = ladder.climb(states, None, lambda stage, x, valid: x)
+        top, _ = ladder.run_stages(states, None, lambda stage, x, valid: x)
         layers = ladder.norm(states, None).unflatten(2, (3, STATE))
         expected = sum(project(layers[:, :, i]) for i, project in enumerate(ladder.project))
     torch.testing.assert_close(top.squeeze(3).transpose(1, 2), expected)
     seen = []
-    ladder.climb(states, None, lambda stage, x, valid: seen.append((stage, x.shape)) or x)
+    ladder.run_stages(states, None, lambda stage, x, valid: seen.append((stage, x.shape)) or x)
     assert seen == [(1, (2, 8, 5, 1)), (2, (2, 8, 5, 1))]
 
 
@@ -195,7 +195,7 @@ def test_the_mix_weighs_the_layers():
     states = torch.randn(2, 5, WIDTH)
     with torch.no_grad():
         mix.weights[:] = torch.tensor([0.0, 100.0, 0.0])
-        top, _ = mix.climb(states, None, lambda stage, x, valid: x)
+        top, _ = mix.run_stages(states, None, lambda stage, x, valid: x)
         expected = mix.project(mix.norm(states, None).unflatten(2, (3, STATE))[:, :, 1])
     torch.testing.assert_close(top.squeeze(3).transpose(1, 2), expected)
 

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from emofuse.config import Fusion, ModelConfig, Operator
+from emofuse.console import quiet_onnx_export
 from emofuse.errors import EmofuseError
 from emofuse.models.cnn import CNNS
 from emofuse.models.fusion import LateModel
 from emofuse.models.ser import SerModel, build_model
-from emofuse.quiet import quiet_onnx_export
 
 K, DIM, BATCH = 7, 16, 4
 HEADS = (["categories"], ["dimensions"], ["categories", "dimensions"])

@@ -91,7 +91,7 @@ def test_the_bundle_answers_as_the_run(home, run, tmp_path, weights):
     table = prepare(recipe(home), data=home).parts["test"].table
     assert table["speaker"].nunique() == 1
     predict = emofuse.load(bundle.folder)
-    voice = predict.voice(table["file"])
+    voice = predict.speaker_profile(table["file"])
     columns = [f"probability_{i}" for i in range(4)]
     plain, adapted = (
         pd.read_parquet(run / f"predictions-{part}.parquet").set_index("key")[columns].loc[table["key"]].to_numpy()
@@ -99,7 +99,7 @@ def test_the_bundle_answers_as_the_run(home, run, tmp_path, weights):
     )
     assert np.abs(plain - adapted).max() > 0.01  # far above the tolerance below
     for known, expected in ((None, plain), (voice, adapted)):
-        answers = [predict(file, voice=known)[0] for file in table["file"]]
+        answers = [predict(file, speaker=known)[0] for file in table["file"]]
         assert all(answer.adapted == (known is not None) for answer in answers)
         np.testing.assert_allclose([list(a.probabilities.values()) for a in answers], expected, atol=5e-3)
 
@@ -182,6 +182,6 @@ def test_other_encoders_train_and_export(home, family):
     predict = emofuse.load(export_run(run, home / f"bundle-{family}").folder, transcribe=False)
     files = prepare(own, data=home).parts["test"].table.set_index("key")["file"]
     for key, file in files.items():
-        answer = predict(file, voice=None)[0]
+        answer = predict(file, speaker=None)[0]
         expected = predictions.loc[key, [f"probability_{i}" for i in range(4)]].to_numpy(float)
         np.testing.assert_allclose(list(answer.probabilities.values()), expected, atol=5e-3)

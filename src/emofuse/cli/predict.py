@@ -77,7 +77,7 @@ def predict(
     predictions = list(predict_clips(predictor, clips, language=language, adapt=source, on_error=report_error))
     if predictions:
         colour = output is None and sys.stdout.isatty()
-        print_or_write(formats.render(predictions, format.value, colour=colour), output)
+        print_or_write(formats.render_predictions(predictions, format.value, colour=colour), output)
     if errors:
         raise typer.Exit(1)
 

@@ -51,7 +51,7 @@ def train(
 
     run = (train_folds if folds else train_once)(resolved, out, data, fresh=fresh)
     if metrics := {part: values for part, values in read_json(run / "metrics.json").items() if part != "notes"}:
-        typer.echo(formats.metrics_table(metrics), nl=False)
+        typer.echo(formats.render_metrics(metrics), nl=False)
     typer.echo(run)
 
 
@@ -75,7 +75,7 @@ def evaluate(
     from emofuse.training.predictions import draw_confusion, write_predictions
 
     metrics = run.evaluate(run_folder)
-    typer.echo(formats.metrics_table(metrics), nl=False)
+    typer.echo(formats.render_metrics(metrics), nl=False)
     if predictions is not None:
         write_predictions(run_folder, predictions)
     if confusion is not None:
@@ -104,9 +104,9 @@ def recipe(
 ) -> None:
     """List the keys of a recipe, their types and defaults."""
     from emofuse.config import Recipe
-    from emofuse.config_keys import render_keys, render_page
+    from emofuse.config_keys import render_keys_page, render_keys_table
 
     if keys:
-        typer.echo(render_keys(Recipe), nl=False)
+        typer.echo(render_keys_table(Recipe), nl=False)
     if markdown:
-        typer.echo(render_page(Recipe), nl=False)
+        typer.echo(render_keys_page(Recipe), nl=False)

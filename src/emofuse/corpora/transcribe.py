@@ -17,8 +17,7 @@ from emofuse.audio import AudioError, read_audio
 from emofuse.corpora.table import TableError
 from emofuse.encoders.recogniser import Transcript
 from emofuse.errors import EmofuseError
-from emofuse.files import hash_of
-from emofuse.hashes import file_hashes
+from emofuse.files import file_hashes, hash_of
 from emofuse.metrics.intervals import bootstrap_interval
 from emofuse.stores import open_store
 

@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from emofuse.audio import AudioError, FrontEnd, read_audio
 from emofuse.errors import EmofuseError
-from emofuse.hashes import file_hashes
+from emofuse.files import file_hashes
 from emofuse.models.front_end import LogMel
 from emofuse.stores import open_store
 

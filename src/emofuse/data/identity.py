@@ -10,8 +10,7 @@ import pandas as pd
 from emofuse.config import Recipe
 from emofuse.data.features import clip_id, clips_of
 from emofuse.data.rows import LABEL, Rows
-from emofuse.files import cache_dir, hash_of
-from emofuse.hashes import file_hash, file_hashes
+from emofuse.files import cache_dir, file_hash, file_hashes, hash_of
 from emofuse.labels import DIMENSIONS
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ class Encoders:
             EmofuseError: the encoder is absent or of another kind.
         """
         model = self._recipe.model
-        if model.fusion == "text_only" or not model.hears_states:
+        if model.fusion == "text_only" or not model.uses_hidden_states:
             return None
         from emofuse.encoders.speech import load_speech_encoder
 

@@ -76,7 +76,7 @@ def select_rows(recipe: Recipe, *, data: Path | None = None) -> Rows:
     composed = recipe.data.composed
     if composed is not None and composed.task == "mix":
         _add_composed(parts, composed, recipe)
-    parts["train"] = pd.concat([parts[part] for part in recipe.training.fitted], ignore_index=True)
+    parts["train"] = pd.concat([parts[part] for part in recipe.training.fitted_parts], ignore_index=True)
     if len(parts["train"]) < 2 or len(parts["dev"]) < 1:
         sizes = ", ".join(f"{part} {len(rows)}" for part, rows in parts.items())
         raise EmofuseError(f"recipe {recipe.name}: the split leaves too few rows: {sizes}.")

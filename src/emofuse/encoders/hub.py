@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emofuse.errors import EmofuseError
-from emofuse.files import hash_of
-from emofuse.hashes import file_hashes
+from emofuse.files import file_hashes, hash_of
 
 _WANTED = ["*.json", "*.txt", "*.model", "model.safetensors", "model-*-of-*.safetensors"]
 

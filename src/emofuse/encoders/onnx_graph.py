@@ -14,7 +14,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from emofuse.quiet import quiet_onnx_export
+from emofuse.console import quiet_onnx_export
 
 BLOCK = 32
 """Number of int8 weights that share a scale."""

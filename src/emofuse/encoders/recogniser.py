@@ -21,9 +21,8 @@ from emofuse.audio import SAMPLE_RATE
 from emofuse.encoders.detector import find_speech
 from emofuse.encoders.weights import WEIGHTS, find_weights
 from emofuse.errors import EmofuseError
-from emofuse.files import hash_of
-from emofuse.hashes import file_hash
-from emofuse.threads import available_cores, once_property
+from emofuse.files import file_hash, hash_of
+from emofuse.threads import available_cores, locked_cached_property
 from emofuse.words import has_words
 
 # A transcript counts as a decoding loop if it is repetitive (Whisper's own limit of the compression ratio) and has more
@@ -94,7 +93,7 @@ class Transcriber:
         self.language = self._check_language(language)
         self._folder, self._workers, self._beam_size = folder, workers, beam_size
 
-    @once_property
+    @locked_cached_property
     def identity(self) -> str:
         """SHA-256 of the weights and of every option that affects a transcript."""
         files = {path.name: file_hash(path) for path in self._folder.iterdir() if path.is_file()}
@@ -220,7 +219,7 @@ class Transcriber:
             texts = _split_words(timed, [pause / SAMPLE_RATE for pause in pauses])
         return _DecodedWindow(texts, language or "", float(probability), _confidence(phrases))
 
-    @once_property
+    @locked_cached_property
     def _options(self) -> Any:
         """Decoding options: those given here, and faster-whisper's defaults for the rest."""
         _, info = self._model.transcribe(

@@ -17,13 +17,12 @@ from torch import nn
 
 from emofuse import silence
 from emofuse.audio import SAMPLE_RATE, WHISPER, WHISPER_SECONDS, whisper_log_mel
+from emofuse.console import quiet_loading
 from emofuse.encoders.hub import find_checkpoint
 from emofuse.encoders.weights import WEIGHTS, find_weights
 from emofuse.errors import EmofuseError
-from emofuse.files import hash_of
+from emofuse.files import file_hash, hash_of
 from emofuse.hardware import full_precision
-from emofuse.hashes import file_hash
-from emofuse.quiet import quiet_loading
 
 _TYPES = (np.float32, np.int8, np.int16, np.int32, np.float16)  # by CTranslate2's type numbers
 
@@ -80,7 +79,7 @@ class SpeechEncoder:
         Returns:
             float32 (layers, steps, dim), 50 steps per second.
         """
-        samples = silence.without_silence(samples)[: int(WHISPER_SECONDS * SAMPLE_RATE)]
+        samples = silence.trim_silence(samples)[: int(WHISPER_SECONDS * SAMPLE_RATE)]
         clip = whisper_log_mel(samples) if self.reads_log_mel else samples
         device = next(self.model.parameters()).device
         with full_precision():

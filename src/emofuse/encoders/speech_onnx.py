@@ -12,7 +12,7 @@ from emofuse.audio import SAMPLE_RATE, WHISPER, WHISPER_SECONDS, whisper_log_mel
 from emofuse.encoders.sessions import open_session
 from emofuse.errors import EmofuseError
 from emofuse.files import sha256
-from emofuse.silence import without_silence
+from emofuse.silence import trim_silence
 
 
 class OnnxSpeechEncoder:
@@ -63,7 +63,7 @@ class OnnxSpeechEncoder:
         Returns:
             float32 (steps, layers * dim), `rate` steps per second.
         """
-        samples = without_silence(samples)[: int(WHISPER_SECONDS * SAMPLE_RATE)]
+        samples = trim_silence(samples)[: int(WHISPER_SECONDS * SAMPLE_RATE)]
         clip = whisper_log_mel(samples) if self._reads_log_mel else samples
         states: np.ndarray = self._session.run(None, {"clip": clip})[0]
         return states

@@ -16,12 +16,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from emofuse.console import quiet_loading
 from emofuse.encoders.hub import find_checkpoint
 from emofuse.encoders.text_onnx import MAX_TOKENS, check_pooling, check_texts, tokenizer_hash
 from emofuse.encoders.weights import find_weights
 from emofuse.errors import EmofuseError
 from emofuse.files import hash_of, read_json
-from emofuse.quiet import quiet_loading
 from emofuse.stores import open_store
 
 FINETUNING_FILE = "finetuning.json"

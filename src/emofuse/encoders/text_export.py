@@ -14,7 +14,7 @@ from torch import nn
 
 from emofuse.encoders.onnx_graph import lowest_cosine, store_as_int8, to_onnx
 from emofuse.encoders.text import TextEncoder, load_text_encoder, pool
-from emofuse.encoders.text_onnx import OnnxTextEncoder, require_encoder
+from emofuse.encoders.text_onnx import OnnxTextEncoder, require_text_encoder
 from emofuse.encoders.weights import MINILM_SHA256
 from emofuse.errors import EmofuseError
 from emofuse.files import atomic, cache_dir, hash_of, sha256, write_json
@@ -61,7 +61,7 @@ def exported_text_encoder(name: str, identity: Mapping[str, Any]) -> Path:
         OnnxTextEncoder(folder)
         return folder
     encoder = load_text_encoder(name, identity["pooling"])
-    require_encoder(encoder, identity, f"text encoder {name!r}")
+    require_text_encoder(encoder, identity, f"text encoder {name!r}")
     export_text_encoder(encoder, folder)
     return folder
 

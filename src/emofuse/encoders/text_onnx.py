@@ -11,8 +11,7 @@ import numpy as np
 
 from emofuse.encoders.sessions import open_session
 from emofuse.errors import EmofuseError
-from emofuse.files import hash_of, read_json
-from emofuse.hashes import file_hash
+from emofuse.files import file_hash, hash_of, read_json
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -85,7 +84,7 @@ class OnnxTextEncoder:
         return vectors
 
 
-def require_encoder(encoder: Any, identity: Mapping[str, Any], source: str) -> None:
+def require_text_encoder(encoder: Any, identity: Mapping[str, Any], source: str) -> None:
     """Refuse a text encoder other than the one a model was trained with.
 
     Args:

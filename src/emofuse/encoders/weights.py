@@ -12,8 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from emofuse.errors import EmofuseError
-from emofuse.files import atomic, cache_dir, sha256
-from emofuse.hashes import file_hash
+from emofuse.files import atomic, cache_dir, file_hash, sha256
 
 
 @dataclass(frozen=True)

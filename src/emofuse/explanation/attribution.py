@@ -29,7 +29,7 @@ from emofuse.inference.formats import rounded
 
 if TYPE_CHECKING:
     from emofuse.inference.network import Network
-    from emofuse.inference.predictor import Heard, Prediction, Predictor
+    from emofuse.inference.predictor import Prediction, Predictor, SegmentPrediction
 
 STRETCH = 0.5  # duration of a stretch of audio, in seconds
 _STEPS = 10  # of the path of integrated gradients
@@ -168,7 +168,7 @@ def explain(
     if target is not None and target not in outputs:
         raise EmofuseError(f"--target {target}: this model does not predict it. Choose from {', '.join(outputs)}.")
     wanted, number = [], 0
-    for number, heard in enumerate(predictor.heard(audio, text, sample_rate=sample_rate, language=language), start=1):
+    for number, heard in enumerate(predictor.iter_segments(audio, text, sample_rate=sample_rate, language=language), 1):
         if segment in (None, number):
             wanted.append(heard)
     if not wanted:
@@ -176,7 +176,7 @@ def explain(
     return [explain_segment(predictor.network, heard, target=target) for heard in wanted]
 
 
-def explain_segment(network: Network, heard: Heard, *, target: str | None = None) -> Explanation:
+def explain_segment(network: Network, heard: SegmentPrediction, *, target: str | None = None) -> Explanation:
     """Explain one prediction; `target` as in `explain`."""
     prediction, frames = heard.prediction, heard.frames
     outputs = _Outputs(network, target if target in network.bundle.labels else prediction.emotion)

@@ -19,7 +19,7 @@ import pandas as pd
 
 from emofuse.labels import DIMENSIONS
 from emofuse.metrics.outcomes import Outcomes
-from emofuse.metrics.significance import changes_from, system_intervals
+from emofuse.metrics.significance import compare_with_reference, system_intervals
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -60,7 +60,7 @@ def effects(outcomes: Outcomes, *, resamples: int = 10_000, seed: int) -> pd.Dat
         [['1', 0.25, 0.75, -0.25], ['2', 0.0, 1.0, 0.0]]
     """
     values = system_intervals(outcomes, resamples=1, seed=seed)
-    changes = changes_from(outcomes, WHOLE, resamples=resamples, seed=seed)
+    changes = compare_with_reference(outcomes, WHOLE, resamples=resamples, seed=seed)
     before = outcomes.predictions[WHOLE]
     rows = []
     for stage in sorted(changes, key=place):
@@ -139,7 +139,7 @@ class _Probe:
         self.off: set[str] = set()
         self.norms: dict[str, Tensor] = {}
         self._operators = member.conditioned
-        normalised = member.normalised(texts, torch.ones(len(texts), dtype=torch.bool))
+        normalised = member.prepare_text(texts, torch.ones(len(texts), dtype=torch.bool))
         self._means = {stage: op.read(normalised).mean(0, keepdim=True) for stage, op in self._operators.items()}
 
     def __call__(self, stage: str, x: Tensor, text: Tensor, valid: Tensor | None = None) -> Tensor:

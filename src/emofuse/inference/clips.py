@@ -7,9 +7,9 @@ from pathlib import Path
 
 from emofuse.audio import AudioError
 from emofuse.errors import EmofuseError
-from emofuse.inference.predictor import Prediction, Predictor, Voice
+from emofuse.inference.predictor import Prediction, Predictor, SpeakerProfile
 from emofuse.segment import Segment
-from emofuse.threads import side_by_side
+from emofuse.threads import run_parallel
 
 
 def adaptation(option: str) -> Path | str:
@@ -50,17 +50,17 @@ def predict_clips(
         on_error: is called with each error.
     """
     predictor.calls_at_once = max(1, min(predictor.threads, len(clips)))
-    voices: dict[Path | None, Voice] = {}
+    profiles: dict[Path | None, SpeakerProfile] = {}
     if isinstance(adapt, Path):
-        voices = dict.fromkeys({_folder(clip) for clip in clips}, predictor.voice([adapt]))
+        profiles = dict.fromkeys({_folder(clip) for clip in clips}, predictor.speaker_profile([adapt]))
     elif adapt == "folder":
-        voices = _voices_of_folders(predictor, clips)
+        profiles = _profiles_of_folders(predictor, clips)
 
     def predict(clip: Segment) -> list[Prediction]:
-        voice = voices.get(_folder(clip))
-        return predictor(clip.file, clip.text, language=language, start=clip.start, end=clip.end, voice=voice)
+        profile = profiles.get(_folder(clip))
+        return predictor(clip.file, clip.text, language=language, start=clip.start, end=clip.end, speaker=profile)
 
-    for call in side_by_side(predict, clips, threads=predictor.calls_at_once):
+    for call in run_parallel(predict, clips, threads=predictor.calls_at_once):
         try:
             yield from call.result()
         except EmofuseError as error:
@@ -71,13 +71,13 @@ def _folder(clip: Segment) -> Path | None:
     return None if clip.file is None else clip.file.resolve().parent
 
 
-def _voices_of_folders(predictor: Predictor, clips: Sequence[Segment]) -> dict[Path | None, Voice]:
-    parts: dict[Path | None, list[Voice]] = {}
+def _profiles_of_folders(predictor: Predictor, clips: Sequence[Segment]) -> dict[Path | None, SpeakerProfile]:
+    parts: dict[Path | None, list[SpeakerProfile]] = {}
     files = sorted({clip.file for clip in clips if clip.file is not None})
-    calls = side_by_side(lambda file: predictor.voice([file]), files, threads=predictor.calls_at_once)
+    calls = run_parallel(lambda file: predictor.speaker_profile([file]), files, threads=predictor.calls_at_once)
     for file, call in zip(files, calls, strict=True):
         try:
             parts.setdefault(file.resolve().parent, []).append(call.result())
         except AudioError:
             continue  # reported when it is predicted
-    return {folder: Voice.merge(voices) for folder, voices in parts.items()}
+    return {folder: SpeakerProfile.merge(of_folder) for folder, of_folder in parts.items()}

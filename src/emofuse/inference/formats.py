@@ -18,7 +18,9 @@ _DIMENSIONS = ("arousal", "valence", "dominance")
 _PER_CLASS = {"precision_per_class": "precision", "recall_per_class": "recall", "f1_per_class": "F1"}
 
 
-def render(predictions: Sequence[Prediction], form: Literal["table", "json", "csv"], *, colour: bool = False) -> str:
+def render_predictions(
+    predictions: Sequence[Prediction], form: Literal["table", "json", "csv"], *, colour: bool = False
+) -> str:
     """Format predictions in one of three forms; `colour` is for tables on a terminal."""
     if form == "table":
         return to_table(predictions, width=None if colour else 100, colour=colour)
@@ -63,11 +65,11 @@ def to_table(predictions: Sequence[Prediction], *, width: int | None = None, col
     return as_text(table, width=width, colour=colour)
 
 
-def metrics_table(metrics: dict[str, Any]) -> str:
+def render_metrics(metrics: dict[str, Any]) -> str:
     """Format nested metrics, one per line; a value with its interval and n, a class with all its metrics.
 
     >>> uar = {"value": 0.51234, "low": 0.4, "high": 0.6, "n": 40, "speakers": 4}
-    >>> print(metrics_table({"test": {"uar": uar, "ece": 0.1}}), end="")
+    >>> print(render_metrics({"test": {"uar": uar, "ece": 0.1}}), end="")
     test.uar  0.512 (0.400 .. 0.600), n 40, 4 speakers
     test.ece  0.100
     """

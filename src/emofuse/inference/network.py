@@ -11,8 +11,8 @@ from emofuse.audio import SAMPLE_RATE, WHISPER_SECONDS, FrontEnd, log_mel
 from emofuse.encoders.sessions import open_session
 from emofuse.inference.bundle import Bundle
 from emofuse.metrics.calibration import Calibration, apply_temperature
-from emofuse.silence import sounding
-from emofuse.threads import once_property
+from emofuse.silence import sound_bounds
+from emofuse.threads import locked_cached_property
 
 _DUMMY_FRAMES = 16  # number of frames given for text alone, which the model ignores
 
@@ -71,7 +71,7 @@ class Network:
         """First and last sample (exclusive) of a clip that `frames` covers."""
         if not self.bundle.speech_encoder:
             return 0, len(samples)
-        first, last = sounding(samples)
+        first, last = sound_bounds(samples)
         return first, min(last, first + int(WHISPER_SECONDS * SAMPLE_RATE))
 
     def embedding(self, text: str) -> np.ndarray:
@@ -115,7 +115,7 @@ class Network:
         pairs = zip(probabilities, out.get("dimensions", empty), strict=True)
         return [Answer(p, dimensions, calibration) for p, dimensions in pairs]
 
-    @once_property
+    @locked_cached_property
     def _speech_encoder(self) -> Any:
         from emofuse.encoders.speech_onnx import OnnxSpeechEncoder
 
@@ -123,10 +123,10 @@ class Network:
         # `Bundle.load` has checked the hash if the bundle lists its files.
         return OnnxSpeechEncoder(path, facts, self._threads, check_hash=not self.bundle.files)
 
-    @once_property
+    @locked_cached_property
     def _text_encoder(self) -> Any:
-        from emofuse.encoders.text_onnx import OnnxTextEncoder, require_encoder
+        from emofuse.encoders.text_onnx import OnnxTextEncoder, require_text_encoder
 
         encoder = OnnxTextEncoder(self.bundle.text_encoder_path, threads=self._threads)
-        require_encoder(encoder, self.bundle.text_encoder, str(self.bundle.folder))
+        require_text_encoder(encoder, self.bundle.text_encoder, str(self.bundle.folder))
         return encoder

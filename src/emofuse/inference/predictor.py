@@ -20,7 +20,7 @@ from emofuse.errors import EmofuseError
 from emofuse.inference.bundle import Bundle
 from emofuse.inference.network import Network
 from emofuse.segment import checked_text
-from emofuse.threads import available_cores, side_by_side
+from emofuse.threads import available_cores, run_parallel
 from emofuse.words import has_words
 
 MAX_SECONDS = 15.0  # longest segment
@@ -77,7 +77,7 @@ class Prediction:
     speaker: str | None = None
 
 
-class Heard(NamedTuple):
+class SegmentPrediction(NamedTuple):
     """A prediction together with the network's input.
 
     Attributes:
@@ -92,7 +92,7 @@ class Heard(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Voice:
+class SpeakerProfile:
     """Statistics of one speaker's audio, for the model to adapt to.
 
     Attributes:
@@ -104,9 +104,9 @@ class Voice:
     seconds: np.ndarray
 
     @classmethod
-    def merge(cls, voices: Sequence[Voice]) -> Voice:
+    def merge(cls, profiles: Sequence[SpeakerProfile]) -> SpeakerProfile:
         """Combine the segments of several recordings of one speaker."""
-        return cls(np.concatenate([v.means for v in voices]), np.concatenate([v.seconds for v in voices]))
+        return cls(np.concatenate([p.means for p in profiles]), np.concatenate([p.seconds for p in profiles]))
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Predictor:
             uses one thread; segments of a recording (and clips of `predict_clips`) are processed in parallel, and the
             recogniser uses all threads. Threads of the caller are not counted.
         transcribe: whether to recognise the words of recordings without a transcript.
-        adapt: whether to adapt the model to a recording by its segments. A given `Voice` is used in any case.
+        adapt: whether to adapt the model to a recording by its segments. A given `SpeakerProfile` is used in any case.
 
     Attributes:
         calls_at_once: number of calls, from as many threads, that share the processor threads; 1 by default. Its value
@@ -166,7 +166,7 @@ class Predictor:
         language: str | None = None,
         start: float = 0.0,
         end: float | None = None,
-        voice: Voice | None = None,
+        speaker: SpeakerProfile | None = None,
     ) -> list[Prediction]:
         """Predict emotions from a recording, a text, or both.
 
@@ -180,7 +180,7 @@ class Predictor:
                 assumed to be in a language that the model reads.
             start: predict only the recording from here, in seconds.
             end: predict only the recording up to here, in seconds; None for its end.
-            voice: other audio of the same speaker, from `Predictor.voice`.
+            speaker: other audio of the same speaker, from `Predictor.speaker_profile`.
 
         Returns:
             One prediction per segment, in order of time.
@@ -189,10 +189,16 @@ class Predictor:
             EmofuseError: the audio cannot be read or used, a long recording has no speech, or the model cannot use the
                 given modalities.
         """
-        options: Any = {"sample_rate": sample_rate, "language": language, "start": start, "end": end, "voice": voice}
-        return [segment.prediction for segment in self.heard(audio, text, **options)]
+        options: Any = {
+            "sample_rate": sample_rate,
+            "language": language,
+            "start": start,
+            "end": end,
+            "speaker": speaker,
+        }
+        return [segment.prediction for segment in self.iter_segments(audio, text, **options)]
 
-    def heard(
+    def iter_segments(
         self,
         audio: Path | str | np.ndarray | None = None,
         text: str | None = None,
@@ -201,8 +207,8 @@ class Predictor:
         language: str | None = None,
         start: float = 0.0,
         end: float | None = None,
-        voice: Voice | None = None,
-    ) -> Iterator[Heard]:
+        speaker: SpeakerProfile | None = None,
+    ) -> Iterator[SegmentPrediction]:
         """Yield each segment's prediction together with its samples and frames. Arguments are those of a call."""
         text = checked_text(text)
         given = _Transcript()
@@ -211,14 +217,14 @@ class Predictor:
         if audio is None:
             if given.text is None:
                 raise EmofuseError("There is nothing to predict from: give a recording, a text, or both.")
-            yield Heard(self._predict(None, given), None, None)
+            yield SegmentPrediction(self._predict(None, given), None, None)
             return
         file, samples = self._read(audio, sample_rate, start, end)
         name = file or "samples"
         segments = self._segments(samples, has_text=given.text is not None, name=name)
         transcripts = self._recognise(samples, segments, language) if text is None else [given] * len(segments)
         all_frames = self._frames(samples, segments, name)
-        offset = self._offset(all_frames, segments, voice)
+        offset = self._offset(all_frames, segments, speaker)
         for (first, last), frames, transcript in zip(segments, all_frames, transcripts, strict=True):
             adapted = offset is not None and frames is not None
             frames = frames - offset if adapted else frames
@@ -227,9 +233,9 @@ class Predictor:
             if frames is not None and prediction.uncertain is not None and not _has_speech(part, len(segments)):
                 prediction = _lower_confidence(prediction)
             prediction = replace(prediction, file=file, start=start + first, end=start + last, adapted=adapted)
-            yield Heard(prediction, part, frames)
+            yield SegmentPrediction(prediction, part, frames)
 
-    def voice(self, recordings: Iterable[Path | str]) -> Voice:
+    def speaker_profile(self, recordings: Iterable[Path | str]) -> SpeakerProfile:
         """Measure recordings of one speaker, to adapt predictions for that speaker.
 
         Raises:
@@ -237,12 +243,12 @@ class Predictor:
         """
         if self._adapter is None:
             raise EmofuseError(f"The model {self.bundle.name} cannot adapt to a speaker. Leave --adapt out.")
-        voices = []
+        profiles = []
         for recording in recordings:
             samples = read_audio(recording)
             segments = self._segments(samples, has_text=False, name=str(recording))
-            voices.append(_measure(self._frames(samples, segments, str(recording)), segments))
-        return Voice.merge(voices)
+            profiles.append(_measure(self._frames(samples, segments, str(recording)), segments))
+        return SpeakerProfile.merge(profiles)
 
     def _read(
         self, audio: Path | str | np.ndarray, sample_rate: int | None, start: float, end: float | None
@@ -269,16 +275,16 @@ class Predictor:
             return self.network.frames(part)
 
         threads = max(1, min(self.threads // self.calls_at_once, len(segments)))
-        return [call.result() for call in side_by_side(frames, segments, threads=threads)]
+        return [call.result() for call in run_parallel(frames, segments, threads=threads)]
 
     def _offset(
-        self, all_frames: list[Any], segments: list[tuple[float, float]], voice: Voice | None
+        self, all_frames: list[Any], segments: list[tuple[float, float]], speaker: SpeakerProfile | None
     ) -> np.ndarray | None:
         """The offset of speaker, room and line in the frames, (width,); None if it is unknown."""
-        if self._adapter is None or (voice is None and (not self.adapt or len(all_frames) < 2)):
+        if self._adapter is None or (speaker is None and (not self.adapt or len(all_frames) < 2)):
             return None
-        voice = voice or _measure(all_frames, segments)
-        offset = self._adapter.offset(voice.means, voice.seconds)
+        speaker = speaker or _measure(all_frames, segments)
+        offset = self._adapter.offset(speaker.means, speaker.seconds)
         return offset if offset.any() else None
 
     def _segments(self, samples: np.ndarray, *, has_text: bool, name: str) -> list[tuple[float, float]]:
@@ -329,7 +335,7 @@ class Predictor:
         """Language of a given text, if the model uses audio too (and can do without the text); None if unclear."""
         if "text" not in self.bundle.reads or "audio" not in self.bundle.reads:
             return None
-        from emofuse.encoders.language import language_of
+        from emofuse.words import language_of
 
         return language_of(text)
 
@@ -374,8 +380,10 @@ class Predictor:
         return " and ".join(text if kind == "text" else kind for kind in self.bundle.reads)
 
 
-def _measure(all_frames: list[np.ndarray], segments: list[tuple[float, float]]) -> Voice:
-    return Voice(np.stack([frames.mean(axis=0) for frames in all_frames]), np.array([b - a for a, b in segments]))
+def _measure(all_frames: list[np.ndarray], segments: list[tuple[float, float]]) -> SpeakerProfile:
+    return SpeakerProfile(
+        np.stack([frames.mean(axis=0) for frames in all_frames]), np.array([b - a for a, b in segments])
+    )
 
 
 def _has_speech(samples: np.ndarray, segments: int) -> bool:

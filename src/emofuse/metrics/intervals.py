@@ -75,7 +75,7 @@ def bootstrap_interval(
         >>> interval.value, interval.low, interval.high
         (0.75, 0.5, 1.0)
     """
-    statistics, score = halves(metric)
+    statistics, score = additive_metric(metric)
     check_options(resamples, level)
     sums, n = sums_per_group(statistics(truth, prediction, labels), groups)
     value = float(score(sums.sum(axis=0)))
@@ -83,7 +83,7 @@ def bootstrap_interval(
     return Interval(value, low, high, level, n, len(sums))
 
 
-def halves(metric: str) -> Additive:
+def additive_metric(metric: str) -> Additive:
     """Look up a metric in `ADDITIVE`; ValueError for an unknown name."""
     if metric not in ADDITIVE:
         raise ValueError(f"unknown metric {metric!r}: expected one of {', '.join(ADDITIVE)}")
@@ -98,7 +98,7 @@ def check_options(resamples: int, level: float) -> None:
         raise ValueError(f"level must be between 0 and 1, not {level}")
 
 
-def numbered(groups: Sequence[Any] | NDArray[Any]) -> NDArray[np.int64]:
+def number_groups(groups: Sequence[Any] | NDArray[Any]) -> NDArray[np.int64]:
     """Number groups (n,) from 0 in order of appearance; each row without a group (None or NaN) gets its own number."""
     number: dict[Any, int] = {}
     names = ((i, "alone") if name is None or name != name else name for i, name in enumerate(groups))
@@ -110,7 +110,7 @@ def sums_per_group(rows: Floats, groups: Sequence[Any] | NDArray[Any]) -> tuple[
     if len(groups) != len(rows):
         raise ValueError(f"{len(rows)} rows, but {len(groups)} groups")
     present = np.asarray(rows.any(axis=1))
-    index = numbered([group for group, has_truth in zip(groups, present, strict=True) if has_truth])
+    index = number_groups([group for group, has_truth in zip(groups, present, strict=True) if has_truth])
     sums = np.zeros((index.max(initial=-1) + 1, rows.shape[1]))
     np.add.at(sums, index, rows[present])
     return sums, len(index)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emofuse.errors import EmofuseError
-from emofuse.metrics.intervals import Metric, halves, numbered
+from emofuse.metrics.intervals import Metric, additive_metric, number_groups
 from emofuse.metrics.scores import Floats, Labels, class_numbers
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Outcomes:
     labels: Labels = None
 
     def __post_init__(self) -> None:
-        halves(self.metric)
+        additive_metric(self.metric)
         truth, predictions = _array(self.truth), {name: np.asarray(values) for name, values in self.predictions.items()}
         if self.metric in CATEGORIES:
             if self.labels is None:
@@ -90,10 +90,10 @@ class Outcomes:
 
     def sums(self) -> tuple[Floats, int]:
         """Sum the statistics of each speaker to (speakers, systems, seeds, S); also return the number of rows."""
-        statistics = halves(self.metric).statistics
+        statistics = additive_metric(self.metric).statistics
         systems = list(self.predictions.values())
         known = self.known
-        truth, speakers = self.truth[known], numbered(self.speakers[known])
+        truth, speakers = self.truth[known], number_groups(self.speakers[known])
 
         def summed(prediction: NDArray[Any]) -> Floats:
             rows = statistics(truth, prediction[known], self.labels)
@@ -127,7 +127,7 @@ class Outcomes:
                 raise ValueError(f"{name}: no prediction for {self.keys[missing][0]}, which has a truth")
 
 
-def outcomes_of(
+def join_predictions(
     tables: Mapping[str, Sequence[pd.DataFrame]],
     metric: Metric,
     *,

@@ -27,8 +27,8 @@ from emofuse.metrics.intervals import (
     Difference,
     Interval,
     Metric,
+    additive_metric,
     check_options,
-    halves,
     percentiles,
     resampled_scores,
     two_sided_p,
@@ -100,7 +100,7 @@ def system_intervals(
     """
     check_options(resamples, level)
     sums, n = outcomes.sums()
-    observed, drawn, picks = _resampled(sums, halves(outcomes.metric), resamples, seed)
+    observed, drawn, picks = _resampled(sums, additive_metric(outcomes.metric), resamples, seed)
     found = {}
     for i, name in enumerate(outcomes.systems):
         value = float(observed[i].mean())
@@ -110,7 +110,7 @@ def system_intervals(
     return found
 
 
-def changes_from(
+def compare_with_reference(
     outcomes: Outcomes, reference: str, *, resamples: int = 10_000, level: float = 0.95, seed: int
 ) -> dict[str, Difference]:
     """Compute the paired difference of each other system to a reference, drawn as in `system_intervals`.
@@ -132,13 +132,13 @@ def changes_from(
     Example:
         >>> answers = {"clean": np.array([[0, 1, 0, 0]]), "noisy": np.array([[0, 1, 1, 1]])}
         >>> outcomes = Outcomes("wa", list("wxyz"), [0, 1, 0, 0], answers, list("aabb"), labels=["calm", "tense"])
-        >>> found = changes_from(outcomes, "clean", seed=0)["noisy"]
+        >>> found = compare_with_reference(outcomes, "clean", seed=0)["noisy"]
         >>> found.value, found.low, found.high
         (-0.5, -1.0, 0.0)
     """
     check_options(resamples, level)
     sums, n = outcomes.sums()
-    observed, drawn, picks = _resampled(sums, halves(outcomes.metric), resamples, seed)
+    observed, drawn, picks = _resampled(sums, additive_metric(outcomes.metric), resamples, seed)
     first = outcomes.systems.index(reference)
     found = {}
     for i, name in enumerate(outcomes.systems):
@@ -186,7 +186,7 @@ def compare_all(outcomes: Outcomes, *, resamples: int = 10_000, level: float = 0
     """
     check_options(resamples, level)
     sums, _ = outcomes.sums()
-    half = halves(outcomes.metric)
+    half = additive_metric(outcomes.metric)
     observed, drawn, picks = _resampled(sums, half, resamples, seed)
     pairs = list(combinations(range(len(outcomes.systems)), 2))
     p_permutation = _permutation_p(sums, half, pairs, resamples, seed)

@@ -65,7 +65,7 @@ class CnnEncoder(nn.Module):
 
     Use one of `CNNS`. The callback `act` can condition stages on text::
 
-        x, n_frames = encoder.climb(log_mel, n_frames, act)
+        x, n_frames = encoder.run_stages(log_mel, n_frames, act)
         embedding = encoder.embed(encoder.pool(x, n_frames))
 
     Attributes:
@@ -115,7 +115,7 @@ class CnnEncoder(nn.Module):
         x = functional.pad(x, (0, 0, 0, missing))
         return x, None if n_frames is None else n_frames.clamp(min=self.min_frames)
 
-    def climb(self, log_mel: Tensor, n_frames: Tensor | None, act: Act) -> tuple[Tensor, Tensor | None]:
+    def run_stages(self, log_mel: Tensor, n_frames: Tensor | None, act: Act) -> tuple[Tensor, Tensor | None]:
         """Run all stages; see `Act`.
 
         Args:

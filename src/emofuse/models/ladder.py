@@ -142,7 +142,7 @@ class Ladder(_StatesEncoder):
             nn.init.zeros_(mix.bias)  # type: ignore[arg-type]
         self._add_embedding(dim, pooling)
 
-    def climb(self, states: Tensor, n_frames: Tensor | None, act: Act) -> tuple[Tensor, Tensor | None]:
+    def run_stages(self, states: Tensor, n_frames: Tensor | None, act: Act) -> tuple[Tensor, Tensor | None]:
         """Run all rungs.
 
         Args:
@@ -189,7 +189,7 @@ class LayerMix(_StatesEncoder):
         self.project = nn.Linear(state_dim, dim)
         self._add_embedding(dim, pooling)
 
-    def climb(self, states: Tensor, n_frames: Tensor | None, act: Act) -> tuple[Tensor, Tensor | None]:
+    def run_stages(self, states: Tensor, n_frames: Tensor | None, act: Act) -> tuple[Tensor, Tensor | None]:
         """Return the only stage (batch, dim, steps, 1), and n_frames, at least 1; `act` is not called."""
         n_frames = _at_least_one(n_frames)
         layers = self.norm(states, n_frames).unflatten(2, (self.n_layers, -1))

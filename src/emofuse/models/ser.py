@@ -115,7 +115,7 @@ class SerModel(nn.Module):
         """
         fusion = self.config.fusion
         if fusion != "audio_only":
-            text = self.normalised(text, has_text)
+            text = self.prepare_text(text, has_text)
         if fusion == "text_only":
             return self.heads(self.mlp(text))
         x, valid = self._last_map(frames, n_frames, text, has_audio)
@@ -127,7 +127,7 @@ class SerModel(nn.Module):
             embedding = self.condition("embedding", embedding, text)
         return self.heads(embedding)
 
-    def normalised(self, text: Tensor, has_text: Tensor) -> Tensor:
+    def prepare_text(self, text: Tensor, has_text: Tensor) -> Tensor:
         """Normalise text embeddings, and use the learned embedding where the text is missing."""
         if self.config.text_norm == "layer":
             text = functional.layer_norm(text, text.shape[1:])
@@ -150,7 +150,9 @@ class SerModel(nn.Module):
         audio, valid = frames[rows], None if full else n_frames[rows]
         if self.top_layers is not None:
             audio, valid = self.top_layers(audio, valid)
-        x, valid = self.encoder.climb(audio, valid, lambda stage, x, valid: self._condition(stage, x, valid, words))
+        x, valid = self.encoder.run_stages(
+            audio, valid, lambda stage, x, valid: self._condition(stage, x, valid, words)
+        )
         if gaps:
             back = (has_audio.cumsum(0) - 1).clamp(min=0)
             x, valid = x[back], None if valid is None else valid[back]
@@ -189,7 +191,7 @@ class Heads(nn.Module):
 
 def build_encoder(config: ModelConfig, state_dim: int) -> CnnEncoder | Ladder | LayerMix:
     """Build the audio encoder of a recipe: a CNN on log-Mel frames, or a ladder or mix of hidden states."""
-    if not config.hears_states:
+    if not config.uses_hidden_states:
         return CNNS[config.encoder](config.width)
     kind = Ladder if config.encoder == "ladder" else LayerMix
     return kind(

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from emofuse.metrics import scores as metrics
-from emofuse.metrics.intervals import Interval, bootstrap_interval, numbered
+from emofuse.metrics.intervals import Interval, bootstrap_interval, number_groups
 from emofuse.metrics.outcomes import CATEGORIES, Outcomes
 from emofuse.metrics.significance import system_intervals
 
@@ -99,7 +99,7 @@ def changed_answers(
     """
     kinds = changes(outcomes, unimodal, fused)
     flat = kinds.to_numpy().ravel()  # seeds of an utterance beside each other
-    speakers = np.repeat(numbered(outcomes.speakers), kinds.shape[1])
+    speakers = np.repeat(number_groups(outcomes.speakers), kinds.shape[1])
 
     def share(of: str | tuple[str, ...], among: tuple[str, ...]) -> Interval:
         hit, counted = np.isin(flat, of), np.isin(flat, among)

@@ -207,7 +207,7 @@ def _measurement(study: StudyFolder, run: Path) -> Path:
 def _rows_of(recipe: Recipe) -> Recipe:
     """The recipe reduced to what its test rows depend on, so that runs which read the same rows share it."""
     model = ModelConfig(heads=recipe.model.heads, encoder="cnn6")
-    if recipe.model.hears_states:
+    if recipe.model.uses_hidden_states:
         names = ("speech_encoder", "layers", "fine_tune_layers")
         model = model.model_copy(update={"encoder": "ladder", **{name: getattr(recipe.model, name) for name in names}})
     return Recipe(

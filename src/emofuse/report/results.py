@@ -12,8 +12,8 @@ import pandas as pd
 
 from emofuse.files import slug
 from emofuse.labels import DIMENSIONS
-from emofuse.metrics.intervals import Interval, Metric, halves
-from emofuse.metrics.outcomes import Outcomes, outcomes_of
+from emofuse.metrics.intervals import Interval, Metric, additive_metric
+from emofuse.metrics.outcomes import Outcomes, join_predictions
 from emofuse.metrics.scores import LOWER_IS_BETTER, Floats
 from emofuse.metrics.significance import Comparison, compare_all, smallest_detectable, system_intervals
 from emofuse.report.behaviour import Changed, breakdown, changed_answers, confusions, recalls
@@ -141,7 +141,7 @@ class Result:
     @cached_property
     def by_seed(self) -> Floats:
         """Value of the headline metric of each system under each seed: (systems, seeds)."""
-        return halves(self.metric).score(self.headline.sums()[0].sum(axis=0))
+        return additive_metric(self.metric).score(self.headline.sums()[0].sum(axis=0))
 
     @cached_property
     def recalls(self) -> pd.DataFrame:
@@ -191,11 +191,11 @@ def _of_tables(task: Task, corpus: str, tables: Mapping[str, list[pd.DataFrame]]
     first, names = every[0], task.recipe.data.labels.names
     found = []
     if all("probability_0" in table for table in every) and (first["truth"] >= 0).any():
-        outcomes = {metric: outcomes_of(tables, metric, labels=names) for metric in OF_CATEGORIES}
+        outcomes = {metric: join_predictions(tables, metric, labels=names) for metric in OF_CATEGORIES}
         found.append(Result(task, corpus, None, outcomes, 0.0, resamples))
     for name in DIMENSIONS:
         if all(name in table for table in every) and (known := first[f"true_{name}"].notna()).any():
-            of_numbers = {metric: outcomes_of(tables, metric, dimension=name) for metric in OF_DIMENSIONS}
+            of_numbers = {metric: join_predictions(tables, metric, dimension=name) for metric in OF_DIMENSIONS}
             pairs = task.recipe.data.composed
             rated = pairs is not None and pairs.task == "dimensions" and name == "valence"  # the sentence's, by people
             weak = 0.0 if rated or "weak_dimensions" not in first else float(first.loc[known, "weak_dimensions"].mean())

@@ -88,33 +88,33 @@ def _sound(axis: str, levels: tuple[float, ...], change: Callable[[Samples, floa
 
 def _noise(slope: float) -> Callable[[Samples, float, Generator], Samples]:
     def change(samples: Samples, snr: float, rng: Generator) -> Samples:
-        noise = degradations.coloured(rng.standard_normal(len(samples)), slope, flat_below=50)
-        return degradations.with_noise(samples, noise, snr)
+        noise = degradations.colour_noise(rng.standard_normal(len(samples)), slope, flat_below=50)
+        return degradations.add_noise(samples, noise, snr)
 
     return change
 
 
 def _babble(utterance: Utterance, snr: float, _: Generator) -> Utterance:
     assert utterance.samples is not None and utterance.babble is not None
-    return replace(utterance, samples=degradations.with_noise(utterance.samples, utterance.babble(), snr))
+    return replace(utterance, samples=degradations.add_noise(utterance.samples, utterance.babble(), snr))
 
 
 def _room(samples: Samples, rt60: float, rng: Generator) -> Samples:
     white = rng.standard_normal(round(_LONGEST_ECHO * SAMPLE_RATE))  # the same noise at every level
-    return degradations.in_room(samples, white[: round(rt60 * SAMPLE_RATE)], rt60=rt60, below=0)
+    return degradations.add_reverberation(samples, white[: round(rt60 * SAMPLE_RATE)], rt60=rt60, below=0)
 
 
 def _telephone(samples: Samples, _: float, __: Generator) -> Samples:
-    narrow = degradations.in_band(samples, 300, 3400, order=4)
-    return degradations.through_mu_law(degradations.within_full_scale(narrow))
+    narrow = degradations.band_pass(samples, 300, 3400, order=4)
+    return degradations.apply_mu_law(degradations.limit_peak(narrow))
 
 
 def _mp3(samples: Samples, kbps: float, _: Generator) -> Samples:
-    return degradations.through_codec(degradations.within_full_scale(samples), "mp3", kbps)
+    return degradations.apply_codec(degradations.limit_peak(samples), "mp3", kbps)
 
 
 def _opus(samples: Samples, kbps: float, _: Generator) -> Samples:
-    return degradations.through_codec(degradations.within_full_scale(samples), "opus", kbps)
+    return degradations.apply_codec(degradations.limit_peak(samples), "opus", kbps)
 
 
 def _corrupted(utterance: Utterance, wer: float, _: Generator) -> Utterance:
@@ -143,9 +143,9 @@ CONDITIONS = {
     "mp3": _sound("MP3 (kbit/s)", (64.0, 32.0, 16.0, 8.0), _mp3),
     "opus": _sound("Opus (kbit/s)", (32.0, 16.0, 8.0, 6.0), _opus),
     "gain": _sound("gain (dB)", (-40.0, -30.0, -20.0, -10.0, 10.0, 20.0), lambda x, gain, _: x * 10 ** (gain / 20)),
-    "clipping": _sound("too loud by (dB)", (6.0, 12.0, 18.0, 24.0), lambda x, over, _: degradations.clipped(x, over)),
-    "crop": _sound("middle (s)", (3.0, 2.0, 1.5, 1.0, 0.5), lambda x, seconds, _: degradations.middle(x, seconds)),
-    "speed": _sound("speed", (0.8, 0.9, 1.1, 1.25), lambda x, factor, _: degradations.at_speed(x, factor)),
+    "clipping": _sound("too loud by (dB)", (6.0, 12.0, 18.0, 24.0), lambda x, over, _: degradations.clip(x, over)),
+    "crop": _sound("middle (s)", (3.0, 2.0, 1.5, 1.0, 0.5), lambda x, seconds, _: degradations.take_middle(x, seconds)),
+    "speed": _sound("speed", (0.8, 0.9, 1.1, 1.25), lambda x, factor, _: degradations.change_speed(x, factor)),
     "wer": Condition("word error rate", (0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0), ("text",), _corrupted, _has_text),
     "asr": Condition(
         "recognised, not human text",

@@ -59,7 +59,7 @@ def rows_of_runs(runs: Sequence[Path], data: Path | None = None) -> pd.DataFrame
 
     recipes = [load_recipe(folder / RECIPE_FILE) for folder in runs]
     for folder, recipe in zip(runs, recipes, strict=True):
-        if "test" in recipe.training.fitted:
+        if "test" in recipe.training.fitted_parts:
             raise EmofuseError(f"{folder} was trained on its test rows. Name a table of other rows with --table.")
     tables = labelled_parts(recipes, "test", data=data)
     for folder, table in zip(runs, tables, strict=True):

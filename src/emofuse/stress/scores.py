@@ -11,7 +11,7 @@ import pandas as pd
 from emofuse.labels import DIMENSIONS
 from emofuse.metrics.intervals import Metric
 from emofuse.metrics.outcomes import Outcomes
-from emofuse.metrics.significance import changes_from, system_intervals
+from emofuse.metrics.significance import compare_with_reference, system_intervals
 from emofuse.stress.conditions import CONDITIONS
 
 CLEAN = "clean"  # condition of unchanged rows
@@ -85,7 +85,7 @@ def _scores(
         one = {"metric": name, "value": value.value, "low": value.low, "high": value.high, "n": value.n}
         one |= {"refused": len(refused), "change": np.nan, "change_low": np.nan, "change_high": np.nan, "p": np.nan}
         if name in before:
-            change = changes_from(outcomes, "before", resamples=resamples, seed=0)["after"]
+            change = compare_with_reference(outcomes, "before", resamples=resamples, seed=0)["after"]
             one |= {"change": change.value, "change_low": change.low, "change_high": change.high, "p": change.p}
         yield one
 

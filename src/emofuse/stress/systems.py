@@ -287,12 +287,12 @@ class RunEncoders:
 
     def _text_encoder(self, run: LoadedRun) -> Any:
         from emofuse.encoders import text
-        from emofuse.encoders.text_onnx import require_encoder
+        from emofuse.encoders.text_onnx import require_text_encoder
 
         key = hash_of(run.text_encoder)
         if key not in self._loaded:
             encoder = text.load_text_encoder(run.recipe.text.encoder, run.recipe.text.pooling)
-            require_encoder(encoder, run.text_encoder or {}, f"run {run.recipe.name!r}")
+            require_text_encoder(encoder, run.text_encoder or {}, f"run {run.recipe.name!r}")
             self._loaded[key] = text.CachedTextEncoder(encoder, cache_dir() / "text")
         return self._loaded[key]
 

@@ -99,7 +99,7 @@ class Cell:
         if self.recipe.model.fusion != "late":
             return []
         return [
-            Cell(self.task, f"{self.system}/{name}", self.fold, self.seed, self.recipe.alone(name))
+            Cell(self.task, f"{self.system}/{name}", self.fold, self.seed, self.recipe.unimodal(name))
             for name in MODALITIES
         ]
 

@@ -73,6 +73,6 @@ def _source(recipe: Recipe) -> str:
     """Hash of what `identify` depends on: runs that read alike share it."""
     model = recipe.model
     reads = model.fusion if model.fusion in ("audio_only", "text_only") else "both"
-    states = [model.speech_encoder, model.hears_states, model.pretrained]
+    states = [model.speech_encoder, model.uses_hidden_states, model.pretrained]
     tables = [part.model_dump(mode="json") for part in (recipe.data, recipe.text)]
     return hash_of([tables, reads, sorted(model.heads), states, recipe.training.fit])

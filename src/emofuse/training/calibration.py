@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from emofuse.labels import DIMENSIONS
 from emofuse.metrics import scores as metrics
 from emofuse.metrics.calibration import Calibration, apply_temperature, log_of, softmax
-from emofuse.metrics.intervals import numbered
+from emofuse.metrics.intervals import number_groups
 from emofuse.metrics.scores import Floats
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def fit_calibration(
         risk=float(held_out.wrong.mean()) if held_out else None,
         risk_kept=float(held_out.wrong[held_out.kept].mean()) if held_out and held_out.kept.any() else None,
         n=len(truth),
-        speakers=len(set(numbered(speakers).tolist())),
+        speakers=len(set(number_groups(speakers).tolist())),
     )
 
 
@@ -235,7 +235,7 @@ def dimension_interval(
         raise ValueError(f"level must be between 0 and 1, found {level}")
     if not np.isfinite(y[~np.isnan(x)]).all():
         raise ValueError("a row with a truth has no finite prediction")
-    groups = numbered(speakers)
+    groups = number_groups(speakers)
     return np.array([_half_width(np.abs(x - y)[:, i], groups, level) for i in range(x.shape[1])])
 
 
@@ -254,7 +254,7 @@ def cross_fitted(
 
     Arguments as `labelled_rows` returns them.
     """
-    fold = numbered(speakers) % FOLDS
+    fold = number_groups(speakers) % FOLDS
     if fold.max(initial=0) == 0:
         return None
     calibrated, kept = np.empty(probabilities.shape), np.empty(len(truth), dtype=bool)

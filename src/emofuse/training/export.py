@@ -19,7 +19,7 @@ from emofuse.config import Recipe
 from emofuse.encoders.onnx_graph import store_as_fp16, to_onnx
 from emofuse.encoders.sessions import open_session
 from emofuse.encoders.text_export import exported_text_encoder
-from emofuse.encoders.text_onnx import OnnxTextEncoder, require_encoder
+from emofuse.encoders.text_onnx import OnnxTextEncoder, require_text_encoder
 from emofuse.errors import EmofuseError
 from emofuse.files import atomic
 from emofuse.inference.bundle import (
@@ -235,7 +235,7 @@ def _checked(text_encoder: Path | None, facts: Bundle) -> dict[str, Any]:
     if text_encoder is None:
         raise EmofuseError(f"model {facts.name!r}: the model reads text. Give the folder of its exported text encoder.")
     encoder = OnnxTextEncoder(text_encoder)
-    require_encoder(encoder, facts.text_encoder, f"model {facts.name!r}")
+    require_text_encoder(encoder, facts.text_encoder, f"model {facts.name!r}")
     return encoder.identity
 
 

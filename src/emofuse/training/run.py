@@ -22,6 +22,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from safetensors.torch import load_file, save_file
 
 from emofuse.config import MODALITIES, Recipe, load_recipe
+from emofuse.console import quiet_lightning
 from emofuse.corpora.audit import render
 from emofuse.data.identity import Encoders, identify
 from emofuse.data.prepare import Prepared, prepare
@@ -33,7 +34,6 @@ from emofuse.labels import DIMENSIONS
 from emofuse.models.adapter import SpeakerAdapter
 from emofuse.models.fusion import LateModel
 from emofuse.models.ser import build_model
-from emofuse.quiet import quiet_lightning
 from emofuse.training.environment import describe_environment
 from emofuse.training.module import SCORE, SerModule, monitored, predict_rows, score
 from emofuse.training.run_folder import (
@@ -249,7 +249,7 @@ def _fit(recipe: Recipe, run: Path, prepared: Prepared, device: torch.device, pr
     )
     last = run / LAST_CHECKPOINT
     trainer.fit(module, ckpt_path=str(last) if last.exists() else None, weights_only=True)
-    kept = last if "dev" in config.fitted else best.best_model_path
+    kept = last if "dev" in config.fitted_parts else best.best_model_path
     weights = torch.load(kept, map_location="cpu", weights_only=True)["state_dict"]
     model.load_state_dict({k.removeprefix("model."): v for k, v in weights.items() if k.startswith("model.")})
     return model
@@ -267,7 +267,7 @@ def _train_late(
     """Train both unimodal models as separate runs, then weight them (equally, or by the development part)."""
     models: list[torch.nn.Module] = []
     for modality in MODALITIES:
-        alone = recipe.alone(modality)
+        alone = recipe.unimodal(modality)
         folder = unimodal / alone.run_id if unimodal else run / modality
         models.append(load_run(train(alone, folder, data)).model)
     audio, text = models
@@ -303,7 +303,7 @@ def _finish(recipe: Recipe, run: Path, prepared: Prepared, model: torch.nn.Modul
     prepared.rows.split.save(run / "split.json")
     for part in ("dev", "test"):
         rows = prepared.parts[part]
-        if len(rows) and part not in recipe.training.fitted:
+        if len(rows) and part not in recipe.training.fitted_parts:
             with atomic(run / f"predictions-{part}.parquet") as temporary:
                 predict_rows(model, rows).to_parquet(temporary)
     if prepared.speech_encoder and (adapter := fit_run_adapter(prepared.parts["train"])):

@@ -196,7 +196,7 @@ def test_wrong_partitions_and_json_are_named(root: Path) -> None:
     with pytest.raises(TableError, match=r"labels_consensus\.json, MSP-PODCAST_0001_0000\.wav: 'EmoAct' is missing"):
         read(root)
     path.write_text("{")
-    with pytest.raises(TableError, match=r"labels_consensus\.json: no valid JSON"):
+    with pytest.raises(TableError, match=r"labels_consensus\.json"):
         read(root)
     path.unlink()
     with pytest.raises(TableError, match=r"no MSP-Podcast here; expected Labels/labels_consensus\.csv"):
