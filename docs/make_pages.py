@@ -9,7 +9,7 @@ import typer
 
 from emofuse.cli import app
 from emofuse.config import Recipe
-from emofuse.config_keys import render_page
+from emofuse.config_keys import render_keys_page
 from emofuse.corpora import CORPORA
 from emofuse.corpora.pages import handbook
 
@@ -55,6 +55,6 @@ def option_name(param: Any, names: str) -> str:
 
 
 if __name__ == "__main__":
-    pages = {"commands.md": commands_page(), "recipe.md": render_page(Recipe), "corpora.md": handbook(CORPORA)}
+    pages = {"commands.md": commands_page(), "recipe.md": render_keys_page(Recipe), "corpora.md": handbook(CORPORA)}
     for name, content in pages.items():
         (Path(__file__).parent / name).write_text(content, encoding="utf-8")
