@@ -150,7 +150,7 @@ def test_weights_of_another_model_are_refused(tmp_path):
     weights = load_file(run / "checkpoints" / "model.safetensors")
     weights.pop("encoder.fc1.weight")
     save_file(weights, run / "checkpoints" / "model.safetensors")
-    with pytest.raises(EmofuseError, match="another model"):
+    with pytest.raises(EmofuseError, match="do not fit"):
         load_run(run)
     with pytest.raises(EmofuseError, match="not a finished run"):
         load_run(tmp_path / "nothing")

@@ -346,7 +346,7 @@ def test_shemo_transcripts_and_corrected_labels(tmp_path: Path) -> None:
         ('[{"emotion": "anger"}]', "not as published"),
         ('{"F21N01.wav": "x"}', "not as published"),
         ("3", "not as published"),
-        ("{", "no valid JSON"),
+        ("{", "not valid JSON"),
     ],
 )
 def test_shemo_refuses_other_json(tmp_path: Path, content: str, message: str) -> None:

@@ -341,7 +341,7 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(read_text(path))
     except ValueError as error:
-        raise TableError(f"{path}: no valid JSON ({error}).") from error
+        raise TableError(f"{path}: not valid JSON ({error}).") from error
     return _object(content, str(path))
 
 
