@@ -1,6 +1,7 @@
 """The floors of the house (docs/design.md): a package imports only from floors below, and prediction never PyTorch."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +74,12 @@ def arrows() -> set[tuple[str, str]]:
 def test_every_file_has_a_floor():
     rooms = {path.stem for path in PACKAGE.glob("*.py")} | {path.parent.name for path in PACKAGE.glob("*/*.py")}
     assert rooms - {"__init__"} == set(FLOOR_OF)
+
+
+def test_the_design_page_lists_the_floors():
+    page = (PACKAGE.parents[1] / "docs" / "design.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \| ([^|]*) \|", page, flags=re.MULTILINE)
+    assert [set(re.findall(r"`(\w+)`", names)) for _, names in reversed(rows)] == FLOORS
 
 
 def test_no_arrow_runs_up():
