@@ -23,7 +23,7 @@ FLOORS = [
         "config_model",
         "threads",
     },
-    {"stores", "hashes", "words", "quiet"},
+    {"stores", "hashes", "words", "quiet", "plot_style"},
     {"audio", "silence", "degradations", "metrics"},
     {"encoders"},
     {"models", "corpora"},

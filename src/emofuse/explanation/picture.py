@@ -12,7 +12,7 @@ import numpy as np
 
 from emofuse.errors import EmofuseError
 from emofuse.explanation.table import LOWERED, MODALITIES, RAISED, headline, move
-from emofuse.files import atomic
+from emofuse.plot_style import save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,9 +65,7 @@ def draw(explanations: Sequence[Explanation], path: Path | str) -> None:
             f"{path}: {len(explanations)} segments are too many for one picture (at most {_MOST_SEGMENTS}). "
             "Choose one with --segment."
         )
-    figure = _figure(explanations)
-    with atomic(path) as temporary:
-        figure.savefig(temporary, dpi=150)
+    save_figure(_figure(explanations), path)
 
 
 def _figure(explanations: Sequence[Explanation]) -> Figure:

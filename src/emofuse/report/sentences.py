@@ -21,7 +21,7 @@ from emofuse.study.folder import StudyFolder
 
 BETTER = "{a} is better than {b} in {metric} ({figures})."
 NOT_FOUND = "No difference in {metric} was found between {a} and {others}. This does not show that they are equal."
-NOT_COMPARABLE = "{what} cannot be compared in {metric}: {reason}."
+NOT_COMPARABLE = "{what} cannot be compared: {reason}."
 
 FEW_SPEAKERS = 5
 MOST_PAIRS = 6  # pairs without the reference that sentences list; the table has all
@@ -98,12 +98,12 @@ def headline(result: Result, reference: str) -> str:
     metric = NAMES[result.metric]
     best = result.best(result.metric)
     if not best:
-        return NOT_COMPARABLE.format(what="The systems", metric=metric, reason="it is undefined for every system")
+        return f"{metric} is undefined for every system."
     top = result.intervals[result.metric][best[0]]
-    text = f"Best {metric}: {enumerated(best)}, {spread(top.value, top.low, top.high)}, n {top.n}. "
-    if reason := _not_comparable(result):
-        return text + NOT_COMPARABLE.format(what="Systems", metric=metric, reason=reason)
-    text += f"{best[0]}: {_verdicts(result, best[0])}."
+    text = f"Best {metric}: {enumerated(best)}, {spread(top.value, top.low, top.high)}, n {top.n}."
+    if not result.can_differ:  # `limits` says why
+        return text
+    text += f" {best[0]}: {_verdicts(result, best[0])}."
     if reference in result.systems and reference not in best:
         text += f" {reference} (reference): {_verdicts(result, reference)}."
     return text
@@ -155,8 +155,8 @@ def limits(result: Result) -> list[str]:
         sentences.append("There is one seed: intervals and p hold for the trained models; another training may differ.")
     if result.speakers <= FEW_SPEAKERS:
         sentences.append(f"There are only {result.speakers} speakers: intervals over them are too narrow.")
-    if result.comparisons and (reason := _not_comparable(result)):
-        sentences.append(NOT_COMPARABLE.format(what="Systems", metric=NAMES[result.metric], reason=reason))
+    if reason := _not_comparable(result):
+        sentences.append(NOT_COMPARABLE.format(what="Systems", reason=reason))
     return sentences
 
 

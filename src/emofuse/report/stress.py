@@ -60,9 +60,8 @@ class StressedResult:
     def sentences(self) -> list[str]:
         """What degraded text and audio change in the headline metric, tested with Holm's correction over all of it."""
         result, metric = self.result, NAMES[self.result.metric]
-        if result.speakers < FEW_SPEAKERS:
-            reason = f"too few speakers ({result.speakers})"
-            return [NOT_COMPARABLE.format(what="Clean and degraded input", metric=metric, reason=reason)]
+        if result.speakers < FEW_SPEAKERS:  # `stress_of` says so
+            return []
         scores = self.scores[(self.scores["metric"] == result.metric) & self.scores["p"].notna()]
         rows = []
         for group in _IN_SENTENCES:
@@ -123,7 +122,7 @@ class Stress:
 
     Attributes:
         method: how it was made, in sentences.
-        missing: what was not stressed, in sentences.
+        missing: what was not stressed or cannot be compared, in sentences.
         parts: the results.
     """
 
@@ -156,6 +155,10 @@ def stress_of(study: StudyFolder, results: Sequence[Result], *, resamples: int =
             if result.task.name == task.name:
                 scores = scores_of(result, predictions, resamples=draws)
                 parts += [StressedResult(result, scores)] if len(scores) else []
+    if few := [part.result for part in parts if part.result.speakers < FEW_SPEAKERS]:
+        where = "" if len(few) == len(parts) else f" of {', '.join(result.title for result in few)}"
+        reason = f"too few speakers ({', '.join(map(str, sorted({result.speakers for result in few})))})"
+        missing.append(NOT_COMPARABLE.format(what=f"Clean and degraded input{where}", reason=reason))
     method = [
         f"At most {facts['rows']} test utterances of each fold, balanced over the labels, each clean and degraded in "
         "one way at a time; all systems and seeds get the same noise and the same errors. Degraded audio comes with "

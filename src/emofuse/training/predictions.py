@@ -11,7 +11,7 @@ from emofuse.config import load_recipe
 from emofuse.errors import EmofuseError
 from emofuse.files import write_text
 from emofuse.labels import DIMENSIONS
-from emofuse.training.confusion_plot import save_confusion
+from emofuse.training.plots import save_confusion
 
 PARTS = ("dev", "test", "test-adapted")
 

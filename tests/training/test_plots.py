@@ -7,7 +7,7 @@ import pytest
 from emofuse.errors import EmofuseError
 from emofuse.metrics import scores as metrics
 from emofuse.metrics.calibration import fit_calibration
-from emofuse.training.calibration_plots import (
+from emofuse.training.plots import (
     reliability,
     save_reliability,
     save_risk_coverage,
