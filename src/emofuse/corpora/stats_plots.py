@@ -92,7 +92,7 @@ def _plane(df: pd.DataFrame) -> Figure | None:
     if rated.empty:
         return None
     groups = [emotion for emotion in EMOTIONS if (rated["emotion"] == emotion).any()]
-    figure, ax = _one_panel(width=7.5, height=6)
+    figure, ax = _one_panel(width=8, height=6)
     if len(rated) > _MANY_POINTS:
         cells = ax.hexbin(
             rated["valence"], rated["arousal"], gridsize=25, extent=(0, 1, 0, 1), cmap="Greys", mincnt=1, bins="log"
@@ -110,7 +110,7 @@ def _plane(df: pd.DataFrame) -> Figure | None:
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="valence (0..1)", ylabel="arousal (0..1)")
     ax.set_title(f"Valence and arousal ({len(rated)} rows)")
     if groups:
-        ax.legend(title="mean of", frameon=True)
+        ax.legend(title="mean of", loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     return figure
 
 

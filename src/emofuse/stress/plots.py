@@ -75,7 +75,7 @@ def legend(styles: Mapping[str, SystemStyle]) -> tuple[list[Any], list[str]]:
 
     handles = [Line2D([], [], color=colour, marker=marker, markersize=4) for colour, marker, _ in styles.values()]
     dashed = Line2D([], [], color=GREY, linestyle="--", linewidth=1)
-    return [*handles, dashed], [*styles, "the same rows as they are"]
+    return [*handles, dashed], [*styles, "the same rows, clean"]
 
 
 def _conditions(scores: pd.DataFrame) -> tuple[list[str], list[str]]:
@@ -101,7 +101,7 @@ def _curves(ax: Axes, scores: pd.DataFrame, condition: str, styles: Mapping[str,
 
 
 def _points(ax: Axes, scores: pd.DataFrame, conditions: list[str], styles: Mapping[str, SystemStyle]) -> None:
-    for number, (system, (colour, marker)) in enumerate(styles.items()):
+    for number, (system, (colour, marker, _)) in enumerate(styles.items()):
         shift = 0.6 * ((number + 0.5) / len(styles) - 0.5)
         for place, condition in enumerate(conditions):
             own = scores[(scores["system"] == system) & (scores["condition"] == condition)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -56,7 +55,7 @@ def save_confusion(path: Path, confusion: ArrayLike, labels: Sequence[str], titl
     ax.set_ylabel("truth (utterances)")
     ax.set_aspect("equal")
     ax.spines[:].set_visible(False)
-    ax.set_title(textwrap.fill(title, int(12 * side)), fontsize=10)
+    figure.suptitle(title, fontsize=10)
     save_figure(figure, path)
 
 
@@ -167,13 +166,13 @@ def save_risk_coverage(path: Path | str, confidence: ArrayLike, correct: ArrayLi
         _FEW_ROWS, np.size(correct)
     )  # with fewer, one row moves it far
     ax.plot(curve.coverage[is_steady], curve.risk[is_steady], color=BLUE, label="least confident left out first")
-    ax.axhline(curve.risk[-1], color=GREY, linestyle="--", label=f"all answers: {curve.risk[-1]:.1%} wrong")
+    ax.axhline(curve.risk[-1], color=GREY, linestyle="--", label=f"all predictions: {curve.risk[-1]:.1%} wrong")
     kept = curve.threshold >= threshold
     if kept.any():
         share, risk = curve.coverage[kept][-1], curve.risk[kept][-1]
         note = f"confidence from {threshold:.2f}: {share:.0%} kept, {risk:.1%} wrong"
         ax.plot(share, risk, "o", color=ORANGE, markersize=9, label=note)
-    ax.set(xlabel="share of answers kept", ylabel="share wrong among them", xlim=(0, 1.02), ylim=(0, None))
+    ax.set(xlabel="share of predictions kept", ylabel="share wrong among them", xlim=(0, 1.02), ylim=(0, None))
     ax.set_title(f"Risk and coverage (n = {np.size(correct)}, AURC {curve.aurc:.3f})")
     figure.legend(loc="outside lower center", frameon=False)
     return save_figure(figure, path)

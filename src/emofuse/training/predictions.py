@@ -61,7 +61,7 @@ def draw_confusion(run: Path, metrics: dict[str, Any], path: Path) -> None:
     found = metrics[part]["categories"]
     uar = found["uar"]
     interval = "" if uar["low"] is None else f" (95 % interval {uar['low']:.3f} .. {uar['high']:.3f})"
-    title = f"{recipe.name}, {part}: UAR {uar['value']:.3f}{interval}, n = {uar['n']}"
+    title = f"{recipe.name}, {part}\nUAR {uar['value']:.3f}{interval}, n = {uar['n']}"
     save_confusion(path, found["confusion"], recipe.data.labels.names, title)
 
 
