@@ -130,8 +130,8 @@ def save_reliability(path: Path | str, truth: ArrayLike, systems: dict[str, Any]
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    size = {"width": 4.2 * len(systems), "height": 4.8, "height_ratios": [3, 1]}
-    figure, axes = new_figure(2, len(systems), sharex=True, sharey="row", **size)
+    options: dict[str, Any] = {"sharex": True, "sharey": "row", "height_ratios": [3, 1]}
+    figure, axes = new_figure(2, len(systems), width=4.2 * len(systems), height=4.8, **options)
     for column, (title, probabilities) in enumerate(systems.items()):
         upper, lower = axes[:, column]
         _bars(upper, lower, truth, probabilities)
