@@ -23,7 +23,7 @@ from emofuse.metrics.conditioning import ALL, WHOLE, effects
 from emofuse.report import plots
 from emofuse.report.results import NAMES, SEED, Result
 from emofuse.report.sentences import Difference, contrast
-from emofuse.report.table import Cell, Table, interval, number, share
+from emofuse.report.table import Cell, Table, interval, number, share, span
 from emofuse.study.folder import StudyFolder, Task, complete
 
 CONDITIONED = ("multistage", "single_stage", "single_stage_additive")
@@ -275,8 +275,7 @@ def _check(table: pd.DataFrame, run: Path) -> None:
 
 
 def _range(values: Sequence[float]) -> str:
-    low, high = share(min(values)), share(max(values))
-    return low if low == high else f"{low.removesuffix(' %')} to {high}"
+    return span(*(share(end).removesuffix(" %") for end in (min(values), max(values)))) + " %"
 
 
 def _listed(what: str, numbers: Sequence[int]) -> str:

@@ -16,7 +16,7 @@ from emofuse.metrics.ranking import average_ranks
 from emofuse.metrics.scores import LOWER_IS_BETTER
 from emofuse.metrics.significance import Comparison
 from emofuse.report.results import ALPHA, NAMES, Result
-from emofuse.report.table import count, enumerated, number, p_value, share, spread
+from emofuse.report.table import count, enumerated, number, p_value, share, span, spread
 from emofuse.study.folder import StudyFolder
 
 BETTER = "{a} is better than {b} in {metric} ({figures})."
@@ -265,8 +265,7 @@ def _could_detect(result: Result, against: Mapping[str, Comparison]) -> str:
     least = [result.detectable(c) for c in against.values() if not c.better(alpha=ALPHA)]
     if not least or np.isnan(least).any():
         return ""
-    low, high = number(min(least)), number(max(least))
-    size = low if low == high else f"{low} to {high}, depending on the system"
+    size = span(number(min(least)), number(max(least)))
     return f"; the study could have detected a difference of {size} (power 0.8)"
 
 
@@ -286,5 +285,6 @@ def _changed(result: Result) -> list[str]:
 
 
 def _range(numbers: Iterable[int], noun: str) -> str:
-    low, high = (ordered := sorted(numbers))[0], ordered[-1]
-    return count(low, noun) if low == high else f"{low:,} to {count(high, noun)}"
+    values = sorted(numbers)
+    most = count(values[-1], noun)
+    return most if values[0] == values[-1] else f"{values[0]:,} to {most}"

@@ -18,7 +18,7 @@ from emofuse.metrics.significance import holm
 from emofuse.report import plots
 from emofuse.report.results import ALPHA, NAMES, Result
 from emofuse.report.sentences import FEW_SPEAKERS, NOT_COMPARABLE, Difference, contrast
-from emofuse.report.table import Cell, Table, interval, number
+from emofuse.report.table import Cell, Table, interval, number, span
 from emofuse.stress.conditions import CONDITIONS
 from emofuse.stress.scores import score
 from emofuse.study.folder import StudyFolder, Task, complete
@@ -103,9 +103,12 @@ class StressedResult:
                 if len(at):
                     by_system = {row["system"]: row for row in at.to_dict("records")}
                     cells = [_cell(by_system[name]) if name in by_system else Cell("–") for name in systems]
-                    low, high = at["n"].min(), at["n"].max()
-                    n = str(low) if low == high else f"{low} to {high}"
-                    rows.append([Cell(condition.replace("_", " ")), Cell(_level(condition, level)), Cell(n), *cells])
+                    texts = (
+                        condition.replace("_", " "),
+                        _level(condition, level),
+                        span(str(at["n"].min()), str(at["n"].max())),
+                    )
+                    rows.append([*map(Cell, texts), *cells])
         caption = (
             f"{result.title}: {NAMES[metric]} under stress. Clean utterances with the 95 % interval; else the change "
             "from the same utterances when clean with its 95 % interval, not corrected for multiple comparisons."

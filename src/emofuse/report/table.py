@@ -203,6 +203,15 @@ def spread(value: float, low: float, high: float, *, sign: bool = False) -> str:
     return f"{number(value, sign=sign)} {interval(low, high, sign=sign)}".strip()
 
 
+def span(low: str, high: str) -> str:
+    """Join the ends of a range, or give one if they are equal.
+
+    >>> span("96", "120"), span("3", "3")
+    ('96 to 120', '3')
+    """
+    return low if low == high else f"{low} to {high}"
+
+
 def p_value(p: float) -> str:
     """Format a p-value, never as 0.
 
