@@ -26,7 +26,7 @@ FLOORS = [
         "stores",
         "words",
     },
-    {"csv_table", "file_names", "segment"},
+    {"csv_table", "file_names", "segment", "plot_style"},
     {"audio", "silence", "degradations", "metrics"},
     {"encoders"},
     {"models", "corpora"},
