@@ -238,11 +238,11 @@ def test_limit_of_duration_of_near_copies(apart, is_copy):
 
 @pytest.mark.data
 def test_repetitions_of_an_actor_are_no_copies(tmp_path):
-    from emofuse.corpora.readers import ravdess
+    from emofuse.corpora import read_corpus
 
     if "EMOFUSE_DATA" not in os.environ:
         pytest.skip("EMOFUSE_DATA is not set")
-    df = ravdess.read(Path(os.environ["EMOFUSE_DATA"]) / "ravdess")
+    df = read_corpus("ravdess", Path(os.environ["EMOFUSE_DATA"]) / "ravdess")
     df = df[df["speaker"].isin(["ravdess/11", "ravdess/17", "ravdess/22"])]  # with the most alike of all
     df = df[df["original_emotion"].isin(["neutral", "sad", "fearful"])].reset_index(drop=True)
     copies = {}

@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-from emofuse.corpora.about import About
 from emofuse.corpora.readers.coded import Coded
 from emofuse.corpora.table import TableError
 
@@ -56,35 +55,6 @@ def _words(text: str) -> str | None:
 ESD = Coded(
     name="esd",
     title="ESD",
-    about=About(
-        title="Emotional Speech Dataset (ESD)",
-        languages=("zh", "en"),
-        access="From GitHub (HLTSingapore/Emotional-Speech-Data), after sending the signed licence to the owners.",
-        licence="For research only, on the owners' licence.",
-        citation=(
-            "Zhou, Sisman, Liu & Li 2021, Seen and unseen emotional style transfer for voice conversion with a new "
-            "emotional speech dataset, ICASSP; 2022, Emotional voice conversion: theory, databases and ESD, Speech "
-            "Communication 137, arXiv 2105.14762"
-        ),
-        layout=(
-            "0001/Angry/0001_000351.wav, or with train, evaluation or test below the emotion; transcripts in "
-            "0001/0001.txt (name, words and emotion, parted by tabs); 35000 clips."
-        ),
-        labels=(
-            "Five acted categories: neutral, happy, angry, sad, surprise, 350 sentences each by 20 speakers: 0001 to "
-            "0010 in Mandarin, 0011 to 0020 in English. No dimensions. Column: official_split, where the folders give "
-            "it (evaluation is dev)."
-        ),
-        protocol=(
-            "Made for voice conversion: the official parts (300, 20 and 30 sentences) part the sentences and share all "
-            "speakers. For recognition choose one language (where: language) and split by speaker; then words are "
-            "shared."
-        ),
-        defects=(
-            "The transcripts of the speakers differ in encoding (UTF-8, UTF-16, GB 2312, Windows-1252), and a few "
-            "lines lack tabs; both are read. Copies that hold one language only give a warning on the number of clips."
-        ),
-    ),
     form="0001/Angry/0001_000351.wav or 0001/Angry/train/0001_000351.wav",
     path=r"(?P<speaker>\d{4})/(?P<emotion>[a-z]+)/(?:(?P<part>train|evaluation|test)/)?(?P<id>(?P=speaker)_\d{6})",
     key="{id}",

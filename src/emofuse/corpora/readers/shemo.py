@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from emofuse.corpora.about import About
 from emofuse.corpora.readers.coded import GENDER, Coded
 from emofuse.corpora.table import TableError
 from emofuse.files import read_json
@@ -57,33 +56,6 @@ def _known(emotion: str, where: str) -> str:
 SHEMO = Coded(
     name="shemo",
     title="ShEMO",
-    about=About(
-        title="Sharif Emotional Speech Database (ShEMO)",
-        languages=("fa",),
-        access=(
-            "Free download through GitHub (pariajm/sharif-emotional-speech-dataset): female.zip, male.zip and "
-            "shemo.json; corrected labels and transcripts: modified_shemo.json (aliyzd95/ShEMO-Modification)."
-        ),
-        licence="Free of charge for academic purposes.",
-        citation=(
-            "Mohamad Nezami, Jamshid Lou & Karami 2019, ShEMO: a large-scale validated database for Persian speech "
-            "emotion detection, Language Resources and Evaluation 53, doi 10.1007/s10579-018-9427-x"
-        ),
-        layout=(
-            "female/F01A01.wav and male/M01A01.wav, or all in one folder: gender and speaker, emotion, number; 3000 "
-            "clips. shemo.json or modified_shemo.json anywhere below the root gives transcripts."
-        ),
-        labels=(
-            "Six categories by majority of twelve annotators: anger, fear, happiness, neutral, sadness, surprise "
-            "(letters A, F, H, N, S, W). No dimensions. With modified_shemo.json its category is taken, not that of "
-            "the name."
-        ),
-        protocol="Speaker-disjoint folds (87 speakers); fear has few clips and is often left out.",
-        defects=(
-            "Of 3000 transcripts 347 belong to other clips and 163 names disagree with the transcript's label, as the "
-            "authors of modified_shemo.json found. The .ort transcripts of the first release are not read."
-        ),
-    ),
     form="female/F01A01.wav",
     path=r"(?P<speaker>(?P<gender>[fm])\d\d)(?P<emotion>[a-z])(?P<number>\d+)",
     key="{speaker}{emotion}{number}",
