@@ -12,10 +12,10 @@ from emofuse.corpora.readers import (
     audformat_db,
     cmu_mosei,
     coded_corpora,
+    coded_transcripts,
     crema_d,
     emobank,
     emotale,
-    esd,
     generic,
     hf_datasets,
     iemocap,
@@ -23,7 +23,6 @@ from emofuse.corpora.readers import (
     msp_improv,
     msp_podcast,
     nemo,
-    shemo,
     toy,
 )
 from emofuse.errors import EmofuseError
@@ -40,8 +39,7 @@ CORPORA: dict[str, Corpus] = {
     "nemo": nemo.CORPUS,
     "emotale": emotale.CORPUS,
     **coded_corpora.CORPORA,
-    **esd.CORPORA,
-    **shemo.CORPORA,
+    **coded_transcripts.CORPORA,
     "emobank": emobank.CORPUS,
     "toy": toy.CORPUS,
 }

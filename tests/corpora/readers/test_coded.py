@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from emofuse.corpora.about import Corpus
-from emofuse.corpora.readers import coded_corpora, esd, shemo
+from emofuse.corpora.readers import coded_corpora, coded_transcripts
 from emofuse.corpora.table import COLUMNS, TableError
 from emofuse.errors import EmofuseError
 from emofuse.labels import EMOTIONS
@@ -21,8 +21,7 @@ from made_up.clips import write_clip
 
 CORPORA: dict[str, Corpus] = {
     **coded_corpora.CORPORA,
-    **shemo.CORPORA,
-    **esd.CORPORA,
+    **coded_transcripts.CORPORA,
 }
 ALL_SEVEN = set(EMOTIONS)
 

@@ -1,4 +1,4 @@
-"""Corpora whose actors say fixed or unknown sentences; labels are in the file names. their sources are in about.toml."""
+"""Corpora whose labels are codes in the file names, without further files; their sources are in about.toml."""
 
 from __future__ import annotations
 
@@ -84,18 +84,8 @@ TESS = Coded(
     expected=2800,
 )
 
-_EMODB_SPEAKERS = {
-    "03": ("male", 31),
-    "08": ("female", 34),
-    "09": ("female", 21),
-    "10": ("male", 32),
-    "11": ("male", 26),
-    "12": ("male", 30),
-    "13": ("female", 32),
-    "14": ("female", 35),
-    "15": ("male", 25),
-    "16": ("female", 31),
-}
+_EMODB_MEN = {"03": 31, "10": 32, "11": 26, "12": 30, "15": 25}  # ages by speaker
+_EMODB_WOMEN = {"08": 34, "09": 21, "13": 32, "14": 35, "16": 31}
 EMODB = Coded(
     name="emodb",
     title="EMO-DB",
@@ -106,7 +96,7 @@ EMODB = Coded(
     upper=("emotion",),
     emotions=_codes("W anger, L boredom, E disgust, A fear, F happiness, T sadness, N neutral"),
     columns={
-        "gender": ("speaker", {speaker: gender for speaker, (gender, _) in _EMODB_SPEAKERS.items()}),
+        "gender": ("speaker", dict.fromkeys(_EMODB_MEN, "male") | dict.fromkeys(_EMODB_WOMEN, "female")),
         "text": (
             "statement",
             {
@@ -122,7 +112,7 @@ EMODB = Coded(
                 "b10": "Die wird auf dem Platz sein, wo wir sie immer hinlegen.",
             },
         ),
-        "age": ("speaker", {speaker: age for speaker, (_, age) in _EMODB_SPEAKERS.items()}),
+        "age": ("speaker", _EMODB_MEN | _EMODB_WOMEN),
         "statement": ("statement", str),
         "version": ("version", str),
     },
