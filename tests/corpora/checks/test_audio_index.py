@@ -104,7 +104,6 @@ def test_goes_on_after_a_kill(tmp_path):
     code = """
         import sys, time, pandas as pd
         from emofuse.corpora.checks import audio as audio_checks
-from emofuse.corpora.checks import near_audio
         audio_checks._AT_ONCE = 4
         measure = audio_checks._measure
         def slow(clip):
