@@ -11,7 +11,7 @@ from emofuse.cli import app
 from emofuse.config import Recipe
 from emofuse.config_keys import render_keys_page
 from emofuse.corpora import CORPORA
-from emofuse.corpora.pages import handbook
+from emofuse.corpora.about import handbook
 
 
 def commands_page() -> str:

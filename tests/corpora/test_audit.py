@@ -387,11 +387,11 @@ def test_counts_in_words(count, of, expected):
     ],
 )
 def test_corpora_at_hand_share_all_sentences_and_no_speaker(name, config, statement):
-    from emofuse.corpora.readers import nemo, ravdess
+    from emofuse.corpora import read_corpus
 
     if "EMOFUSE_DATA" not in os.environ:
         pytest.skip("EMOFUSE_DATA is not set")
-    df = {"ravdess": ravdess, "nemo": nemo}[name].read(Path(os.environ["EMOFUSE_DATA"]) / name)
+    df = read_corpus(name, Path(os.environ["EMOFUSE_DATA"]) / name)
     result = audit(df, make_split(df, config), audio=False)
     assert not result.failed
     assert {f.check for f in result.findings if f.severity == "warning"} == {

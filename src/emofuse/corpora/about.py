@@ -1,13 +1,23 @@
-"""Description of a corpus, and its reader."""
+"""Corpora that can be read, the facts about them (about.toml), and a page in Markdown for each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_OWN = """\
+table         your own CSV, TSV, JSON Lines or Parquet file
+audformat     an audformat database on disk (emofuse[audformat])
+huggingface   a folder of datasets.save_to_disk (emofuse[huggingface])
+
+emofuse corpus list NAME shows how to get a corpus, its licence, layout, labels and known defects."""
 
 
 @dataclass(frozen=True)
@@ -45,5 +55,52 @@ class Corpus:
     are an error.
     """
 
-    about: About
+    name: str
     read: Callable[..., pd.DataFrame]
+
+    @property
+    def about(self) -> About:
+        """Facts for users."""
+        facts = _all_facts()[self.name]
+        return About(**facts | {"languages": tuple(facts["languages"])})
+
+
+@cache
+def _all_facts() -> dict[str, dict[str, Any]]:
+    return tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+
+
+def listing(corpora: Mapping[str, Corpus]) -> str:
+    """One line for each corpus (reader, languages, title), then the readers of users' own data."""
+    width = max(map(len, corpora))
+    lines = [f"{name:<{width}}  {_languages(corpus):<8}  {corpus.about.title}" for name, corpus in corpora.items()]
+    return "\n".join([*lines, "", _OWN]) + "\n"
+
+
+def page(name: str, corpus: Corpus) -> str:
+    """A page in Markdown: how to get the corpus, licence, citation, layout, labels, protocol, known defects."""
+    about = corpus.about
+    facts = {
+        "Languages": _languages(corpus),
+        "How to get it": about.access,
+        "Licence": about.licence,
+        "Cite": about.citation,
+        "Layout": about.layout,
+        "Labels": about.labels,
+        "Protocol": about.protocol,
+        "Known defects": about.defects or "none known",
+    }
+    return f"## {name}: {about.title}\n\n" + "".join(f"- **{title}**: {text}\n" for title, text in facts.items())
+
+
+def handbook(corpora: Mapping[str, Corpus]) -> str:
+    """All pages, docs/corpora.md: `emofuse corpus list --markdown`."""
+    head = (
+        "# Corpora\n\nWritten by `emofuse corpus list --markdown`. emofuse ships no corpus: get it from its owner, "
+        "under its owner's licence.\n`emofuse corpus prepare NAME ROOT OUT.parquet` reads it into a table.\n\n"
+    )
+    return head + "\n".join(page(name, corpus) for name, corpus in corpora.items())
+
+
+def _languages(corpus: Corpus) -> str:
+    return ", ".join(corpus.about.languages) or "any"

@@ -20,8 +20,15 @@ from typing_extensions import TypedDict
 
 from emofuse.audio.length import ends_before
 from emofuse.corpora.audio_files import absent_files, located, relative
-from emofuse.corpora.table_columns import extra_of, inferred, numbers_of, texts_of
-from emofuse.corpora.table_files import is_separated_text, read_file, write_file
+from emofuse.corpora.table_files import (
+    extra_of,
+    inferred,
+    is_separated_text,
+    numbers_of,
+    read_file,
+    texts_of,
+    write_file,
+)
 from emofuse.corpora.table_problems import Problems
 from emofuse.csv_table import MISSING, MISSING_TEXTS, TableError, standard_names
 from emofuse.labels import DIMENSIONS, EMOTIONS

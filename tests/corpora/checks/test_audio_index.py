@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 import soundfile
 
-from emofuse.corpora.checks import audio_index, near_audio
-from emofuse.corpora.checks.audio_index import index_audio
+from emofuse.corpora.checks import audio as audio_checks
+from emofuse.corpora.checks import near_audio
+from emofuse.corpora.checks.audio import index_audio
 from emofuse.corpora.checks.near_audio import SIMILARITY, fingerprint, near_copies, similarity
 from emofuse.corpora.table import make_table
 
@@ -85,7 +86,7 @@ def test_second_run_decodes_nothing_and_says_the_same(tmp_path, monkeypatch):
     first = index_audio(df, cache=tmp_path / "cache.sqlite")
     (tmp_path / "0.wav").rename(tmp_path / "moved.wav")
     df.loc[0, "file"] = str(tmp_path / "moved.wav")
-    monkeypatch.setattr(audio_index, "_measure", None)
+    monkeypatch.setattr(audio_checks, "_measure", None)
     pd.testing.assert_frame_equal(index_audio(df, cache=tmp_path / "cache.sqlite"), first)
 
 
@@ -102,14 +103,14 @@ def test_goes_on_after_a_kill(tmp_path):
     df.to_pickle(tmp_path / "table.pkl")
     code = """
         import sys, time, pandas as pd
-        from emofuse.corpora.checks import audio_index, near_audio
-        audio_index._AT_ONCE = 4
-        measure = audio_index._measure
+        from emofuse.corpora.checks import audio as audio_checks
+        audio_checks._AT_ONCE = 4
+        measure = audio_checks._measure
         def slow(clip):
             time.sleep(0.05)
             return measure(clip)
-        audio_index._measure = slow
-        audio_index.index_audio(pd.read_pickle(sys.argv[1]), cache=sys.argv[2])
+        audio_checks._measure = slow
+        audio_checks.index_audio(pd.read_pickle(sys.argv[1]), cache=sys.argv[2])
     """
     cache = tmp_path / "cache.sqlite"
     command = [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "table.pkl"), str(cache)]
@@ -238,11 +239,11 @@ def test_limit_of_duration_of_near_copies(apart, is_copy):
 
 @pytest.mark.data
 def test_repetitions_of_an_actor_are_no_copies(tmp_path):
-    from emofuse.corpora.readers import ravdess
+    from emofuse.corpora import read_corpus
 
     if "EMOFUSE_DATA" not in os.environ:
         pytest.skip("EMOFUSE_DATA is not set")
-    df = ravdess.read(Path(os.environ["EMOFUSE_DATA"]) / "ravdess")
+    df = read_corpus("ravdess", Path(os.environ["EMOFUSE_DATA"]) / "ravdess")
     df = df[df["speaker"].isin(["ravdess/11", "ravdess/17", "ravdess/22"])]  # with the most alike of all
     df = df[df["original_emotion"].isin(["neutral", "sad", "fearful"])].reset_index(drop=True)
     copies = {}

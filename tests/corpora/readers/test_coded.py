@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from emofuse.corpora.about import Corpus
-from emofuse.corpora.readers import coded_european, coded_other, esd, ravdess, shemo
+from emofuse.corpora.readers import coded_corpora, coded_transcripts
 from emofuse.corpora.table import COLUMNS, TableError
 from emofuse.errors import EmofuseError
 from emofuse.labels import EMOTIONS
@@ -20,11 +20,8 @@ from made_up import coded
 from made_up.clips import write_clip
 
 CORPORA: dict[str, Corpus] = {
-    **ravdess.CORPORA,
-    **coded_european.CORPORA,
-    **coded_other.CORPORA,
-    **shemo.CORPORA,
-    **esd.CORPORA,
+    **coded_corpora.CORPORA,
+    **coded_transcripts.CORPORA,
 }
 ALL_SEVEN = set(EMOTIONS)
 
@@ -361,7 +358,7 @@ def test_real_ravdess(caplog: pytest.LogCaptureFixture) -> None:
     if "EMOFUSE_DATA" not in os.environ:
         pytest.skip("EMOFUSE_DATA is not set")
     with caplog.at_level(logging.WARNING):
-        df = ravdess.read(Path(os.environ["EMOFUSE_DATA"]) / "ravdess")
+        df = CORPORA["ravdess"].read(Path(os.environ["EMOFUSE_DATA"]) / "ravdess")
     assert len(df) == 1430 and df["speaker"].nunique() == 24 and df["emotion"].nunique() == 7
     assert list(df.columns) == [*COLUMNS, "intensity", "statement", "repetition", "vocal_channel"]
     assert "found 1430 of 1440 clips of RAVDESS speech" in caplog.text

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from emofuse.corpora import CORPORA, GENERIC, read_corpus
-from emofuse.corpora.pages import handbook
+from emofuse.corpora.about import handbook
 from emofuse.corpora.table import COLUMNS, TableError, read_table, write_table
 from emofuse.errors import EmofuseError
 from emofuse.labels import DIMENSIONS

@@ -10,35 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from emofuse.corpora.about import About, Corpus
+from emofuse.corpora.about import Corpus
 from emofuse.corpora.readers.source import AUDIO_ENDINGS, FilesByStem, finish, read_rows, scaled
 from emofuse.corpora.table import TableError
-
-ABOUT = About(
-    title="CMU-MOSEI",
-    languages=("en",),
-    access="Through the CMU Multimodal SDK (https://github.com/CMU-MultiComp-Lab/CMU-MultimodalSDK); the owners ship "
-    "labels in a binary format, and the CSV files that are read here are what the field passes on.",
-    licence="As its owners state; the recordings are videos of the web under their own licences.",
-    citation="Zadeh, Liang, Poria, Cambria and Morency 2018, Multimodal language analysis in the wild: CMU-MOSEI "
-    "dataset and interpretable dynamic fusion graph, ACL, doi 10.18653/v1/P18-1208",
-    layout="CSV files in the root or in Labels/: one with all rows (label.csv, with the column mode or split: train, "
-    "valid, test), or one a part with its name in it (Data_Train_modified.csv, Data_Val_modified.csv, "
-    "Data_Test_original.csv). Columns: video (or video_id), clip_id or start_time and end_time (seconds), sentiment "
-    "(or label), happy, sad, anger, surprise, disgust, fear, text. Audio anywhere below the root: segments as "
-    "<video>_<clip>.wav or <video>/<clip>.wav, or whole recordings as <video>.wav (Audio/WAV_16000/), of which the "
-    "segment is taken by its times.",
-    labels="The six intensities, 0 to 3, are kept as a JSON object in intensities. emotion is the category of the "
-    "highest; with a tie it is empty; where all six are 0 it is neutral, which is a convention of this reader and no "
-    "label of the corpus. Files without the six columns give no emotion. Sentiment, -3 to 3, is in sentiment_score "
-    "and not as valence: it is the opinion that the words state, rated on video with text, not how the speaker feels. "
-    "There is no arousal or dominance.",
-    protocol="Official parts (16,327 train, 1,871 dev and 4,662 test segments), disjoint by video. Usual figures are "
-    "multi-label F1 over the six emotions and two- or seven-class sentiment; one category a segment is our reading.",
-    defects="Speakers are not published: the video stands for its speaker, so that one person with several videos "
-    "counts as several. Some segments start before 0 s and are cut there. The CSV files of the field differ in rows "
-    "(original, modified, and others); one file a part must be chosen by leaving only that in the folder.",
-)
 
 _EMOTIONS = {
     "happy": "happiness",
@@ -61,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
-    """Utterance table of a release; see `ABOUT` for its files.
+    """Utterance table of a release; see `About.layout` of the corpus for its files.
 
     Extra columns: `official_split` (train, dev, test), `sentiment_score` (-3 to 3) and `intensities` (JSON, 0 to 3 by
     category).
@@ -190,4 +164,4 @@ def _strongest(intensities: dict[str, float]) -> str | None:
     return None if others else first
 
 
-CORPUS = Corpus(ABOUT, read)
+CORPUS = Corpus("cmu-mosei", read)

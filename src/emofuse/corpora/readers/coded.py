@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from emofuse.corpora.about import About, Corpus
+from emofuse.corpora.about import Corpus
 from emofuse.corpora.readers.source import AUDIO_ENDINGS, finish
 from emofuse.corpora.table import TableError
 
@@ -48,7 +48,6 @@ class Coded:
     Attributes:
         name: of the reader; keys begin with it.
         title: short name of the corpus, for messages.
-        about: facts in words.
         form: path of a clip below the root, for messages.
         path: regular expression of the end of that path, from a folder or the file name on, without the file's
             ending; its named groups are the codes, and `emotion` must be one of them.
@@ -67,7 +66,6 @@ class Coded:
 
     name: str
     title: str
-    about: About
     form: str
     path: str
     key: str
@@ -84,7 +82,7 @@ class Coded:
     @property
     def corpus(self) -> Corpus:
         """The corpus with this reader."""
-        return Corpus(self.about, self.read)
+        return Corpus(self.name, self.read)
 
     def read(self, root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
         """Utterance table of the clips below `root`, in the order of their paths.

@@ -14,38 +14,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from emofuse.corpora.about import About, Corpus
+from emofuse.corpora.about import Corpus
 from emofuse.corpora.readers.source import FilesByStem, finish, read_rows
 from emofuse.corpora.table import TableError
-
-ABOUT = About(
-    title="CREMA-D, Crowd-sourced Emotional Multimodal Actors Dataset",
-    languages=("en",),
-    access="Public: github.com/CheyneyComputerScience/CREMA-D, cloned with git-lfs; the owners ask for an entry in a "
-    "form. The zip of the repository holds pointers in place of the audio.",
-    licence="Open Database License 1.0; contents under the Database Contents License 1.0",
-    citation="Cao, Cooper, Keutmann, Gur, Nenkova & Verma (2014), CREMA-D: Crowd-sourced Emotional Multimodal Actors "
-    "Dataset, IEEE Transactions on Affective Computing 5(4), 377-390, doi 10.1109/TAFFC.2014.2336244",
-    layout="AudioWAV/1001_DFA_ANG_XX.wav (actor, sentence, emotion, level). Where they are there: "
-    "SentenceFilenames.csv (which clips there should be), VideoDemographics.csv (sex, age), "
-    "processedResults/summaryTable.csv, processedResults/tabulatedVotes.csv and finishedResponses.csv (votes; "
-    "looked for in the root and in processedResults).",
-    labels="emotion is what the actor was asked for (anger, disgust, fear, happy, neutral, sad), not what people "
-    "heard: from the voice alone, raters chose it in 40.9 % of their answers (Cao et al. 2014). What was heard: "
-    "voice_vote, the majority of the raters who had the voice alone (a tie as anger:disgust), and votes, how many "
-    "chose each category (tabulatedVotes.csv, which leaves out answers that took over 10 s, or else counted from "
-    "finishedResponses.csv). Votes on face or video are not read. ratings holds each rater's answer to the voice "
-    "(finishedResponses.csv). intensity is the level asked for: low, medium, high, or empty where none was. There are "
-    "no dimensions. text is the official sentence; all sentences occur in all emotions.",
-    protocol="There is no official split: use speaker-disjoint folds over the 91 actors (k_fold). EmoBox's published "
-    "folds share all speakers between train and test; do not compare with results on them. State whether the target is "
-    "the intended emotion or voice_vote.",
-    defects="1076_MTI_SAD_XX.wav has no audio (the owners' README) and is left out. The owners list three more clips "
-    "whose MP3, which the raters heard, is broken: 1076_MTI_NEU_XX, 1064_TIE_SAD_XX, and 1064_IEO_DIS_MD, which has "
-    "all emotions of the sentence. Their votes are left out; their WAV is kept (that of the first is fine, says the "
-    "README; of the others it says nothing). Older copies name a clip 1040_ITH_SAD_X.wav; it is read as "
-    "1040_ITH_SAD_XX. In finishedResponses.csv a few raters judge a clip twice; their last answer counts.",
-)
 
 SENTENCES = {
     "IEO": "It's eleven o'clock.",
@@ -108,7 +79,7 @@ def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
     return finish(rows, "crema-d", root, allow_missing=allow_missing)
 
 
-CORPUS = Corpus(ABOUT, read)
+CORPUS = Corpus("crema-d", read)
 
 
 def _row(utterance: str, file: str, people: Mapping[str, tuple[str | None, int | None]]) -> dict[str, object]:

@@ -7,23 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from emofuse.corpora.about import About, Corpus
+from emofuse.corpora.about import Corpus
 from emofuse.corpora.readers.source import finish, read_rows, scaled
 from emofuse.corpora.table import TableError
-
-ABOUT = About(
-    title="EmoBank",
-    languages=("en",),
-    access="https://github.com/JULIELab/EmoBank (emobank.csv)",
-    licence="CC BY-SA 4.0",
-    citation="Buechel, Hahn (2017): EmoBank: Studying the Impact of Annotation Perspective and Representation Format "
-    "on Dimensional Emotion Analysis. EACL, aclanthology.org/E17-2092",
-    layout="emobank.csv with columns id, split, V, A, D, text.",
-    labels="Valence, arousal, dominance of sentences: means over annotators (and over the perspectives of writer and "
-    "reader) on 1-5. No categories, no speakers, no audio.",
-    protocol="The official parts (official_split). Here it teaches what words convey; it says nothing on voices.",
-    defects="Some rows have no text; they are left out and counted.",
-)
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +38,7 @@ def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
     return finish(rows, "emobank", source, allow_missing=allow_missing)
 
 
-CORPUS = Corpus(ABOUT, read)
+CORPUS = Corpus("emobank", read)
 
 
 def _row(row: dict[str, str], where: str) -> dict[str, object]:

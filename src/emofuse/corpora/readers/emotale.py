@@ -14,29 +14,9 @@ from typing import Any
 
 import pandas as pd
 
-from emofuse.corpora.about import About, Corpus
+from emofuse.corpora.about import Corpus
 from emofuse.corpora.readers.source import FilesByStem, finish, read_rows, scaled
 from emofuse.corpora.table import TableError
-
-ABOUT = About(
-    title="EmoTale: an enacted speech-emotion dataset in Danish (and English)",
-    languages=("da", "en"),
-    access="Annotations and datasheet: https://github.com/snehadas/EmoTale; audio and speaker_info.csv from its owners "
-    "(Technical University of Denmark).",
-    licence="As the owners state it; the README names none.",
-    citation="Hjuler, Skat-Rørdam, Clemmensen, Das (2025): EmoTale: An Enacted Speech-emotion Dataset in Danish. ASRU, "
-    "arXiv 2508.14548",
-    layout="annotations.csv with file, a1_A, a1_V, a1_D, a1_cat to a3_cat and gt_emotion; speaker_info.csv with "
-    "speaker, gender and age; wav/<DK|EN>_<speaker>_<emotion>_<sentence>.wav, such as wav/DK_001_A_1.wav.",
-    labels="The enacted emotion (gt_emotion) as category: anger, happiness, sadness, neutral and boredom, the last "
-    "without a shared counterpart. Three annotators gave a category and arousal, valence, dominance on 1-5 in steps of "
-    "0.5: all kept in ratings, their categories counted in votes, the means over annotators as dimensions.",
-    protocol="800 clips: 450 in Danish by 18 speakers, 350 in English by 14 of them, so a split must be by speaker, "
-    "not by language; the paper leaves one speaker out. Ages are 9 to 39: children are selected by age, such as "
-    'where = {age = "..12"}. All speakers say the same five sentences: text carries no emotion.',
-    defects="The README speaks of two annotators, the file has three. The column names of speaker_info.csv could not "
-    "be confirmed: speaker_id, speaker or id, gender or sex, and age are looked for. Fridge is misspelt in the README.",
-)
 
 _EMOTIONS = {"A": "anger", "B": "boredom", "H": "happiness", "N": "neutral", "S": "sadness"}
 _DIMENSIONS = {"A": "arousal", "V": "valence", "D": "dominance"}
@@ -71,7 +51,7 @@ def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
     Extra columns: `age` (years), `statement` (1..5) and `votes` (JSON object over the three annotators).
 
     Args:
-        root: see `ABOUT.layout`.
+        root: see `About.layout` of the corpus.
         allow_missing: go on without clips, or without speaker_info.csv, if they are missing.
 
     Raises:
@@ -89,7 +69,7 @@ def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
     return finish(rows, "emotale", source, allow_missing=allow_missing)
 
 
-CORPUS = Corpus(ABOUT, read)
+CORPUS = Corpus("emotale", read)
 
 
 def _row(

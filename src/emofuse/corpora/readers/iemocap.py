@@ -15,37 +15,10 @@ from typing import Any
 
 import pandas as pd
 
-from emofuse.corpora.about import About, Corpus
+from emofuse.corpora.about import Corpus
 from emofuse.corpora.readers.source import FilesByStem, finish, read_lines, read_rows, scaled
 from emofuse.corpora.table import TableError
 from emofuse.labels import to_shared
-
-ABOUT = About(
-    title="IEMOCAP: Interactive Emotional Dyadic Motion Capture database",
-    languages=("en",),
-    access="On request, by the release form of the owner: https://sail.usc.edu/iemocap/",
-    licence="The owner's own (SAIL, University of Southern California), for research.",
-    citation="Busso, Bulut, Lee, Kazemzadeh, Mower, Kim, Chang, Lee, Narayanan (2008): IEMOCAP: interactive emotional "
-    "dyadic motion capture database. Language Resources and Evaluation 42, 335-359, doi 10.1007/s10579-008-9076-6",
-    layout="Session1 to Session5, here or in IEMOCAP_full_release; in each sentences/wav/<dialogue>/<utterance>.wav, "
-    "dialog/EmoEvaluation/<dialogue>.txt and dialog/transcriptions/<dialogue>.txt. For dialogue acts also "
-    "eda_iemocap_no_utts_dataset.csv of https://github.com/bothe/EDAs, at the root or in Annotated_EDA_data.",
-    labels="Eleven consensus labels as original_emotion: anger, happiness, excited, sadness, neutral, frustration, "
-    "fear, surprise, disgust, other, undecided (no majority). Shared: excited counts as happiness; frustration, other "
-    "and undecided have no counterpart. Valence, arousal (activation), dominance: means of ratings on 1-5. Ratings "
-    "hold every evaluator under the name in the file: C-E1 and so on gave categories (one or several), A-E1 and so on "
-    "dimensions; C-F1, C-M1, A-F1, A-M1 are the actors' evaluations of themselves, marked self. Votes count the "
-    "categories of the external evaluators (C-E) only, each category of an evaluator once. Dialogue acts (SwDA codes) "
-    "were made by machine, by an ensemble of neural classifiers; xx, where those do not agree, is left empty.",
-    protocol="Four classes with excited merged into happiness: 5,531 of 10,039 utterances (anger 1,103, happiness "
-    "1,636, sadness 1,084, neutral 1,708). Leave one session out, with another session, or one speaker of the test "
-    "session, as development set. Scripted sentences recur across sessions and leak through text: report improvised "
-    "and scripted (column script) apart.",
-    defects="Consensus ratings of 0.5 and 5.5, off the scale, occur in the full release: they count as 1 and 5. "
-    "Some ratings of single evaluators are empty. Transcriptions hold turns that were not evaluated (such as "
-    "Ses01F_impro01_FXX0 or M:); they are left out. Hidden ._*.txt files are no labels. Transcripts mark noises in "
-    "brackets, such as [LAUGHTER]; they are kept as they are.",
-)
 
 _EMOTIONS = {
     "ang": "anger",
@@ -68,7 +41,7 @@ _SHARED = {
     "undecided": None,
 }
 _DIMENSIONS = {"val": "valence", "act": "arousal", "dom": "dominance"}
-_OFF_SCALE = {"0.5": "1", "5.5": "5"}  # consensus ratings of the full release, see ABOUT.defects
+_OFF_SCALE = {"0.5": "1", "5.5": "5"}  # consensus ratings of the full release, a known defect
 _ID = re.compile(r"ses0([1-5])([fm])_((?:impro|script)\w*)_([fm])(\d{3})", re.IGNORECASE)
 _UTTERANCE = re.compile(r"\[\s*[\d.]+\s*-\s*[\d.]+\s*\]\s+(\S+)\s+(\S+)\s+\[([^]]*)\]")
 _EVALUATOR = re.compile(r"([CA]-[EFM]\d+)\s*:\s*([^(]*)", re.IGNORECASE)
@@ -87,7 +60,7 @@ def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
     evaluators only) and, where the file of dialogue acts is there, `dialogue_act`.
 
     Args:
-        root: see `ABOUT.layout`.
+        root: see `About.layout` of the corpus.
         allow_missing: go on without sessions or audio files that are missing.
 
     Raises:
@@ -123,7 +96,7 @@ def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
     return finish(rows, "iemocap", home, allow_missing=allow_missing)
 
 
-CORPUS = Corpus(ABOUT, read)
+CORPUS = Corpus("iemocap", read)
 
 
 def _label_files(home: Path) -> list[Path]:

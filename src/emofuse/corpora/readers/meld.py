@@ -12,31 +12,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from emofuse.corpora.about import About, Corpus
+from emofuse.corpora.about import Corpus
 from emofuse.corpora.readers.source import FilesByStem, finish, read_rows
 from emofuse.corpora.table import TableError
 from emofuse.labels import to_shared
-
-ABOUT = About(
-    title="MELD: Multimodal EmotionLines Dataset",
-    languages=("en",),
-    access="Labels and transcripts: https://github.com/declare-lab/MELD; video clips: MELD.Raw.tar.gz, linked there.",
-    licence="GPL-3.0; the clips are cut from the TV series Friends.",
-    citation="Poria, Hazarika, Majumder, Naik, Cambria, Mihalcea (2019): MELD: A Multimodal Multi-Party Dataset for "
-    "Emotion Recognition in Conversations. ACL, arXiv 1810.02508",
-    layout="train_sent_emo.csv, dev_sent_emo.csv and test_sent_emo.csv at the root, in MELD.Raw or in train, dev and "
-    "test below one of these; clips dia<D>_utt<U> as wav, mp4 or another kind in train, dev and test, in the official "
-    "train_splits, dev_splits_complete and output_repeated_splits_test, or in those inside train, dev and test. "
-    "Without any clips the corpus is text alone.",
-    labels="Seven emotions (neutral, joy, sadness, anger, fear, disgust, surprise) and three sentiments (positive, "
-    "neutral, negative), one label each for text, voice and video together. No dimensions, no single annotators.",
-    protocol="The official parts, with weighted F1 as the usual figure. They are not speaker-disjoint: the six main "
-    "characters are in train, dev and test, so results are on known speakers; say so.",
-    defects="The clip of dia125_utt3 in train cannot be decoded and that of dia110_utt7 in dev is not in the official "
-    "archive: both rows go without audio. Some clips are cut wrongly and last minutes. Clips have laughter of "
-    "an audience and music. Clips without a row (final_videos_test*, repeated ones) are left out. Characters that "
-    "went through Windows-1252 are put right. Names of speakers are as transcribed, minor characters not unique.",
-)
 
 _SHARED = {
     "neutral": "neutral",
@@ -60,7 +39,7 @@ def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
     Extra columns: `official_split` (train, dev, test), `dialogue` (unique in the corpus) and `sentiment`.
 
     Args:
-        root: see `ABOUT.layout`.
+        root: see `About.layout` of the corpus.
         allow_missing: where there are clips, go on without those that are missing.
 
     Raises:
@@ -81,7 +60,7 @@ def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
     return finish(rows, "meld", root, allow_missing=allow_missing)
 
 
-CORPUS = Corpus(ABOUT, read)
+CORPUS = Corpus("meld", read)
 
 
 def _labels(homes: tuple[Path, ...], part: str) -> Path:

@@ -10,38 +10,11 @@ from typing import Any
 
 import pandas as pd
 
-from emofuse.corpora.about import About, Corpus
+from emofuse.corpora.about import Corpus
 from emofuse.corpora.readers.msp_labels import Rating, checked_rating, pooled, read_transcripts, split_line
 from emofuse.corpora.readers.source import FilesByStem, finish, read_lines, scaled
 from emofuse.corpora.table import TableError
 from emofuse.labels import EMOTIONS
-
-ABOUT = About(
-    title="MSP-IMPROV",
-    languages=("en",),
-    access="On request from the MSP laboratory (https://www.lab-msp.com/MSP/MSP-Improv.html): a signed agreement of "
-    "the institution, free for academic research.",
-    licence="The laboratory's own licence: academic research, no redistribution.",
-    citation="Busso, Parthasarathy, Burmania, AbdelWahab, Sadoughi and Mower Provost 2017, MSP-IMPROV: an acted corpus "
-    "of dyadic interactions to study emotion perception, IEEE Transactions on Affective Computing 8(1), "
-    "doi 10.1109/TAFFC.2016.2515617",
-    layout="Evalution.txt (spelled so by the owner; Evaluation.txt is read too); "
-    "session1..6/S01A/{P,R,S,T}/MSP-IMPROV-S01A-F01-P-FM01.wav, also below Audio/; transcripts as <name>.txt below "
-    "All_human_transcriptions/, Human_transcriptions/ or Text/, if there.",
-    labels="The consensus of at least five annotators: anger, happiness, sadness, neutral, other, no agreement; the "
-    "last two have no shared category. Activation, valence and dominance, 1 to 5, are scaled to 0..1, activation "
-    "turned round (see defects). Ratings (own scale, not turned) and votes come from the annotators' lines. "
-    "intended is the emotion that the scenario was written for, not what was heard.",
-    protocol="Six sessions of two actors: leave one session out, or one speaker. 8,438 turns, of which 7,798 have one "
-    "of the four main categories. script: target (652 improvised turns that say the target sentence), read (620, the "
-    "same sentences read), improvised (4,381 other turns of the scenes), natural (2,785 between the takes). Target "
-    "sentences recur with all speakers, so that words leak unless they are left out (where = {script = [...]}).",
-    defects="Activation is rated from 1 (active) to 5 (calm), unlike all other scales; arousal is 1 minus the scaled "
-    "rating. This was taken from published code and from published rows (neutral short answers rated 4.4 to 4.8, angry "
-    "turns about 3), not from the owner's words. Dominance is NaN for some turns. Some annotators' lines stand there "
-    "twice and are kept once. Video names (UTD-IMPROV-...avi) stand for the audio of the same turn. The naturalness "
-    "rating is not kept.",
-)
 
 _NAME = re.compile(
     r"(?:UTD|MSP)-IMPROV-(S(\d\d)([AHSN])-([FM])(\d\d)-([PRST])-[A-Z]{2}\d+)(?:\.(?:avi|wav))?", re.IGNORECASE
@@ -54,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
-    """Utterance table of a release; see `ABOUT` for its files.
+    """Utterance table of a release; see `About.layout` of the corpus for its files.
 
     Extra columns: `votes`, `session` (1 to 6), `script` (natural, read, improvised, target), `dialogue` (session and
     scenario), `statement` (number of the target sentence, where it was said) and `intended` (category).
@@ -131,4 +104,4 @@ def _row(match: re.Match[str], code: str, numbers: tuple[str, str, str], where: 
     }
 
 
-CORPUS = Corpus(ABOUT, read)
+CORPUS = Corpus("msp-improv", read)

@@ -11,39 +11,11 @@ from typing import Any
 
 import pandas as pd
 
-from emofuse.corpora.about import About, Corpus
+from emofuse.corpora.about import Corpus
 from emofuse.corpora.readers.msp_labels import Rating, checked_rating, pooled, read_transcripts, split_line
 from emofuse.corpora.readers.source import FilesByStem, finish, read_lines, read_rows, read_text, scaled
 from emofuse.corpora.table import TableError
 from emofuse.labels import EMOTIONS
-
-ABOUT = About(
-    title="MSP-Podcast",
-    languages=("en",),
-    access="On request from the MSP laboratory (https://www.lab-msp.com/MSP/MSP-Podcast.html): a signed agreement of "
-    "the institution, free for academic research.",
-    licence="The laboratory's own licence: academic research, no redistribution; companies need a commercial licence.",
-    citation="Lotfian and Busso 2019, Building naturalistic emotionally balanced speech corpus by retrieving emotional "
-    "speech from existing podcast recordings, IEEE Transactions on Affective Computing 10(4), "
-    "doi 10.1109/TAFFC.2017.2736999; Busso et al. 2025, The MSP-Podcast corpus, arXiv 2509.09791",
-    layout="Labels/labels_consensus.csv or .json (labels_concensus in releases up to 1.9; the folder also as label or "
-    "labels), or Labels/labels.txt of the older form; Labels/labels_detailed.csv or .json, if there; Audios/ (or "
-    "Audio/); Transcripts/<name>.txt, if there; Partitions.txt (or Partition.txt) and Speaker_ids.txt, which fill what "
-    "the labels leave open.",
-    labels="EmoClass, the consensus of at least five annotators, as words in original_emotion: anger, sadness, "
-    "happiness, surprise, fear, disgust, contempt, neutral, other, no agreement. The last three but neutral have no "
-    "shared category, so that emotion is empty for them. EmoAct, EmoVal and EmoDom, 1 to 7, are scaled to 0..1. From "
-    "the detailed file: ratings (1 to 7, with the primary emotion) and votes, counted over the primary emotions.",
-    protocol="official_split keeps train, dev, test1, test2 and test3 apart; results are given on test1, and on test2, "
-    "which was collected without retrieval by a model. Four classes: anger, happiness, neutral, sadness; eight: these "
-    "with surprise, fear, disgust and contempt (labels.column = original_emotion). The owner says that the test sets "
-    "share speakers among themselves, and that the train part has clips whose speaker is not annotated, so shared "
-    "speakers cannot be ruled out there. Figures of different releases do not compare: clips come and go.",
-    defects="Labels, speakers and transcripts of test3 are not public: its rows, from Partitions.txt, have audio only. "
-    "Speakers that are Unknown are empty. A primary emotion that is none of the nine choices counts as other. The "
-    "forms of labels_detailed.csv (a column EmoDetail up to 1.12, columns in 2.0) and Speaker_ids.txt were taken from "
-    "published code that reads them, not from the release itself.",
-)
 
 _WORDS = {
     "A": "anger",
@@ -74,7 +46,7 @@ _log = logging.getLogger(__name__)
 
 
 def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
-    """Utterance table of a release; see `ABOUT` for its files.
+    """Utterance table of a release; see `About.layout` of the corpus for its files.
 
     Extra columns: `official_split` (train, dev, test1, test2, test3) and `votes` (JSON, number of annotators by
     primary emotion).
@@ -355,4 +327,4 @@ def _cell(value: Any) -> str:
     return "" if value is None else str(value).strip()
 
 
-CORPUS = Corpus(ABOUT, read)
+CORPUS = Corpus("msp-podcast", read)

@@ -9,27 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from emofuse.corpora.about import About, Corpus
+from emofuse.corpora.about import Corpus
 from emofuse.corpora.readers.source import FilesByStem, finish, read_rows
 from emofuse.corpora.table import TableError
 from emofuse.labels import to_shared
 
-ABOUT = About(
-    title="nEMO, dataset of emotional speech in Polish",
-    languages=("pl",),
-    access="Free download from GitHub (amu-cai/nEMO) or the Hugging Face hub (amu-cai/nEMO).",
-    licence="CC BY-NC-SA 4.0",
-    citation="Christop 2024, nEMO: Dataset of Emotional Speech in Polish, LREC-COLING, arXiv 2404.06292",
-    layout=(
-        "data.tsv with file_id, emotion, raw_text, speaker_id, gender and age, and the 4481 clips in samples/ (.wav as "
-        "published, or any other kind of audio)."
-    ),
-    labels=(
-        "Six acted categories: neutral, happiness, sadness, anger, fear, surprised. No dimensions. Column: age (years)."
-    ),
-    protocol="Speaker-disjoint folds. Every sentence is said in every emotion, so words tell nothing.",
-    defects="Speaker ids in data.tsv are padded with blanks, which are stripped.",
-)
 _SHARED = {
     "neutral": "neutral",
     "happiness": "happiness",
@@ -76,4 +60,4 @@ def _row(row: dict[str, str], clips: FilesByStem, where: str) -> dict[str, objec
     }
 
 
-CORPUS = Corpus(ABOUT, read)
+CORPUS = Corpus("nemo", read)

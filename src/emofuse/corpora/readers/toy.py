@@ -12,21 +12,10 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from emofuse.corpora.about import About, Corpus
+from emofuse.corpora.about import Corpus
 from emofuse.corpora.readers.source import finish, read_rows
 from emofuse.corpora.table import COLUMNS, TableError, make_table, write_table
 from emofuse.files import atomic
-
-ABOUT = About(
-    title="A made-up corpus of tones",
-    languages=("en",),
-    access="Written to the root on first use.",
-    licence="MIT, as emofuse itself.",
-    citation="None; results on it say nothing about speech.",
-    layout="table.csv and audio/*.wav, written by emofuse; an empty or new folder will do.",
-    labels="Four categories (neutral, happiness, sadness, anger) and made-up arousal, valence, dominance on 0-1.",
-    protocol="Any split by speaker, to see that everything runs.",
-)
 
 _RATE = 16000
 _SPEAKERS = 6
@@ -74,7 +63,7 @@ def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
     return finish(rows, "toy", table, allow_missing=allow_missing)
 
 
-CORPUS = Corpus(ABOUT, read)
+CORPUS = Corpus("toy", read)
 
 
 def _write(root: Path) -> None:
