@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from emofuse.audio.decoders import Block, Note, decode_part
+from emofuse.audio.decoders import LOSSLESS, Block, Note, decode_part, seconds_by_ffmpeg
 from emofuse.audio.parts import Part, parts_of
 from emofuse.audio.samples import SAMPLE_RATE, AudioError, channels_cancel, check_samples
 
@@ -164,6 +164,31 @@ def stream_audio(
             raise AudioError(f"{name}: reading it failed ({error.strerror or error}). Is it still there?") from error
 
 
+def ends_before(path: Path | str, seconds: float) -> EndsEarly | None:
+    """The error of a segment that lasts until `seconds`, if the recording ends before, beyond the tolerance.
+
+    Only headers are read, unless that of a compressed format says that the recording is too short, or several
+    recordings are joined in one file: then the file is decoded.
+
+    Args:
+        path: recording. None is returned for one that cannot be read: other checks name it.
+        seconds: where the segment ends, of the recording.
+    """
+    header, exact = _header_seconds(Path(path))
+    if header is not None and header >= seconds:
+        return None
+    try:
+        if header is not None and exact:
+            _check_end(path, seconds, header, lossless=True)
+        else:
+            decode(path, end=seconds)
+    except EndsEarly as error:
+        return error
+    except AudioError:
+        return None
+    return None
+
+
 def name_of(source: Source) -> str:
     """What errors call a recording: its path, or that it came as bytes or a file object."""
     if isinstance(source, (str, Path)):
@@ -262,10 +287,10 @@ def _cut(
     if start > 0 and not given:
         raise AudioError(f"{name}: the segment starts at {start:g} s, but the recording ends at {seconds:.2f} s.")
     if seconds:
-        check_end(name, end, seconds, lossless=lossless)
+        _check_end(name, end, seconds, lossless=lossless)
 
 
-def check_end(name: Path | str, end: float, seconds: float, *, lossless: bool) -> None:
+def _check_end(name: Path | str, end: float, seconds: float, *, lossless: bool) -> None:
     """Check that a recording of `seconds` is as long as a segment that ends at `end` needs.
 
     Raises:
@@ -279,6 +304,25 @@ def check_end(name: Path | str, end: float, seconds: float, *, lossless: bool) -
         )
         error.seconds, error.tolerance = seconds, tolerance
         raise error
+
+
+def _header_seconds(path: Path) -> tuple[float | None, bool]:
+    """Duration by the header, None if it has none or several; and whether it is exact."""
+    import soundfile
+
+    try:
+        with path.open("rb") as file:
+            parts = parts_of(file)
+            if len(parts) != 1:
+                return None, False
+            view = parts[0].view
+            try:
+                info = soundfile.info(str(path) if parts[0].whole else view)
+            except (soundfile.SoundFileError, TypeError, UnicodeEncodeError):
+                return seconds_by_ffmpeg(view), False
+            return (info.frames / info.samplerate if info.frames > 0 else None), info.format in LOSSLESS
+    except OSError:
+        return None, False
 
 
 def _resampled(
