@@ -122,7 +122,7 @@ def test_gain_and_clipping():
 
 
 def test_unknown_condition():
-    with pytest.raises(EmofuseError, match="'nois'.*white_noise"):
+    with pytest.raises(EmofuseError, match=r"'nois'.*white_noise"):
         conditions_of(["babble", "nois"])
     assert list(conditions_of(["wer", "babble"])) == ["wer", "babble"]
 

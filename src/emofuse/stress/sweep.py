@@ -56,17 +56,20 @@ class Stress:
         """
         from emofuse.stress.plots import save_curves
 
-        folder = Path(folder)
-        table, facts, predictions = (
-            folder / name for name in ("stress.csv", "stress.json", "stress-predictions.parquet")
-        )
+        names = ("stress.csv", "stress.json", "stress-predictions.parquet")
+        table, facts, predictions = (Path(folder) / name for name in names)
         write_text(table, self.scores.to_csv(index=False))
         scores = self.scores.astype(object).where(self.scores.notna(), None)
         write_json(facts, {**self.facts, "scores": scores.to_dict("records")})
         with atomic(predictions) as temporary:
             self.predictions.to_parquet(temporary)
         metrics = dict.fromkeys(self.scores["metric"])
-        return [table, facts, predictions, *(save_curves(self.scores, m, folder / f"stress-{m}.png") for m in metrics)]
+        return [
+            table,
+            facts,
+            predictions,
+            *(save_curves(self.scores, m, Path(folder) / f"stress-{m}.png") for m in metrics),
+        ]
 
 
 def stress(
