@@ -76,8 +76,8 @@ def decode_part(
     Args:
         part: of the file.
         path: of the file, where the part is the whole of it; libsndfile reads it without a detour then.
-        start: first second that is wanted; what lies before may be given all the same.
-        end: last second that is wanted; what lies after may be given all the same.
+        start: first second that is wanted; more may be given, before and after.
+        end: last second that is wanted.
         track: number of the audio track, from 1; None for the first.
         tell: takes what should be known of the reading; its times are those of the part.
 
@@ -107,10 +107,7 @@ def _with_libsndfile(sound: Any, part: Part, start: float, end: float, tell: Tel
         position = min(round(start * rate), frames)
         last = None if math.isinf(end) else round(end * rate)
         try:
-            if sound.seekable():  # telephone codecs are not, even to the beginning
-                sound.seek(position)
-            else:
-                position = 0
+            position = sound.seek(position) if sound.seekable() else 0  # telephone codecs cannot seek at all
             while True:
                 wanted = _BLOCK if last is None else min(_BLOCK, last - position)
                 samples = sound.read(wanted, dtype="float32", always_2d=True)

@@ -22,11 +22,7 @@ _CHUNK = 1 << 20
 class View(io.RawIOBase):
     """A stretch of a file as a file of its own, with some bytes replaced.
 
-    Args:
-        file: to read from; it must be seekable.
-        first: the first byte of the stretch.
-        last: the byte after its last.
-        replaced: bytes by their position in the stretch.
+    The stretch lasts from byte `first` to before byte `last`; `replaced` has bytes by their position in it.
     """
 
     def __init__(self, file: BinaryIO, first: int, last: int, replaced: dict[int, bytes] | None = None) -> None:
@@ -120,6 +116,10 @@ def _read(file: BinaryIO, position: int, n: int) -> bytes:
     return file.read(n)
 
 
+def _rest(file: BinaryIO, first: int, size: int) -> tuple[Part, int]:
+    return Part(View(file, first, size)), size
+
+
 def _until(file: BinaryIO, first: int, size: int, mark: re.Pattern[bytes]) -> tuple[Part, int]:
     """The part that ends where the mark of another recording stands."""
     last = next(_places(file, first + 4, size, mark), size)
@@ -149,7 +149,7 @@ def _wav(file: BinaryIO, first: int, size: int) -> tuple[Part, int]:
         if name == b"data":
             return _wav_samples(file, first, size, position, length, bytes_per_second, block)
         position = data + length + length % 2
-    return Part(View(file, first, size)), size
+    return _rest(file, first, size)
 
 
 def _wav_samples(
@@ -186,7 +186,7 @@ def _wav_whole(file: BinaryIO, first: int, size: int, position: int) -> tuple[Pa
             break
         length = struct.unpack("<I", head[4:8])[0]
         position += 8 + length + length % 2
-    return Part(View(file, first, size)), size
+    return _rest(file, first, size)
 
 
 def _is_chunk(name: bytes) -> bool:
@@ -230,7 +230,7 @@ def _mp4(file: BinaryIO, first: int, size: int) -> tuple[Part, int]:
             break  # the box lasts until the end of the file
         has_content = has_content or name in (b"mdat", b"moov")
         position += length
-    return Part(View(file, first, size)), size
+    return _rest(file, first, size)
 
 
 def _mp3(file: BinaryIO, first: int, size: int) -> tuple[Part | None, int]:
@@ -241,17 +241,17 @@ def _mp3(file: BinaryIO, first: int, size: int) -> tuple[Part | None, int]:
         start += 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
     frame = _read(file, start, 192)
     if len(frame) < 192 or not _is_mp3_frame(frame):
-        return None if first else Part(View(file, first, size)), size
+        return (None, size) if first else _rest(file, first, size)
     version = {3: 1.0, 2: 2.0, 0: 2.5}.get(frame[1] >> 3 & 3, 0.0)
     rates, index = (44100, 48000, 32000), frame[2] >> 2 & 3
     if not version or index == 3:
-        return Part(View(file, first, size)), size
+        return _rest(file, first, size)
     rate = rates[index] / {1.0: 1, 2.0: 2, 2.5: 4}[version]
     mono = frame[3] >> 6 == 3
     tag = 4 + ((17 if mono else 32) if version == 1.0 else (9 if mono else 17))
     flags = struct.unpack(">I", frame[tag + 4 : tag + 8])[0]
     if frame[tag : tag + 4] not in (b"Xing", b"Info") or flags & 3 != 3:
-        return Part(View(file, first, size)), size
+        return _rest(file, first, size)
     frames, length = struct.unpack(">II", frame[tag + 8 : tag + 16])
     seconds = frames * (1152 if version == 1.0 else 576) / rate
     last = start + length

@@ -139,10 +139,10 @@ def stream_audio(
     """Decode a recording block by block, at 16 kHz, at the times of the recording.
 
     Args:
-        source: as for `read_recording`, as are the next three.
+        source: as for `read_recording`, as are `start`, `end` and `track`.
         start: first second that is wanted.
-        end: last second that is wanted; None for the recording's end.
-        track: number of the audio track.
+        end: last second that is wanted.
+        track: of the file.
         tell: takes what should be known of the reading, as soon as it shows.
         mix: from the channels of the recording (n, channels) to those that are wanted (n, wanted), before resampling.
 
@@ -214,9 +214,8 @@ def _opened(source: Source, name: str) -> Iterator[BinaryIO]:
                 raise AudioError(f"{name}: it is {kind}. Expected a recording.")
             file = path.open("rb")
         except OSError as error:
-            raise AudioError(
-                f"{name}: it cannot be read ({error.strerror or error}). Check its permissions."
-            ) from error
+            message = f"{name}: it cannot be read ({error.strerror or error}). Check its permissions."
+            raise AudioError(message) from error
         with file:
             yield _filled(file, name)
     elif callable(getattr(source, "read", None)):

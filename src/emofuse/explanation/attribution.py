@@ -224,7 +224,7 @@ def integrated_gradients(
     Args:
         outputs: f, from inputs to (inputs, outputs).
         whole: the input, of any shape.
-        ways: parts d_g of the input, of its shape. The baseline is the input minus all parts.
+        ways: parts d_g of the input, of its shape.
         steps: number of cells, m.
 
     Returns:
@@ -273,8 +273,7 @@ class _Outputs:
 
     def of(self, frames: np.ndarray | None, embedding: np.ndarray | None) -> np.ndarray:
         """Outputs (outputs,) of one row."""
-        values: np.ndarray = self([(frames, embedding)])[0]
-        return values
+        return np.asarray(self([(frames, embedding)])[0])
 
     def named(self, values: np.ndarray) -> Values:
         """Outputs (outputs,) by name."""

@@ -33,11 +33,7 @@ _SIZE = 11  # of words, in points
 
 
 def check_picture(path: Path) -> None:
-    """Whether a picture can be drawn.
-
-    Raises:
-        EmofuseError: it cannot: matplotlib is missing, or the name is not that of a picture.
-    """
+    """Raise EmofuseError if no picture can be drawn: matplotlib is missing, or the name is not that of a picture."""
     if find_spec("matplotlib") is None:
         raise EmofuseError(
             "A picture needs matplotlib, which is not installed. Install it: pip install matplotlib "
@@ -55,8 +51,7 @@ def draw(explanations: Sequence[Explanation], path: Path | str) -> None:
         path: .png, .svg or .pdf.
 
     Raises:
-        EmofuseError: matplotlib is missing, the name ends otherwise, there are too many segments, or the file cannot be
-            written.
+        EmofuseError: as `check_picture`; there are too many segments; or the file cannot be written.
     """
     path = Path(path)
     check_picture(path)

@@ -30,12 +30,7 @@ more substitutions than deletions and more deletions than insertions."""
 
 
 def rows_of_table(table: Path, split: Path | None = None, *, fold: int = 0) -> pd.DataFrame:
-    """Read a table, or the test part of one of its folds.
-
-    Args:
-        table: utterance table.
-        split: made by `emofuse corpus split`.
-        fold: of the split.
+    """Read an utterance table, or the test part of a fold of its split by `emofuse corpus split`.
 
     Raises:
         EmofuseError: a file cannot be read, or the split belongs to another table.
@@ -48,11 +43,7 @@ def rows_of_table(table: Path, split: Path | None = None, *, fold: int = 0) -> p
 
 
 def rows_of_runs(runs: Sequence[Path], data: Path | None = None) -> pd.DataFrame:
-    """Read the test rows that all runs share, with the column `emofuse.data.rows.LABEL`.
-
-    Args:
-        runs: run folders.
-        data: folder that relative corpus roots start from.
+    """Read the test rows of run folders, with the column `emofuse.data.rows.LABEL`; corpora are relative to `data`.
 
     Raises:
         EmofuseError: a run was trained on its test rows, or the runs have different test rows or labels.

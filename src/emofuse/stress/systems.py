@@ -198,7 +198,7 @@ class RunEncoders:
         """Embeddings, (dim,), at least of these texts, by text. They are also kept in the cache folder.
 
         Raises:
-            EmofuseError: the text encoder is missing, or is not the one that the run was trained with.
+            EmofuseError: as `frames`, for the text encoder.
         """
         known = self._texts.setdefault(hash_of(run.text_encoder), {})
         if new := [text for text in texts if text not in known]:
