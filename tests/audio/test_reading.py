@@ -24,7 +24,7 @@ from emofuse.audio import (
     read_audio,
     whisper_log_mel,
 )
-from emofuse.audio.length import ends_before
+from emofuse.audio.reading import ends_before
 
 
 def voice(seconds: float = 1.0, rate: int = SAMPLE_RATE) -> np.ndarray:
@@ -303,7 +303,7 @@ def test_whether_a_recording_is_long_enough(tmp_path):
 def test_headers_of_compressed_formats_are_not_trusted_to_be_short(tmp_path, monkeypatch):
     """FFmpeg estimates the duration of some files by their bit rate."""
     soundfile.write(tmp_path / "a.mp3", voice(2, 44100), 44100)
-    monkeypatch.setattr("emofuse.audio.length._header_seconds", lambda path: (1.0, False))
+    monkeypatch.setattr("emofuse.audio.reading._header_seconds", lambda path: (1.0, False))
     assert ends_before(tmp_path / "a.mp3", 2.0) is None and ends_before(tmp_path / "a.mp3", 2.5) is not None
 
 

@@ -1,6 +1,6 @@
 """Recordings in, samples and log-Mel frames out, in NumPy alone: what prediction and training share."""
 
-from emofuse.audio.decoders import CONTAINERS, LOSSLESS, Note
+from emofuse.audio.decoders import Note
 from emofuse.audio.mel import (
     WHISPER,
     WHISPER_SECONDS,
@@ -10,9 +10,8 @@ from emofuse.audio.mel import (
     mel_filter_bank,
     whisper_log_mel,
 )
-from emofuse.audio.reading import EndsEarly, Source, decode, name_of, read_audio, read_recording, stream_audio
+from emofuse.audio.reading import EndsEarly, Source, decode, ends_before, read_audio, read_recording, stream_audio
 from emofuse.audio.samples import (
-    MAX_PEAK,
     MIN_SECONDS,
     SAMPLE_RATE,
     SILENCE_PEAK,
@@ -23,9 +22,6 @@ from emofuse.audio.samples import (
 )
 
 __all__ = [
-    "CONTAINERS",
-    "LOSSLESS",
-    "MAX_PEAK",
     "MIN_SECONDS",
     "SAMPLE_RATE",
     "SILENCE_PEAK",
@@ -40,10 +36,10 @@ __all__ = [
     "channels_of",
     "check_samples",
     "decode",
+    "ends_before",
     "hann_window",
     "log_mel",
     "mel_filter_bank",
-    "name_of",
     "read_audio",
     "read_recording",
     "stream_audio",

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from emofuse.audio.parts import Part
+from emofuse.audio.parts import Part, View
 from emofuse.audio.samples import AudioError
 
 LOSSLESS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC")
@@ -76,8 +76,8 @@ def decode_part(
     Args:
         part: of the file.
         path: of the file, where the part is the whole of it; libsndfile reads it without a detour then.
-        start: first second that is wanted; what lies before may be given all the same.
-        end: last second that is wanted; what lies after may be given all the same.
+        start: first second that is wanted; more may be given, before and after.
+        end: last second that is wanted.
         track: number of the audio track, from 1; None for the first.
         tell: takes what should be known of the reading; its times are those of the part.
 
@@ -107,10 +107,7 @@ def _with_libsndfile(sound: Any, part: Part, start: float, end: float, tell: Tel
         position = min(round(start * rate), frames)
         last = None if math.isinf(end) else round(end * rate)
         try:
-            if sound.seekable():  # telephone codecs are not, even to the beginning
-                sound.seek(position)
-            else:
-                position = 0
+            position = sound.seek(position) if sound.seekable() else 0  # telephone codecs cannot seek at all
             while True:
                 wanted = _BLOCK if last is None else min(_BLOCK, last - position)
                 samples = sound.read(wanted, dtype="float32", always_2d=True)
@@ -124,7 +121,7 @@ def _with_libsndfile(sound: Any, part: Part, start: float, end: float, tell: Tel
             pass  # FFmpeg goes on
     announced = part.announced or frames / rate
     if part.whole and sound.format in ("AIFF", "AU", "CAF", "W64", "RF64"):  # libsndfile corrects these headers unasked
-        announced = max(announced, _announced_to_ffmpeg(part) or 0.0)
+        announced = max(announced, seconds_by_ffmpeg(part.view) or 0.0)
     seconds = position / rate
     short = _SHORT if lossless else _SHORT_LOSSY
     if position < frames and frames / rate - seconds > short:
@@ -253,13 +250,9 @@ class _Ffmpeg:
     def _finish(self) -> None:
         seconds = max(self._seconds, self._after)
         if self._damage and (self._damage[0] < seconds - _SHORT or self._announced is None):
-            first = self._damage[0]
-            self._tell(
-                Note("damaged", f"it is damaged: some sound after {first:.2f} s cannot be decoded", first, seconds)
-            )
+            self._tell(_damaged(self._damage[0], seconds))
         elif self._goes_on and self._announced and self._announced - seconds <= _SHORT_LOSSY:
-            message = f"it is damaged: some sound after {self._after:.2f} s cannot be decoded"
-            self._tell(Note("damaged", message, self._after, seconds))
+            self._tell(_damaged(self._after, seconds))
         if self._part.problem:
             self._tell(Note("unfinished", self._part.problem, seconds))
         _tell_if_short(self._tell, max(seconds, self._latest - (self._base or 0.0)), self._announced, _SHORT_LOSSY)
@@ -278,14 +271,15 @@ def _announced(container: Any, stream: Any) -> float | None:
     return None if container.duration is None else container.duration / av.time_base
 
 
-def _announced_to_ffmpeg(part: Part) -> float | None:
+def seconds_by_ffmpeg(view: View) -> float | None:
+    """Seconds that a file's header gives for its first audio track; None if it gives none or is not a recording."""
     import av
 
-    part.view.seek(0)
+    view.seek(0)
     try:
-        with av.open(part.view, "r", options={"format_whitelist": CONTAINERS}) as container:
+        with av.open(view, "r", options={"format_whitelist": CONTAINERS}) as container:
             return _announced(container, container.streams.audio[0]) if container.streams.audio else None
-    except (av.FFmpegError, ValueError):
+    except (av.FFmpegError, ValueError, OSError):
         return None
 
 

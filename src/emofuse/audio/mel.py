@@ -120,11 +120,7 @@ def hann_window(length: int) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def mel_filter_bank(front_end: FrontEnd) -> np.ndarray:
-    """Triangular filters, even on Slaney's mel scale, each of area 1 (Slaney 1998, Auditory Toolbox).
-
-    Returns:
-        float32, (n_fft / 2 + 1, n_mels), read-only.
-    """
+    """Triangular filters, even on Slaney's mel scale, each of area 1 (Slaney 1998): (n_fft / 2 + 1, n_mels)."""
     bins = np.linspace(0, front_end.sample_rate / 2, front_end.n_fft // 2 + 1)
     low, high = _hz_to_mel(front_end.fmin), _hz_to_mel(front_end.fmax)
     edges = _mel_to_hz(np.linspace(low, high, front_end.n_mels + 2))

@@ -22,11 +22,7 @@ _CHUNK = 1 << 20
 class View(io.RawIOBase):
     """A stretch of a file as a file of its own, with some bytes replaced.
 
-    Args:
-        file: to read from; it must be seekable.
-        first: the first byte of the stretch.
-        last: the byte after its last.
-        replaced: bytes by their position in the stretch.
+    The stretch lasts from byte `first` to before byte `last`; `replaced` has bytes by their position in it.
     """
 
     def __init__(self, file: BinaryIO, first: int, last: int, replaced: dict[int, bytes] | None = None) -> None:
@@ -38,17 +34,11 @@ class View(io.RawIOBase):
         """Always true."""
         return True
 
-    def seekable(self) -> bool:
-        """Always true."""
-        return True
+    seekable = readable
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """As of any file."""
         self._position = max(offset + (0, self._position, self.size)[whence], 0)
-        return self._position
-
-    def tell(self) -> int:
-        """As of any file."""
         return self._position
 
     def readinto(self, buffer: memoryview | bytearray) -> int:  # type: ignore[override]
@@ -102,8 +92,7 @@ def parts_of(file: BinaryIO) -> list[Part]:
 
 def _next_part(file: BinaryIO, first: int, size: int) -> tuple[Part | None, int]:
     """The recording that starts at a byte, and the byte where the next may start; None if its format is not known."""
-    file.seek(first)
-    head = file.read(16)
+    head = _read(file, first, 16)
     if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
         return _wav(file, first, size)
     if head[:4] == b"OggS":
@@ -117,9 +106,18 @@ def _next_part(file: BinaryIO, first: int, size: int) -> tuple[Part | None, int]
         return Part(View(file, first, last), whole=last == size), last
     if head[4:8] == b"ftyp":
         return _mp4(file, first, size)
-    if head[:3] == b"ID3" or (len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 == 0xE2):
+    if head[:3] == b"ID3" or _is_mp3_frame(head):
         return _mp3(file, first, size)
     return None, size
+
+
+def _read(file: BinaryIO, position: int, n: int) -> bytes:
+    file.seek(position)
+    return file.read(n)
+
+
+def _rest(file: BinaryIO, first: int, size: int) -> tuple[Part, int]:
+    return Part(View(file, first, size)), size
 
 
 def _until(file: BinaryIO, first: int, size: int, mark: re.Pattern[bytes]) -> tuple[Part, int]:
@@ -131,8 +129,7 @@ def _until(file: BinaryIO, first: int, size: int, mark: re.Pattern[bytes]) -> tu
 def _places(file: BinaryIO, first: int, size: int, mark: re.Pattern[bytes]) -> Iterator[int]:
     overlap = 16
     while first < size:
-        file.seek(first)
-        data = file.read(_CHUNK + overlap)
+        data = _read(file, first, _CHUNK + overlap)
         for match in mark.finditer(data):
             if match.start() < _CHUNK:
                 yield first + match.start()
@@ -152,7 +149,7 @@ def _wav(file: BinaryIO, first: int, size: int) -> tuple[Part, int]:
         if name == b"data":
             return _wav_samples(file, first, size, position, length, bytes_per_second, block)
         position = data + length + length % 2
-    return Part(View(file, first, size)), size
+    return _rest(file, first, size)
 
 
 def _wav_samples(
@@ -162,7 +159,11 @@ def _wav_samples(
     available = size - data
     announced = length if 0 < length < _UNKNOWN_LENGTH else None
     after = data + length + length % 2
-    if announced is not None and length <= available and (available - length < _SMALLEST_PART or _chunk(file, after)):
+    if (
+        announced is not None
+        and length <= available
+        and (available - length < _SMALLEST_PART or _is_chunk(_read(file, after, 4)))
+    ):
         return _wav_whole(file, first, size, after)
     found = available - available % block
     lengths = {4: data + found - first - 8, chunk + 4 - first: found}
@@ -176,26 +177,20 @@ def _wav_samples(
 def _wav_whole(file: BinaryIO, first: int, size: int, position: int) -> tuple[Part, int]:
     """A WAV file whose samples are all there: it ends with its last chunk, where another file may be joined to it."""
     while position + 12 <= size:
-        file.seek(position)
-        head = file.read(12)
+        head = _read(file, position, 12)
         if head[:4] == b"RIFF" and head[8:] == b"WAVE":
             return Part(
                 View(file, first, position, {4: struct.pack("<I", position - first - 8)}), whole=False
             ), position
-        if not _is_name(head[:4]):
+        if not _is_chunk(head[:4]):
             break
         length = struct.unpack("<I", head[4:8])[0]
         position += 8 + length + length % 2
-    return Part(View(file, first, size)), size
+    return _rest(file, first, size)
 
 
-def _chunk(file: BinaryIO, position: int) -> bool:
-    """Whether a chunk of a RIFF file starts here, as against samples that go on."""
-    file.seek(position)
-    return _is_name(file.read(4))
-
-
-def _is_name(name: bytes) -> bool:
+def _is_chunk(name: bytes) -> bool:
+    """Whether a chunk of a RIFF file may have this name, as against samples that go on."""
     return name[:3] in (b"ID3", b"TAG") or re.fullmatch(rb"[A-Za-z_][\w +-]{3}", name) is not None
 
 
@@ -203,8 +198,7 @@ def _ogg(file: BinaryIO, first: int, size: int) -> tuple[Part, int]:
     """An Ogg file up to where another begins: a page that begins a stream after one that does not."""
     position, begun, ended = first, False, False
     while position < size:
-        file.seek(position)
-        head = file.read(27)
+        head = _read(file, position, 27)
         if len(head) < 27 or head[:4] != b"OggS":
             position = next(_places(file, position + 1, size, re.compile(b"OggS")), size)
             ended = False
@@ -226,8 +220,7 @@ def _mp4(file: BinaryIO, first: int, size: int) -> tuple[Part, int]:
     """An MP4 file up to where another begins."""
     position, has_content = first, False
     while position + 8 <= size:
-        file.seek(position)
-        head = file.read(16)
+        head = _read(file, position, 16)
         length, name = struct.unpack(">I4s", head[:8])
         if name == b"ftyp" and has_content:
             return Part(View(file, first, position), whole=False), position
@@ -237,42 +230,38 @@ def _mp4(file: BinaryIO, first: int, size: int) -> tuple[Part, int]:
             break  # the box lasts until the end of the file
         has_content = has_content or name in (b"mdat", b"moov")
         position += length
-    return Part(View(file, first, size)), size
+    return _rest(file, first, size)
 
 
 def _mp3(file: BinaryIO, first: int, size: int) -> tuple[Part | None, int]:
     """An MP3 file; where its first frame says how long it is (Xing, Info), that is compared with what is there."""
     start = first
-    file.seek(start)
-    head = file.read(10)
+    head = _read(file, start, 10)
     if head[:3] == b"ID3" and len(head) == 10:
         start += 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
-    file.seek(start)
-    frame = file.read(192)
-    if len(frame) < 192 or frame[0] != 0xFF or frame[1] & 0xE6 != 0xE2:
-        return None if first else Part(View(file, first, size)), size
+    frame = _read(file, start, 192)
+    if len(frame) < 192 or not _is_mp3_frame(frame):
+        return (None, size) if first else _rest(file, first, size)
     version = {3: 1.0, 2: 2.0, 0: 2.5}.get(frame[1] >> 3 & 3, 0.0)
     rates, index = (44100, 48000, 32000), frame[2] >> 2 & 3
     if not version or index == 3:
-        return Part(View(file, first, size)), size
+        return _rest(file, first, size)
     rate = rates[index] / {1.0: 1, 2.0: 2, 2.5: 4}[version]
     mono = frame[3] >> 6 == 3
     tag = 4 + ((17 if mono else 32) if version == 1.0 else (9 if mono else 17))
     flags = struct.unpack(">I", frame[tag + 4 : tag + 8])[0]
     if frame[tag : tag + 4] not in (b"Xing", b"Info") or flags & 3 != 3:
-        return Part(View(file, first, size)), size
+        return _rest(file, first, size)
     frames, length = struct.unpack(">II", frame[tag + 8 : tag + 16])
     seconds = frames * (1152 if version == 1.0 else 576) / rate
     last = start + length
     if last > size + 1024:  # some writers count a frame too many
         return Part(View(file, first, size), announced=seconds, misleading=True), size
-    if size - last > _SMALLEST_PART and _goes_on(file, last):
+    after = _read(file, last, 4)  # more sound, or tags
+    if size - last > _SMALLEST_PART and (after[:3] == b"ID3" or _is_mp3_frame(after)):
         return Part(View(file, first, last), whole=False, announced=seconds), last
     return Part(View(file, first, size), announced=seconds), size
 
 
-def _goes_on(file: BinaryIO, position: int) -> bool:
-    """Whether more sound follows an MP3 file's announced end, as against tags."""
-    file.seek(position)
-    head = file.read(4)
-    return head[:3] == b"ID3" or (len(head) == 4 and head[0] == 0xFF and head[1] & 0xE6 == 0xE2)
+def _is_mp3_frame(head: bytes) -> bool:
+    return len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 == 0xE2

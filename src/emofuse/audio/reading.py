@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from emofuse.audio.decoders import Block, Note, decode_part
+from emofuse.audio.decoders import LOSSLESS, Block, Note, decode_part, seconds_by_ffmpeg
 from emofuse.audio.parts import Part, parts_of
 from emofuse.audio.samples import SAMPLE_RATE, AudioError, channels_cancel, check_samples
 
@@ -139,10 +139,10 @@ def stream_audio(
     """Decode a recording block by block, at 16 kHz, at the times of the recording.
 
     Args:
-        source: as for `read_recording`, as are the next three.
+        source: as for `read_recording`, as are `start`, `end` and `track`.
         start: first second that is wanted.
-        end: last second that is wanted; None for the recording's end.
-        track: number of the audio track.
+        end: last second that is wanted.
+        track: of the file.
         tell: takes what should be known of the reading, as soon as it shows.
         mix: from the channels of the recording (n, channels) to those that are wanted (n, wanted), before resampling.
 
@@ -162,6 +162,31 @@ def stream_audio(
             yield from _resampled(_cut(_blocks(file, source, start, end, track, tell), start, end, name), mix)
         except OSError as error:
             raise AudioError(f"{name}: reading it failed ({error.strerror or error}). Is it still there?") from error
+
+
+def ends_before(path: Path | str, seconds: float) -> EndsEarly | None:
+    """The error of a segment that lasts until `seconds`, if the recording ends before, beyond the tolerance.
+
+    Only headers are read, unless that of a compressed format says that the recording is too short, or several
+    recordings are joined in one file: then the file is decoded.
+
+    Args:
+        path: recording. None is returned for one that cannot be read: other checks name it.
+        seconds: where the segment ends, of the recording.
+    """
+    header, exact = _header_seconds(Path(path))
+    if header is not None and header >= seconds:
+        return None
+    try:
+        if header is not None and exact:
+            _check_end(path, seconds, header, lossless=True)
+        else:
+            decode(path, end=seconds)
+    except EndsEarly as error:
+        return error
+    except AudioError:
+        return None
+    return None
 
 
 def name_of(source: Source) -> str:
@@ -189,9 +214,8 @@ def _opened(source: Source, name: str) -> Iterator[BinaryIO]:
                 raise AudioError(f"{name}: it is {kind}. Expected a recording.")
             file = path.open("rb")
         except OSError as error:
-            raise AudioError(
-                f"{name}: it cannot be read ({error.strerror or error}). Check its permissions."
-            ) from error
+            message = f"{name}: it cannot be read ({error.strerror or error}). Check its permissions."
+            raise AudioError(message) from error
         with file:
             yield _filled(file, name)
     elif callable(getattr(source, "read", None)):
@@ -262,10 +286,10 @@ def _cut(
     if start > 0 and not given:
         raise AudioError(f"{name}: the segment starts at {start:g} s, but the recording ends at {seconds:.2f} s.")
     if seconds:
-        check_end(name, end, seconds, lossless=lossless)
+        _check_end(name, end, seconds, lossless=lossless)
 
 
-def check_end(name: Path | str, end: float, seconds: float, *, lossless: bool) -> None:
+def _check_end(name: Path | str, end: float, seconds: float, *, lossless: bool) -> None:
     """Check that a recording of `seconds` is as long as a segment that ends at `end` needs.
 
     Raises:
@@ -279,6 +303,25 @@ def check_end(name: Path | str, end: float, seconds: float, *, lossless: bool) -
         )
         error.seconds, error.tolerance = seconds, tolerance
         raise error
+
+
+def _header_seconds(path: Path) -> tuple[float | None, bool]:
+    """Duration by the header, None if it has none or several; and whether it is exact."""
+    import soundfile
+
+    try:
+        with path.open("rb") as file:
+            parts = parts_of(file)
+            if len(parts) != 1:
+                return None, False
+            view = parts[0].view
+            try:
+                info = soundfile.info(str(path) if parts[0].whole else view)
+            except (soundfile.SoundFileError, TypeError, UnicodeEncodeError):
+                return seconds_by_ffmpeg(view), False
+            return (info.frames / info.samplerate if info.frames > 0 else None), info.format in LOSSLESS
+    except OSError:
+        return None, False
 
 
 def _resampled(

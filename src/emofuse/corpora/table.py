@@ -18,7 +18,7 @@ import pandas as pd
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
-from emofuse.audio.length import ends_before
+from emofuse.audio import ends_before
 from emofuse.corpora.audio_files import absent_files, located, relative
 from emofuse.corpora.table_files import (
     extra_of,

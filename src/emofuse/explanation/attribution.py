@@ -15,8 +15,8 @@ Three views of the log-odds of a category, and of arousal, valence and dominance
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,8 +102,8 @@ class Explanation:
     @property
     def widest(self) -> float:
         """Largest absolute `left_out` of the target over all stretches and words; 0 without any."""
-        moves = [part.left_out for part in self.stretches] + [part.left_out for part in self.words]
-        return max((abs(move[self.target]) for move in moves), default=0.0)
+        parts: list[Stretch | Word] = [*self.stretches, *self.words]
+        return max((abs(part.left_out[self.target]) for part in parts), default=0.0)
 
     @property
     def shares(self) -> dict[str, float]:
@@ -115,10 +115,10 @@ class Explanation:
     @property
     def remainders(self) -> dict[str, Values]:
         """What integrated gradients leave unexplained in each modality: values minus baseline minus all parts."""
-        parts = {"audio": [part.gradients for part in self.stretches], "text": [part.gradients for part in self.words]}
+        parts: dict[str, Sequence[Stretch | Word]] = {"audio": self.stretches, "text": self.words}
         return {
             modality: {
-                name: value - baseline[name] - sum(part[name] for part in parts[modality])
+                name: value - baseline[name] - sum(part.gradients[name] for part in parts[modality])
                 for name, value in self.values.items()
             }
             for modality, baseline in self.baselines.items()
@@ -126,13 +126,9 @@ class Explanation:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, rounded to 5 digits."""
-        facts = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "samples"}
-        facts["prediction"] = asdict(self.prediction)
-        facts["stretches"] = [asdict(stretch) for stretch in self.stretches]
-        facts["words"] = [asdict(word) for word in self.words]
-        rounded_facts: dict[str, Any] = rounded(
-            {**facts, "shares": self.shares, "remainders": self.remainders}, digits=5
-        )
+        facts = asdict(self) | {"shares": self.shares, "remainders": self.remainders}
+        del facts["samples"]
+        rounded_facts: dict[str, Any] = rounded(facts, digits=5)
         return rounded_facts
 
 
@@ -168,12 +164,12 @@ def explain(
     if target is not None and target not in outputs:
         raise EmofuseError(f"--target {target}: this model does not predict it. Choose from {', '.join(outputs)}.")
     wanted, number = [], 0
-    for number, heard in enumerate(predictor.iter_segments(audio, text, sample_rate=sample_rate, language=language), 1):
+    for number, one in enumerate(predictor.iter_segments(audio, text, sample_rate=sample_rate, language=language), 1):
         if segment in (None, number):
-            wanted.append(heard)
+            wanted.append(one)
     if not wanted:
         raise EmofuseError(f"--segment {segment}: the recording has segments 1 to {number}.")
-    return [explain_segment(predictor.network, heard, target=target) for heard in wanted]
+    return [explain_segment(predictor.network, one, target=target) for one in wanted]
 
 
 def explain_segment(network: Network, heard: SegmentPrediction, *, target: str | None = None) -> Explanation:
@@ -228,22 +224,19 @@ def integrated_gradients(
     Args:
         outputs: f, from inputs to (inputs, outputs).
         whole: the input, of any shape.
-        ways: parts d_g of the input, of its shape. The baseline is the input minus all parts.
+        ways: parts d_g of the input, of its shape.
         steps: number of cells, m.
 
     Returns:
         (parts, outputs). The sum over parts approximates the change of the outputs from the baseline.
     """
     start, way = whole - sum(ways), sum(ways)
-
-    def inputs() -> Iterator[np.ndarray]:
-        for k in range(steps):
-            middle = start + (k + 0.5) / steps * way
-            for part in ways:
-                yield middle + part * (0.5 / steps)
-                yield middle - part * (0.5 / steps)
-
-    values = outputs(inputs())
+    values = outputs(
+        start + (k + 0.5) / steps * way + sign * part * (0.5 / steps)
+        for k in range(steps)
+        for part in ways
+        for sign in (1, -1)
+    )
     slopes = (values[::2] - values[1::2]).reshape(steps, len(ways), values.shape[1])
     total: np.ndarray = slopes.sum(axis=0)
     return total
@@ -280,8 +273,7 @@ class _Outputs:
 
     def of(self, frames: np.ndarray | None, embedding: np.ndarray | None) -> np.ndarray:
         """Outputs (outputs,) of one row."""
-        values: np.ndarray = self([(frames, embedding)])[0]
-        return values
+        return np.asarray(self([(frames, embedding)])[0])
 
     def named(self, values: np.ndarray) -> Values:
         """Outputs (outputs,) by name."""

@@ -120,8 +120,11 @@ def measure(model: nn.Module, rows: Utterances, batch_size: int = 32) -> pd.Data
             for off in ablations:
                 for probe in probes:
                     probe.off = set(stages) if off == ALL else {off}
-                predictions = _predict(model, batch, rows)
-                tables.append(predictions.assign(off=off, **_norms(probes, off, len(batch_rows))))
+                predictions = _predict(model, batch, rows).assign(off=off, norm=np.nan, by_words=np.nan)
+                if off in stages:  # its input is unchanged, as the stages below are intact
+                    norms = np.mean([probe.norms[off].numpy() for probe in probes], axis=0)
+                    predictions["norm"], predictions["by_words"] = norms
+                tables.append(predictions)
     return pd.concat(tables, ignore_index=True)
 
 
@@ -178,14 +181,6 @@ def _predict(model: nn.Module, batch: Batch, rows: Utterances) -> pd.DataFrame:
     if "dimensions" in outputs:
         table[list(DIMENSIONS)] = outputs["dimensions"].float().numpy()
     return table
-
-
-def _norms(probes: Sequence[_Probe], off: str, n: int) -> dict[str, np.ndarray]:
-    """Norms of the ablated stage, averaged over networks; its input is unchanged, as the stages below are intact."""
-    if off in (WHOLE, ALL):
-        return {"norm": np.full(n, np.nan), "by_words": np.full(n, np.nan)}
-    norm, by_words = np.mean([probe.norms[off].numpy() for probe in probes], axis=0)
-    return {"norm": norm, "by_words": by_words}
 
 
 def _norm(x: Tensor) -> Tensor:

@@ -33,11 +33,7 @@ _SIZE = 11  # of words, in points
 
 
 def check_picture(path: Path) -> None:
-    """Check that a picture can be drawn.
-
-    Raises:
-        EmofuseError: matplotlib is missing, or the file name has another ending.
-    """
+    """Raise EmofuseError if no picture can be drawn: matplotlib is missing, or the name is not that of a picture."""
     if find_spec("matplotlib") is None:
         raise EmofuseError(
             "A picture needs matplotlib, which is not installed. Install it: pip install matplotlib "
@@ -55,8 +51,7 @@ def draw(explanations: Sequence[Explanation], path: Path | str) -> None:
         path: .png, .svg or .pdf.
 
     Raises:
-        EmofuseError: matplotlib is missing, the name has another ending, there are too many segments, or the file
-            cannot be written.
+        EmofuseError: as `check_picture`; there are too many segments; or the file cannot be written.
     """
     path = Path(path)
     check_picture(path)
@@ -70,23 +65,20 @@ def draw(explanations: Sequence[Explanation], path: Path | str) -> None:
 
 def _figure(explanations: Sequence[Explanation]) -> Figure:
     lines = [_lines(one) for one in explanations]
-    pairs = list(zip(explanations, lines, strict=True))
-    height = _HEAD + _FOOT + sum(_height(one, len(of_one)) for one, of_one in pairs)
-    page = _Page(explanations, height)
+    sounds = sum(one.samples is not None for one in explanations)
+    panels = len(lines) * (_TITLE + _GAP) + sounds * (_SOUND + _AXIS) + sum(map(len, lines)) * _LINE
+    page = _Page(explanations, _HEAD + panels + _FOOT)
     page.head()
-    for one, of_one in pairs:
-        page.title(headline(one))
+    for one, word_lines in zip(explanations, lines, strict=True):
+        page.text(0.25, 0.16, headline(one), size=11.5, weight="bold")
+        page.top += _TITLE
         if one.samples is not None:
-            page.sound(one)
-        if of_one:
-            page.words(one, of_one)
+            page.sound(one, one.samples)
+        if word_lines:
+            page.words(one, word_lines)
         page.top += _GAP
     page.foot()
     return page.figure
-
-
-def _height(one: Explanation, lines: int) -> float:
-    return _TITLE + (_SOUND + _AXIS) * (one.samples is not None) + _LINE * lines + _GAP
 
 
 def _lines(one: Explanation) -> list[list[tuple[float, float, Word]]]:
@@ -128,13 +120,9 @@ class _Page:
         self.height, self.top = height, 0.0
         self.figure: Figure = Figure(figsize=(_WIDTH, height), facecolor="white")
 
-    def colour(self, value: float) -> Any:
-        """RGBA, 0..1."""
-        return self.scale.to_rgba(np.array([value]))[0]
-
     def head(self) -> None:
         """Draw the title and the colour key."""
-        self._text(0.25, 0.38, f"What moved the {self.output}", size=14, weight="bold")
+        self.text(0.25, 0.38, f"What moved the {self.output}", size=14, weight="bold")
         ax = self._axes(_WIDTH - _RIGHT - 2.6, 0.22, 2.6, 0.13)
         bar = self.figure.colorbar(self.scale, cax=ax, orientation="horizontal")
         bar.outline.set_visible(False)
@@ -145,27 +133,21 @@ class _Page:
         ax.get_xticklabels()[-1].set_horizontalalignment("right")
         self.top = _HEAD
 
-    def title(self, text: str) -> None:
-        """Draw the headline of a segment."""
-        self._text(0.25, 0.16, text, size=11.5, weight="bold")
-        self.top += _TITLE
-
-    def sound(self, one: Explanation) -> None:
+    def sound(self, one: Explanation, samples: np.ndarray) -> None:
         """Draw the waveform, coloured by stretch."""
-        assert one.samples is not None
         start, end = one.prediction.start or 0.0, one.prediction.end or 0.0
         self._share(one, "audio", _SOUND)
         ax = self._axes(_LEFT, 0, _INNER, _SOUND)
-        bins = np.array_split(one.samples, min(1200, len(one.samples)))
+        bins = np.array_split(samples, min(1200, len(samples)))
         low, high = (np.array([pick(part) for part in bins]) for pick in (np.min, np.max))
         times = np.linspace(start, end, len(bins))
-        loudest = max(np.abs(one.samples).max(), 1e-9)
+        loudest = max(np.abs(samples).max(), 1e-9)
         ax.set(xlim=(start, end), ylim=(-1.15 * loudest, 1.45 * loudest), yticks=[])
         if not one.stretches:
             ax.fill_between(times, low, high, color=_GREY, linewidth=0.4)
         for stretch in one.stretches:
             value = stretch.left_out[one.target]
-            colour = self.colour(value)
+            colour = self.scale.to_rgba(np.array(value))
             inside = (times >= stretch.start) & (times <= stretch.end)
             ax.axvspan(stretch.start, stretch.end, color=colour, alpha=0.22, linewidth=0)
             ax.fill_between(times[inside], low[inside], high[inside], color=colour, linewidth=0.4)
@@ -190,7 +172,7 @@ class _Page:
         for row, line in enumerate(lines):
             for left, width, word in line:
                 value = word.left_out[one.target]
-                colour = self.colour(value)
+                colour = self.scale.to_rgba(np.array(value))
                 style = "round,pad=0,rounding_size=0.05"
                 box = FancyBboxPatch(
                     (left, row * _LINE), width, 0.28, boxstyle=style, facecolor=colour, edgecolor="none"
@@ -209,31 +191,32 @@ class _Page:
             f"the average of the clip) or without this word. Orange raised it, blue lowered it. {self.note} Left: "
             "the shares of voice and words and their Shapley values, from predictions with each alone and with both."
         )
-        self._text(0.25, 0.1, "\n".join(textwrap.wrap(legend, 145)), size=8.5, color=_GREY, va="top")
+        self.text(0.25, 0.1, "\n".join(textwrap.wrap(legend, 145)), size=8.5, color=_GREY, va="top")
 
     def _share(self, one: Explanation, modality: str, height: float) -> None:
         """Draw the share of voice or words, to their left."""
         middle = height / 2 - 0.12
-        self._text(0.25, middle - 0.12, MODALITIES[modality], size=11, weight="bold")
+        self.text(0.25, middle - 0.12, MODALITIES[modality], size=11, weight="bold")
         if modality not in one.shares:
-            self._text(0.25, middle + 0.1, "not used", size=8.5, color=_GREY)
+            self.text(0.25, middle + 0.1, "not used", size=8.5, color=_GREY)
             return
         value = one.shapley[modality][one.target]
-        self._text(1.25, middle - 0.12, f"{one.shares[modality]:.0%}", size=11, ha="right")
+        self.text(1.25, middle - 0.12, f"{one.shares[modality]:.0%}", size=11, ha="right")
         ax = self._axes(0.25, middle + 0.05, 1.0, 0.08)
         ax.barh(0, 1, color="#eeeeee")
         ax.barh(0, one.shares[modality], color="#555555")
         ax.set(xlim=(0, 1), ylim=(-0.4, 0.4))
         ax.axis("off")
-        self._text(0.25, middle + 0.28, move(one, value), size=8.5, color=_GREY)
+        self.text(0.25, middle + 0.28, move(one, value), size=8.5, color=_GREY)
 
     def _axes(self, left: float, down: float, width: float, height: float) -> Axes:
         """Add axes at a position in inches, from the left and from `top`."""
         bottom = 1 - (self.top + down + height) / self.height
         return self.figure.add_axes((left / _WIDTH, bottom, width / _WIDTH, height / self.height))
 
-    def _text(
+    def text(
         self, left: float, down: float, text: str, *, color: str = _DARK, va: str = "center", **style: Any
     ) -> None:
+        """Text at a place in inches, from the left and from `top`."""
         y = 1 - (self.top + down) / self.height
         self.figure.text(left / _WIDTH, y, text, color=color, va=va, parse_math=False, **style)

@@ -112,13 +112,13 @@ def _parts(one: Explanation) -> list[Any]:
     from rich.table import Table
     from rich.text import Text
 
-    kinds: dict[str, Sequence[Word | Stretch]] = {"text": one.words, "audio": one.stretches}
+    kinds: dict[str, Sequence[Word | Stretch]] = {"word": one.words, "time (s)": one.stretches}
     tables = []
-    for modality, parts in kinds.items():
+    for title, parts in kinds.items():
         if not parts:
             continue
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        table.add_column("word" if modality == "text" else "time (s)", overflow="fold")
+        table.add_column(title, overflow="fold")
         table.add_column("left out", justify="right", no_wrap=True)
         table.add_column(no_wrap=True)
         table.add_column("gradients", justify="right", no_wrap=True)
@@ -137,8 +137,7 @@ def _bar(share: float) -> str:
     >>> _bar(1.0), _bar(-0.25), _bar(0.0)
     ('      │██████', '    ▐█│      ', '      │      ')
     """
-    halves = round(abs(share) * 2 * _SIDE)
-    full, half = divmod(halves, 2)
+    full, half = divmod(round(abs(share) * 2 * _SIDE), 2)
     if share < 0:
         return ("▐" * half + "█" * full).rjust(_SIDE) + "│" + " " * _SIDE
     return " " * _SIDE + "│" + ("█" * full + "▌" * half).ljust(_SIDE)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -109,12 +110,8 @@ def _telephone(samples: Samples, _: float, __: Generator) -> Samples:
     return degradations.apply_mu_law(degradations.limit_peak(narrow))
 
 
-def _mp3(samples: Samples, kbps: float, _: Generator) -> Samples:
-    return degradations.apply_codec(degradations.limit_peak(samples), "mp3", kbps)
-
-
-def _opus(samples: Samples, kbps: float, _: Generator) -> Samples:
-    return degradations.apply_codec(degradations.limit_peak(samples), "opus", kbps)
+def _codec(name: Literal["mp3", "opus"]) -> Callable[[Samples, float, Generator], Samples]:
+    return lambda samples, kbps, _: degradations.apply_codec(degradations.limit_peak(samples), name, kbps)
 
 
 def _corrupted(utterance: Utterance, wer: float, _: Generator) -> Utterance:
@@ -140,8 +137,8 @@ CONDITIONS = {
     "babble": Condition("SNR (dB)", _SNRS, ("audio",), _babble, lambda utterance: utterance.babble is not None),
     "reverberation": _sound("RT60 (s), echo as strong as the direct sound", (0.2, 0.4, 0.6, 0.8, 1.0, 1.2), _room),
     "telephone": _sound("300-3400 Hz, mu-law", (1.0,), _telephone),
-    "mp3": _sound("MP3 (kbit/s)", (64.0, 32.0, 16.0, 8.0), _mp3),
-    "opus": _sound("Opus (kbit/s)", (32.0, 16.0, 8.0, 6.0), _opus),
+    "mp3": _sound("MP3 (kbit/s)", (64.0, 32.0, 16.0, 8.0), _codec("mp3")),
+    "opus": _sound("Opus (kbit/s)", (32.0, 16.0, 8.0, 6.0), _codec("opus")),
     "gain": _sound("gain (dB)", (-40.0, -30.0, -20.0, -10.0, 10.0, 20.0), lambda x, gain, _: x * 10 ** (gain / 20)),
     "clipping": _sound("too loud by (dB)", (6.0, 12.0, 18.0, 24.0), lambda x, over, _: degradations.clip(x, over)),
     "crop": _sound("middle (s)", (3.0, 2.0, 1.5, 1.0, 0.5), lambda x, seconds, _: degradations.take_middle(x, seconds)),

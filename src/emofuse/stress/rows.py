@@ -20,20 +20,17 @@ from emofuse.corpora.table import read_table, texts_of
 from emofuse.errors import EmofuseError
 from emofuse.stress.conditions import Utterance
 from emofuse.stress.systems import RECIPE_FILE
-from emofuse.stress.word_errors import WordErrors
 from emofuse.words import has_words
 
 VOICES = 6  # of babble
 NO_SPEAKER = -1
+SHARES = (0.6, 0.25, 0.15)
+"""Shares of substitutions, deletions and insertions: rounded after recognisers of conversational speech, which make
+more substitutions than deletions and more deletions than insertions."""
 
 
 def rows_of_table(table: Path, split: Path | None = None, *, fold: int = 0) -> pd.DataFrame:
-    """Read a table, or the test part of one of its folds.
-
-    Args:
-        table: utterance table.
-        split: made by `emofuse corpus split`.
-        fold: of the split.
+    """Read an utterance table, or the test part of a fold of its split by `emofuse corpus split`.
 
     Raises:
         EmofuseError: a file cannot be read, or the split belongs to another table.
@@ -46,11 +43,7 @@ def rows_of_table(table: Path, split: Path | None = None, *, fold: int = 0) -> p
 
 
 def rows_of_runs(runs: Sequence[Path], data: Path | None = None) -> pd.DataFrame:
-    """Read the test rows that all runs share, with the column `emofuse.data.rows.LABEL`.
-
-    Args:
-        runs: run folders.
-        data: folder that relative corpus roots start from.
+    """Read the test rows of run folders, with the column `emofuse.data.rows.LABEL`; corpora are relative to `data`.
 
     Raises:
         EmofuseError: a run was trained on its test rows, or the runs have different test rows or labels.
@@ -128,9 +121,8 @@ class Rows:
         self._seed = seed
         self._keys = table["key"].tolist()
         self._clips = list(zip(texts_of(table["file"]), table["start"], table["end"], strict=True))
-        self._speaker_numbers = pd.factorize(pd.Series(texts_of(table["speaker"]), dtype=object))[
-            0
-        ]  # NO_SPEAKER if unknown
+        speakers = pd.Series(texts_of(table["speaker"]), dtype=object)
+        self._speaker_numbers = pd.factorize(speakers)[0]  # NO_SPEAKER if unknown
         audible = [row for row, clip in enumerate(self._clips) if clip[0] is not None]
         self._audible = np.array(sorted(audible, key=self._keys.__getitem__), int)
         self._languages = texts_of(table["language"])
@@ -221,3 +213,90 @@ class Rows:
 
 def _spoken(text: str | None) -> str | None:
     return text if has_words(text) else None
+
+
+class WordErrors:
+    """Corrupts texts with random word errors.
+
+    Wrong words are drawn from a vocabulary. A speech recogniser instead confuses words that sound alike, so the same
+    word error rate destroys more of the meaning here.
+
+    A word is a token between spaces that has a letter or a digit. Wrong words never occur in the text itself, and no
+    text gets both deletions and insertions, so errors cannot cancel out: the word error rate is exactly the number of
+    errors over the number of words. Punctuation attached to a removed word is removed with it.
+
+    Args:
+        texts: source of the wrong words, drawn by their frequency.
+    """
+
+    def __init__(self, texts: Sequence[str]):
+        spoken: dict[str, Counter[str]] = {}  # by plain word, as it is written
+        for text in texts:
+            for word in text.split():
+                if plain := plain_word(word):
+                    spoken.setdefault(plain, Counter())[_bare(word)] += 1
+        self._words = sorted(spoken)
+        self._written = [max(sorted(spoken[word]), key=spoken[word].__getitem__) for word in self._words]
+        self._counts = np.array([spoken[word].total() for word in self._words], np.float64)
+        self._number = {word: i for i, word in enumerate(self._words)}
+
+    def __call__(self, text: str, wer: float, *, seed: int) -> str:
+        """Corrupt a text: the number of errors is `wer` times its words, rounded up or down at random.
+
+        If every word of the vocabulary occurs in the text, all errors are deletions.
+
+        Args:
+            text: to corrupt.
+            wer: errors over words, 0 to 1; exact in expectation, and within one word for each text.
+            seed: together with the text, determines the result.
+        """
+        rng = np.random.default_rng([seed, zlib.crc32(text.encode())])
+        tokens = text.split()
+        places = [i for i, token in enumerate(tokens) if plain_word(token)]
+        errors = int(wer * len(places) + rng.random())
+        foreign = self._weights_without(tokens)
+        substituted, deleted, inserted = _plan(errors, rng) if foreign is not None else (0, errors, 0)
+        hit = rng.permutation(places)[: substituted + deleted].tolist()
+        for place in hit[:substituted]:
+            tokens[place] = self._draw(foreign, rng)
+        for place in hit[substituted:]:
+            tokens[place] = ""
+        for _ in range(inserted):
+            tokens.insert(int(rng.integers(len(tokens) + 1)), self._draw(foreign, rng))
+        return " ".join(token for token in tokens if token)
+
+    def _weights_without(self, tokens: Sequence[str]) -> np.ndarray | None:
+        """Probability of each word, 0 for words of the text; None if no word is left."""
+        weights = self._counts.copy()
+        for token in tokens:
+            if (number := self._number.get(plain_word(token))) is not None:
+                weights[number] = 0
+        return weights / weights.sum() if weights.any() else None
+
+    def _draw(self, weights: np.ndarray | None, rng: np.random.Generator) -> str:
+        return self._written[rng.choice(len(self._words), p=weights)]
+
+
+def plain_word(word: str) -> str:
+    """Letters and digits of a word in lower case, by which words are compared.
+
+    >>> plain_word("Don't!")
+    'dont'
+    """
+    return "".join(character for character in word.lower() if character.isalnum())
+
+
+def _bare(word: str) -> str:
+    """A word without the punctuation around it."""
+    start = next(i for i, character in enumerate(word) if character.isalnum())
+    end = next(i for i in range(len(word), 0, -1) if word[i - 1].isalnum())
+    return word[start:end]
+
+
+def _plan(errors: int, rng: np.random.Generator) -> tuple[int, int, int]:
+    """Numbers of substitutions, deletions and insertions; deletions or insertions are 0."""
+    substitution, deletion, insertion = SHARES
+    substituted = int(rng.binomial(errors, substitution))
+    other = errors - substituted
+    losing = rng.random() * (deletion + insertion) < deletion
+    return (substituted, other, 0) if losing else (substituted, 0, other)

@@ -17,8 +17,6 @@ from emofuse.stress.conditions import CONDITIONS
 CLEAN = "clean"  # condition of unchanged rows
 RESAMPLES = 1000
 
-_Measured = tuple[Metric, np.ndarray, np.ndarray]
-
 
 def score_predictions(
     predictions: pd.DataFrame,
@@ -36,7 +34,7 @@ def score_predictions(
         predictions: those of a `Stress`.
         labels: categories of each system.
         metrics: uar, ece, ccc_arousal, ...; None: all.
-        resamples: number of bootstrap resamples.
+        resamples: of the bootstrap.
 
     Raises:
         ValueError: a row is there twice, or the seeds of a system have different rows.
@@ -52,12 +50,9 @@ def score_predictions(
         for condition in [name for name in CONDITIONS if (system_rows["condition"] == name).any()]:
             stressed = system_rows[system_rows["condition"] == condition]
             same = clean[clean["key"].isin(set(stressed["key"]))]
-            levels = [
-                (np.nan, same, None),
-                *((level, rows, clean) for level, rows in stressed.groupby("level", sort=False)),
-            ]
-            for level, rows, unchanged in levels:
+            for level, rows in [(np.nan, same), *stressed.groupby("level", sort=False)]:
                 head = {"system": system, "condition": condition, "level": level}
+                unchanged = None if rows is same else clean
                 scores += [{**head, **one} for one in _scores(rows, unchanged, names, metrics, resamples)]
     return pd.DataFrame(scores)
 
@@ -98,12 +93,12 @@ def _by_seed(rows: pd.DataFrame, keys: list[str]) -> list[pd.DataFrame]:
     return tables
 
 
-def _measured(seeds: list[pd.DataFrame], labels: list[str]) -> dict[str, _Measured]:
+def _measured(seeds: list[pd.DataFrame], labels: list[str]) -> dict[str, tuple[Metric, np.ndarray, np.ndarray]]:
     """Metric, truth (n,) and predictions (seeds, n) by name, of all that can be scored.
 
     The means of `confidence` and `uncertain` are mean absolute errors from 0.
     """
-    measured: dict[str, _Measured] = {}
+    measured: dict[str, tuple[Metric, np.ndarray, np.ndarray]] = {}
     rows = seeds[0]
     if labels and (rows["truth"] >= 0).any():
         columns = [f"probability_{i}" for i in range(len(labels))]

@@ -56,17 +56,20 @@ class Stress:
         """
         from emofuse.stress.plots import save_curves
 
-        folder = Path(folder)
-        table, facts, predictions = (
-            folder / name for name in ("stress.csv", "stress.json", "stress-predictions.parquet")
-        )
+        names = ("stress.csv", "stress.json", "stress-predictions.parquet")
+        table, facts, predictions = (Path(folder) / name for name in names)
         write_text(table, self.scores.to_csv(index=False))
         scores = self.scores.astype(object).where(self.scores.notna(), None)
         write_json(facts, {**self.facts, "scores": scores.to_dict("records")})
         with atomic(predictions) as temporary:
             self.predictions.to_parquet(temporary)
         metrics = dict.fromkeys(self.scores["metric"])
-        return [table, facts, predictions, *(save_curves(self.scores, m, folder / f"stress-{m}.png") for m in metrics)]
+        return [
+            table,
+            facts,
+            predictions,
+            *(save_curves(self.scores, m, Path(folder) / f"stress-{m}.png") for m in metrics),
+        ]
 
 
 def stress(
@@ -139,9 +142,9 @@ def stress_runs(
         models: run folders, or folders of `emofuse train --folds`, all with the same number of folds. A row that
             several folds test counts in the first.
         data: folder that relative corpus roots start from.
-        conditions: as for `stress`.
+        conditions: as for `stress`, as is `seed`.
         rows: maximal number of rows of each fold.
-        seed: as for `stress`.
+        seed: of all randomness.
 
     Raises:
         EmofuseError: a folder is not a run, a run was trained on its test rows, the runs of a fold have different test
@@ -174,18 +177,10 @@ def predict_conditions(
     column: str,
     seed: int,
 ) -> pd.DataFrame:
-    """Predict rows as they are and under each condition.
+    """The `predictions` of a `Stress`: rows with these keys as they are and under each condition.
 
-    Args:
-        systems: by name.
-        table: utterance table; its other rows lend voices and words.
-        keys: of the rows to stress.
-        conditions: by name; those that do not apply to a row and a system are skipped.
-        column: column of the categories.
-        seed: of all randomness.
-
-    Returns:
-        The `predictions` of a `Stress`.
+    Conditions that do not apply to a row and a system are skipped. The other rows of the table lend voices and words;
+    `column` is that of the categories.
 
     Raises:
         EmofuseError: audio cannot be read; the message names the utterance.

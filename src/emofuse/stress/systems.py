@@ -6,8 +6,9 @@ import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -29,6 +30,7 @@ _CACHED_TEXTS = 4096
 _LOG_MEL = "log-Mel"
 
 Array = np.ndarray
+_Result = TypeVar("_Result")
 
 
 class System(ABC):
@@ -55,20 +57,22 @@ class System(ABC):
     def predict(self, utterances: Sequence[Utterance]) -> list[Answer | None]:
         """Predict each utterance; None where the model cannot, for example where a clip has become silent."""
         clips = [one.samples if "audio" in self.reads else None for one in utterances]
-        frames = [None if clip is None else self._frames(clip) for clip in clips]
-        reads_text = "text" in self.reads
-        texts = self._embeddings(
-            [one.text or None if reads_text and self.reads_language_of(one) else None for one in utterances]
-        )
+        distinct = {id(clip): clip for clip in clips if clip is not None}  # most conditions share their clip or text
+        clip_frames = {number: self._frames(clip) for number, clip in distinct.items()}
+        frames = [clip_frames.get(id(clip)) for clip in clips]
+        texts = [
+            one.text or None if "text" in self.reads and self.reads_language_of(one) else None for one in utterances
+        ]
+        known = self._embeddings(list(dict.fromkeys(text for text in texts if text is not None)))
+        embeddings = [None if text is None else known[text] for text in texts]
         usable = [
             i
-            for i in range(len(utterances))
-            if frames[i] is not None or (clips[i] is None and texts[i] is not None and self.reads_text_alone)
+            for i, clip in enumerate(clips)
+            if frames[i] is not None or (clip is None and embeddings[i] is not None and self.reads_text_alone)
         ]
         answers: list[Answer | None] = [None] * len(utterances)
-        for i, answer in zip(
-            usable, self._answers([frames[i] for i in usable], [texts[i] for i in usable]), strict=True
-        ):
+        predicted = self._answers([frames[i] for i in usable], [embeddings[i] for i in usable])
+        for i, answer in zip(usable, predicted, strict=True):
             answers[i] = answer
         return answers
 
@@ -77,101 +81,35 @@ class System(ABC):
         """Frames of a clip, float32 (frames, width); None for a clip that `check_samples` refuses."""
 
     @abstractmethod
-    def _embeddings(self, texts: Sequence[str | None]) -> list[Array | None]:
-        """Summary embedding of each text, float32 (dim,); None for None."""
+    def _embeddings(self, texts: list[str]) -> Mapping[str, Array]:
+        """Summary embeddings, float32 (dim,), by text."""
 
     @abstractmethod
     def _answers(self, frames: Sequence[Array | None], texts: Sequence[Array | None]) -> list[Answer]:
         """Predictions from frames and embeddings, at least one of which each utterance has."""
 
 
-class FrameCache:
-    """Frames of the most recent clips, computed once for all systems that share the cache."""
-
-    def __init__(self) -> None:
-        self._clips = _Recent(_CACHED_CLIPS)
-
-    def __call__(self, samples: Array, key: str, compute: Callable[[Array], Mapping[str, Array]]) -> Array | None:
-        """Return the frames of a clip.
-
-        Args:
-            samples: (n,), 16 kHz.
-            key: of what makes the frames.
-            compute: makes frames under this key, and perhaps under others, of float32 samples.
-
-        Returns:
-            (frames, width); None for a clip that `check_samples` refuses.
-        """
-        clip, frames = self._clips.get(id(samples), (None, None))
-        if clip is not samples:  # the cache holds the clip, so that no other clip gets its id
-            frames = {}
-            self._clips.put(id(samples), (samples, frames))
-        if key not in frames:
-            try:
-                checked = np.ascontiguousarray(samples, np.float32)
-                check_samples(checked, "stressed samples")
-                frames.update(compute(checked))
-            except AudioError:  # silent or too short
-                frames[key] = None
-        found: Array | None = frames[key]
-        return found
-
-
-class EmbeddingCache:
-    """Embeddings of the most recent texts, computed once for all systems that share the cache."""
-
-    def __init__(self) -> None:
-        self._embeddings = _Recent(_CACHED_TEXTS)
-
-    def __call__(
-        self, texts: Sequence[str | None], key: str, encode: Callable[[list[str]], Sequence[Array] | Array]
-    ) -> list[Array | None]:
-        """Return the embedding of each text, (dim,); None for None.
-
-        Args:
-            texts: not empty.
-            key: of the encoder.
-            encode: makes the embeddings of several texts.
-        """
-        known = {text: self._embeddings.get((key, text)) for text in texts if text is not None}
-        if new := [text for text, embedding in known.items() if embedding is None]:
-            for text, embedding in zip(new, encode(new), strict=True):
-                known[text] = embedding
-                self._embeddings.put((key, text), embedding)
-        return [None if text is None else known[text] for text in texts]
-
-
 class BundleSystem(System):
-    """A bundle, which predicts as `emofuse predict` does, one utterance at a time.
-
-    Args:
-        bundle: the model.
-        threads: of each network.
-    """
+    """A bundle, which predicts as `emofuse predict` does, one utterance at a time, with networks of `threads`."""
 
     def __init__(self, bundle: Bundle, threads: int = 1):
         self.labels, self.dimensions, self.reads = bundle.labels, bundle.dimensions, bundle.reads
         self.languages, self.reads_text_alone = bundle.text_languages, bundle.reads_text_alone
         self._network = Network(bundle, threads)
-        self._frame_cache, self._embedding_cache = FrameCache(), EmbeddingCache()
+        self._embedding = lru_cache(_CACHED_TEXTS)(self._network.embedding)
 
     def _frames(self, samples: Array) -> Array | None:
-        return self._frame_cache(samples, "", lambda clip: {"": self._network.frames(clip)})
+        return _if_usable(self._network.frames, samples)
 
-    def _embeddings(self, texts: Sequence[str | None]) -> list[Array | None]:
-        return self._embedding_cache(texts, "", lambda new: [self._network.embedding(text) for text in new])
+    def _embeddings(self, texts: list[str]) -> Mapping[str, Array]:
+        return {text: self._embedding(text) for text in texts}
 
     def _answers(self, frames: Sequence[Array | None], texts: Sequence[Array | None]) -> list[Answer]:
         return [self._network.answer(*inputs) for inputs in zip(frames, texts, strict=True)]
 
 
 class RunSystem(System):
-    """A run, which predicts in PyTorch, in batches and without calibration.
-
-    Args:
-        run: a finished run.
-        encoders: shared with other runs.
-    """
+    """A run, which predicts in PyTorch, in batches and without calibration; it shares encoders with other runs."""
 
     def __init__(self, run: LoadedRun, encoders: RunEncoders):
         heads = run.recipe.model.heads
@@ -184,7 +122,7 @@ class RunSystem(System):
     def _frames(self, samples: Array) -> Array | None:
         return self._encoders.frames(samples, self._run)
 
-    def _embeddings(self, texts: Sequence[str | None]) -> list[Array | None]:
+    def _embeddings(self, texts: list[str]) -> Mapping[str, Array]:
         return self._encoders.embeddings(texts, self._run)
 
     def _answers(self, frames: Sequence[Array | None], texts: Sequence[Array | None]) -> list[Answer]:
@@ -236,7 +174,8 @@ class RunEncoders:
         self._front_end = FrontEnd()
         self._speech = {_frames_key(run): run.speech_encoder for run in runs if "audio" in run.reads}
         self._loaded: dict[str, Any] = {}
-        self._frame_cache, self._embedding_cache = FrameCache(), EmbeddingCache()
+        self._clips: dict[int, tuple[Array, dict[str, Array]]] = {}  # clips and their frames; a held clip keeps its id
+        self._texts: dict[str, dict[str, Array]] = {}  # embeddings by encoder and text
 
     def width(self, run: LoadedRun) -> int:
         """Number of values in a frame of a run."""
@@ -249,15 +188,22 @@ class RunEncoders:
         Raises:
             EmofuseError: the speech encoder is missing, or is not the one that the run was trained with.
         """
-        return self._frame_cache(samples, _frames_key(run), self._compute_frames)
+        if id(samples) not in self._clips:
+            if len(self._clips) == _CACHED_CLIPS:
+                del self._clips[next(iter(self._clips))]
+            self._clips[id(samples)] = (samples, _if_usable(self._compute_frames, samples) or {})
+        return self._clips[id(samples)][1].get(_frames_key(run))
 
-    def embeddings(self, texts: Sequence[str | None], run: LoadedRun) -> list[Array | None]:
-        """Embedding of each text, (dim,); None for None. They are also kept in the cache folder.
+    def embeddings(self, texts: Sequence[str], run: LoadedRun) -> Mapping[str, Array]:
+        """Embeddings, (dim,), at least of these texts, by text. They are also kept in the cache folder.
 
         Raises:
-            EmofuseError: the text encoder is missing, or is not the one that the run was trained with.
+            EmofuseError: as `frames`, for the text encoder.
         """
-        return self._embedding_cache(texts, hash_of(run.text_encoder), lambda new: self._text_encoder(run).encode(new))
+        known = self._texts.setdefault(hash_of(run.text_encoder), {})
+        if new := [text for text in texts if text not in known]:
+            known.update(zip(new, self._text_encoder(run).encode(new), strict=True))
+        return known
 
     def _compute_frames(self, samples: Array) -> dict[str, Array]:
         """Frames for every run, by key."""
@@ -278,19 +224,16 @@ class RunEncoders:
     def _speech_encoder(self, facts: dict[str, Any]) -> Any:
         from emofuse.encoders import speech
 
-        key = facts["weights_hash"]
-        if key not in self._loaded:
-            encoder = speech.load_speech_encoder(facts["name"])
-            speech.require_speech_encoder(encoder, facts, "the runs")
-            self._loaded[key] = encoder
+        if (key := facts["weights_hash"]) not in self._loaded:
+            self._loaded[key] = speech.load_speech_encoder(facts["name"])
+            speech.require_speech_encoder(self._loaded[key], facts, "the runs")
         return self._loaded[key]
 
     def _text_encoder(self, run: LoadedRun) -> Any:
         from emofuse.encoders import text
         from emofuse.encoders.text_onnx import require_text_encoder
 
-        key = hash_of(run.text_encoder)
-        if key not in self._loaded:
+        if (key := hash_of(run.text_encoder)) not in self._loaded:
             encoder = text.load_text_encoder(run.recipe.text.encoder, run.recipe.text.pooling)
             require_text_encoder(encoder, run.text_encoder or {}, f"run {run.recipe.name!r}")
             self._loaded[key] = text.CachedTextEncoder(encoder, cache_dir() / "text")
@@ -340,21 +283,14 @@ def system_names(models: Sequence[Path]) -> list[str]:
     return names if len(set(names)) == len(names) else [str(folder) for folder in models]
 
 
-class _Recent:
-    """The values put in last, by key."""
-
-    def __init__(self, size: int):
-        self._size = size
-        self._values: dict[Any, Any] = {}
-
-    def get(self, key: Any, default: Any = None) -> Any:
-        return self._values.get(key, default)
-
-    def put(self, key: Any, value: Any) -> None:
-        self._values.pop(key, None)
-        if len(self._values) >= self._size:
-            del self._values[next(iter(self._values))]
-        self._values[key] = value
+def _if_usable(compute: Callable[[Array], _Result], samples: Array) -> _Result | None:
+    """Result for float32 samples; None for a clip that is silent or too short."""
+    checked = np.ascontiguousarray(samples, np.float32)
+    try:
+        check_samples(checked, "stressed samples")
+        return compute(checked)
+    except AudioError:
+        return None
 
 
 def _frames_key(run: LoadedRun) -> str:
