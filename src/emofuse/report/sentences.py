@@ -60,10 +60,7 @@ class Difference(NamedTuple):
 def contrast(differences: Iterable[Difference], metric: str, *, could_detect: str = "") -> list[str]:
     """Sentences on differences: one for each that was found, and one for each `a` on all those that were not.
 
-    Args:
-        differences: `a` and `b` are words for a sentence.
-        metric: its name.
-        could_detect: what the study could have detected, for the sentences on differences that were not found.
+    `could_detect` says what the study could have detected.
     """
     better, rest = [], dict[str, list[Difference]]()
     for difference in differences:
@@ -220,7 +217,7 @@ def _where(limited: Sequence[Result], results: Sequence[Result]) -> str:
 def _chance(result: Result) -> list[str]:
     floor, name = (0.0, "0") if result.chance is None else (result.chance, f"chance ({number(result.chance)})")
     intervals = result.intervals[result.metric]
-    low = [system for system, interval in intervals.items() if not np.isnan(interval.low) and interval.low <= floor]
+    low = [system for system, interval in intervals.items() if interval.low <= floor]  # false for NaN
     return [f"Not above {name}, by the 95 % interval: {enumerated(low)}."] if low else []
 
 
