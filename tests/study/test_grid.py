@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from emofuse.errors import EmofuseError
-from emofuse.study.grid import cells_of, described, folds_of, load_study, runs_of
+from emofuse.study.grid import cells_of, folds_of, load_study, runs_of, study_facts
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 SYSTEMS = {
@@ -122,7 +122,7 @@ def test_the_quick_version(write):
     full, quick = load_study(path), load_study(path, quick=True)
     assert (full.config.seeds, full.config.folds, full.recipes["toy", "a"].training.epochs) == ([1, 2], "all", 9)
     assert (quick.config.seeds, quick.config.folds, quick.recipes["toy", "a"].training.epochs) == ([7], [1], 2)
-    assert [described(study, {"toy": [0]})["quick"] for study in (full, quick)] == [False, True]
+    assert [study_facts(study, {"toy": [0]})["quick"] for study in (full, quick)] == [False, True]
 
 
 @pytest.mark.parametrize(

@@ -227,7 +227,7 @@ def runs_of(cells: Iterable[Cell]) -> list[Cell]:
     return list(runs.values())
 
 
-def described(study: Study, folds: dict[str, list[int]]) -> dict[str, Any]:
+def study_facts(study: Study, folds: dict[str, list[int]]) -> dict[str, Any]:
     """Contents of study.json."""
     return {
         "name": study.config.name,

@@ -11,7 +11,7 @@ from typing import Any
 
 from emofuse.errors import EmofuseError
 from emofuse.files import read_json, write_json
-from emofuse.study.grid import Cell, Study, cells_of, described, folds_of, runs_of
+from emofuse.study.grid import Cell, Study, cells_of, folds_of, runs_of, study_facts
 from emofuse.study.progress import State, Tell, seconds_left
 from emofuse.study.stale import find_stale, refuse_or_remove
 from emofuse.study.work import Place, Pool, Processes, RayCluster
@@ -55,11 +55,11 @@ def run_study(
 
     out = (out or Path("runs") / (study.config.name + "-quick" * study.quick)).absolute()
     data = data_folder(data).absolute()
-    with alone_in(out), _shared_tables(out) as tables:
+    with lock_study(out), _shared_tables(out) as tables:
         folds = folds_of(study, data, tables)
         cells = cells_of(study, folds)
         runs = runs_of(cells)
-        write_json(out / "study.json", described(study, folds))
+        write_json(out / "study.json", study_facts(study, folds))
         write_json(out / "cells.json", [{"cell": cell.hash} | cell.facts for cell in cells])
         place = Place(out / "cells", data, tables, _threads(jobs))
         place.cells.mkdir(exist_ok=True)
@@ -74,7 +74,7 @@ def run_study(
                 pool.close()
         write_json(out / "time.json", _times(done.values()))
     if failures:
-        raise EmofuseError(_told(failures, runs, place))
+        raise EmofuseError(_failure_message(failures, runs, place))
     return out
 
 
@@ -150,7 +150,7 @@ def _threads(jobs: int) -> int:
 
 
 @contextmanager
-def alone_in(out: Path) -> Iterator[None]:
+def lock_study(out: Path) -> Iterator[None]:
     """Lock the folder of a study, because two processes that run one study would write to the same runs."""
     from filelock import FileLock, Timeout
 
@@ -179,7 +179,7 @@ def _shared_tables(out: Path) -> Iterator[Path]:
         shutil.rmtree(tables, ignore_errors=True)
 
 
-def _told(failures: Mapping[str, str], runs: Sequence[Cell], place: Place) -> str:
+def _failure_message(failures: Mapping[str, str], runs: Sequence[Cell], place: Place) -> str:
     named = {run.hash: run for run in runs}
     lines = [f"  {named[name]}: {failure} [{place.cells / name}.log]" for name, failure in failures.items()]
     head = f"{len(failures)} of {len(runs)} runs failed; the others are finished. Call emofuse study again after a fix:"
