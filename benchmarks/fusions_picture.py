@@ -11,11 +11,12 @@ from pathlib import Path
 import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+
+from emofuse.plot_style import BLUE, GREEN, GREY, ORANGE, new_figure
 
 SYSTEMS = ["audio_only", "text_only", "late", "single_stage_additive", "single_stage", "multistage"]
 GATES = "multistage, gates"
-COLOURS = {"audio_only": "#808080", "text_only": "#808080", "late": "#D55E00", GATES: "#009E73"}
+COLOURS = {"audio_only": GREY, "text_only": GREY, "late": ORANGE, GATES: GREEN}
 PANELS = {
     "agree": ("agree: both carry the emotion", "UAR"),
     "either": ("either: one of them does", "UAR"),
@@ -29,8 +30,8 @@ def main() -> None:
     parser.add_argument("results", type=Path)
     parser.add_argument("out", type=Path)
     options = parser.parse_args()
-    figure = Figure(figsize=(10, 5), layout="constrained", facecolor="white")
-    for ax, task in zip(figure.subplots(2, 2).ravel(), PANELS, strict=True):
+    figure, axes = new_figure(2, 2, width=10, height=5)
+    for ax, task in zip(axes.ravel(), PANELS, strict=True):
         draw(ax, task, read(options.results, task))
     with rc_context({"svg.hashsalt": "fusions", "svg.fonttype": "path"}):
         figure.savefig(options.out, format="svg", metadata=dict.fromkeys(("Date", "Creator")))
@@ -52,14 +53,13 @@ def draw(ax: Axes, task: str, rows: pd.DataFrame) -> None:
     """One line a system."""
     title, metric = PANELS[task]
     for place, row in rows.iterrows():
-        colour = COLOURS.get(row["system"], "#0072B2")
+        colour = COLOURS.get(row["system"], BLUE)
         ax.hlines(place, row["low"], row["high"], color=colour, linewidth=2.5)
         ax.plot(row["value"], place, "o", color=colour, markersize=6)
     chance = {"agree": 1 / 7, "either": 1 / 6, "clash": 1 / 2}.get(task, 0.0)
-    ax.axvline(chance, color="#808080", linestyle=":", linewidth=1)
+    ax.axvline(chance, color=GREY, linestyle=":", linewidth=1)
     ax.set_yticks(range(len(rows)), rows["system"])
     ax.set(ylim=(len(rows) - 0.5, -0.5), xlabel=f"{metric} (dotted: chance)", title=title)
-    ax.spines[["top", "right"]].set_visible(False)
     ax.tick_params(labelsize=9)
     ax.title.set_fontsize(10)
 

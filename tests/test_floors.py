@@ -25,7 +25,7 @@ FLOORS = [
         "stores",
         "words",
     },
-    {"csv_table", "file_names", "segment"},
+    {"csv_table", "file_names", "segment", "plot_style"},
     {"audio", "silence", "degradations", "metrics"},
     {"encoders"},
     {"models", "corpora"},

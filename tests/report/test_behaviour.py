@@ -148,12 +148,12 @@ def test_confusions_side_by_side():
 def test_input_that_does_not_fit():
     numbers = made("ccc")
     for work in (lambda: recalls(numbers, seed=0), lambda: confusions(numbers), lambda: changes(numbers, "a", "b")):
-        with pytest.raises(ValueError, match="needs answers that are classes"):
+        with pytest.raises(ValueError, match="metric of classes"):
             work()
     outcomes = made()
-    with pytest.raises(ValueError, match="no system 'late': expected one of audio_only, fused"):
+    with pytest.raises(ValueError, match=r"'late'.* audio_only, fused"):
         changes(outcomes, "audio_only", "late")
-    with pytest.raises(ValueError, match="no row for 115 keys, first u5"):
+    with pytest.raises(ValueError, match=r"115 keys.* u5"):
         breakdown(outcomes, pd.Series(range(120)), seed=0)
-    with pytest.raises(ValueError, match="key u1 stands twice"):
+    with pytest.raises(ValueError, match="key u1 "):
         breakdown(outcomes, pd.Series([1, 2], index=["u1", "u1"]), seed=0)

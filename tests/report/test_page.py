@@ -15,7 +15,7 @@ import pytest
 from emofuse.config import load_recipe
 from emofuse.errors import EmofuseError
 from emofuse.report.write import write_report
-from emofuse.study.columns import columns_of
+from emofuse.study.folder import columns_of
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -124,7 +124,7 @@ def test_columns_come_from_the_corpora(tmp_path):
     assert (found["seconds"] > 0.1).all()
     words = found["words"]
     assert words[keys[0]] >= 1 and np.isnan(words[keys[1]])  # the toy corpus leaves out every second transcript
-    with pytest.raises(EmofuseError, match=r"no such column\. There are .*gender"):
+    with pytest.raises(EmofuseError, match=r"no such column.*gender"):
         columns_of([task], ["gender", "shoe_size"], tmp_path)
 
 
@@ -135,7 +135,7 @@ def test_command_line(make_study, command_line, tmp_path):
     assert done.code == 0 and done.out.strip() == str(tmp_path / "out" / "report.html")
     assert (tmp_path / "out" / "tables" / "by-speaker-joint.md").exists()
     failed = command_line("report", tmp_path)
-    assert failed.code == 1 and "no study" in failed.err and "Traceback" not in failed.err
+    assert failed.code == 1 and "not the folder of a study" in failed.err and "Traceback" not in failed.err
 
 
 @pytest.mark.slow

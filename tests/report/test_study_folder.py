@@ -52,7 +52,7 @@ def test_systems_are_compared_on_what_all_answer(make_study):
     study = read_study(make_study(change=wordless))
     assert {len(table) for seeds in study.tasks[0].answers.values() for table in seeds} == {72}
     assert study.missing == [
-        "joint: 24 of 96 test utterances are left out, because not every system answers them (fewest: text_only)."
+        "joint: 24 of 96 test utterances are left out, because not every system predicts them (fewest: text_only)."
     ]
 
 
@@ -62,7 +62,9 @@ def test_an_utterance_that_two_folds_test_counts_once(make_study):
 
     study = read_study(make_study(seeds=[1], change=same_keys))
     assert len(study.tasks[0].answers["late"][0]) == 95
-    assert study.missing == ["joint: 1 utterances are in the test part of several folds: the first counts."]
+    assert len(study.missing) == 1 and study.missing[0].startswith(
+        "joint: 1 utterances are in the test parts of several"
+    )
 
 
 def test_each_corpus_has_its_own_results(make_study):
@@ -75,7 +77,7 @@ def test_each_corpus_has_its_own_results(make_study):
 
 
 def test_a_folder_that_is_no_study(tmp_path):
-    with pytest.raises(EmofuseError, match="no study"):
+    with pytest.raises(EmofuseError, match=r"study\.json"):
         read_study(tmp_path)
 
 

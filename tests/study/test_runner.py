@@ -7,8 +7,8 @@ from rich.console import Console
 
 from emofuse.errors import EmofuseError
 from emofuse.study.grid import cells_of, load_study, runs_of
-from emofuse.study.progress import line, progress
-from emofuse.study.runner import State, run_all, run_study, seconds_left
+from emofuse.study.progress import State, progress, seconds_left
+from emofuse.study.runner import run_all, run_study
 
 SYSTEMS = {
     "late": ["model.fusion=late"],
@@ -78,7 +78,7 @@ def test_a_failure_leaves_the_others_and_takes_what_rests_on_it(runs):
     assert failed == {"text_only", "late"} and len(done) == 4
     assert "late" not in {cell.system for cell in pool.begun}
     assert [s.failure for s in states if s.cell and s.cell.system == "text_only"] == ["bad luck"] * 2
-    assert all("which it is made of" in s.failure for s in states if s.cell and s.cell.system == "late")
+    assert all("unimodal run" in s.failure for s in states if s.cell and s.cell.system == "late")
 
 
 def test_estimate_by_the_mean_of_the_same_system(runs):
@@ -99,11 +99,11 @@ def test_estimate_by_the_mean_of_the_same_system(runs):
 
 def test_lines(runs):
     late = next(cell for cell in runs if cell.system == "late")
-    assert line(State(0, 8, None)) == "[0/8] runs are finished"
-    done = line(State(3, 8, 3700, late, 95))
+    assert str(State(0, 8, None)) == "[0/8] runs are finished"
+    done = str(State(3, 8, 3700, late, 95))
     assert done == "[3/8] late, joint, fold 0, seed 1: 2 min; about 1.0 h left"
-    assert "FAILED: no [b]luck" in line(State(3, 8, 60, late, 0, "no [b]luck"))
-    assert line(State(8, 8, 0, late, 4)).endswith("4 s; all finished")
+    assert "FAILED: no [b]luck" in str(State(3, 8, 60, late, 0, "no [b]luck"))
+    assert str(State(8, 8, 0, late, 4)).endswith("4 s; all finished")
 
 
 @pytest.mark.parametrize("terminal", [True, False])

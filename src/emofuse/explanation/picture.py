@@ -1,4 +1,4 @@
-"""A picture of explanations: the sound and the words of each segment, coloured by how they moved the answer."""
+"""Picture of explanations: waveform and words of each segment, coloured by their effect on the prediction."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from emofuse.errors import EmofuseError
 from emofuse.explanation.table import LOWERED, MODALITIES, RAISED, headline, move
-from emofuse.files import atomic
+from emofuse.plot_style import save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,30 +33,30 @@ _SIZE = 11  # of words, in points
 
 
 def check_picture(path: Path) -> None:
-    """Whether a picture can be drawn.
+    """Check that a picture can be drawn.
 
     Raises:
-        EmofuseError: it cannot: matplotlib is missing, or the name is not that of a picture.
+        EmofuseError: matplotlib is missing, or the file name has another ending.
     """
     if find_spec("matplotlib") is None:
         raise EmofuseError(
             "A picture needs matplotlib, which is not installed. Install it: pip install matplotlib "
-            '(or all for training: pip install "emofuse[train]").'
+            '(or everything for training: pip install "emofuse[train]").'
         )
     if path.suffix.lower() not in _KINDS:
         raise EmofuseError(f"{path}: expected a name that ends in {', '.join(_KINDS)}.")
 
 
 def draw(explanations: Sequence[Explanation], path: Path | str) -> None:
-    """Draw one panel a segment; the format is that of the name's ending.
+    """Draw a panel for each segment, in the format of the name's ending.
 
     Args:
-        explanations: of one call of `explain`, at least one.
+        explanations: at least one, from one call of `explain`.
         path: .png, .svg or .pdf.
 
     Raises:
-        EmofuseError: matplotlib is missing, the name ends otherwise, there are too many segments, or the file cannot be
-            written.
+        EmofuseError: matplotlib is missing, the name has another ending, there are too many segments, or the file
+            cannot be written.
     """
     path = Path(path)
     check_picture(path)
@@ -65,22 +65,21 @@ def draw(explanations: Sequence[Explanation], path: Path | str) -> None:
             f"{path}: {len(explanations)} segments are too many for one picture (at most {_MOST_SEGMENTS}). "
             "Choose one with --segment."
         )
-    figure = _figure(explanations)
-    with atomic(path) as temporary:
-        figure.savefig(temporary, dpi=150)
+    save_figure(_figure(explanations), path)
 
 
 def _figure(explanations: Sequence[Explanation]) -> Figure:
     lines = [_lines(one) for one in explanations]
-    height = _HEAD + _FOOT + sum(_height(one, len(own)) for one, own in zip(explanations, lines, strict=True))
+    pairs = list(zip(explanations, lines, strict=True))
+    height = _HEAD + _FOOT + sum(_height(one, len(of_one)) for one, of_one in pairs)
     page = _Page(explanations, height)
     page.head()
-    for one, own in zip(explanations, lines, strict=True):
+    for one, of_one in pairs:
         page.title(headline(one))
         if one.samples is not None:
             page.sound(one)
-        if own:
-            page.words(one, own)
+        if of_one:
+            page.words(one, of_one)
         page.top += _GAP
     page.foot()
     return page.figure
@@ -91,7 +90,7 @@ def _height(one: Explanation, lines: int) -> float:
 
 
 def _lines(one: Explanation) -> list[list[tuple[float, float, Word]]]:
-    """The words in lines that fit, each with its place from the left and its width, in inches."""
+    """Break the words into lines; each has its distance from the left and its width, in inches."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
@@ -99,8 +98,8 @@ def _lines(one: Explanation) -> list[list[tuple[float, float, Word]]]:
     lines: list[list[tuple[float, float, Word]]] = []
     left = np.inf
     for word in one.words:
-        own = text_to_path.get_text_width_height_descent(word.word, font, ismath=False)[0] / 72
-        width = max(own, 0.36) + 2 * pad  # the number below it fits, too
+        text_width = text_to_path.get_text_width_height_descent(word.word, font, ismath=False)[0] / 72
+        width = max(text_width, 0.36) + 2 * pad  # at least that of the number below it
         if left + width > _INNER:
             lines.append([])
             left = 0.0
@@ -110,7 +109,7 @@ def _lines(one: Explanation) -> list[list[tuple[float, float, Word]]]:
 
 
 class _Page:
-    """The picture, drawn from the top down; `top` is where it has come to, in inches."""
+    """The picture, drawn from the top down; `top` is the position reached so far, in inches."""
 
     def __init__(self, explanations: Sequence[Explanation], height: float) -> None:
         from matplotlib.cm import ScalarMappable
@@ -122,7 +121,7 @@ class _Page:
         outputs = {one.output for one in explanations}
         self.output = outputs.pop() if len(outputs) == 1 else "log-odds of the answer"
         self.note = "+0.7 doubles the odds." if is_category else f"The {self.output} lies between 0 and 1."
-        floor = 0.3 if is_category else 0.02  # what moves the answer less is pale
+        floor = 0.3 if is_category else 0.02  # smaller effects are pale
         self.widest = max(floor, *(one.widest for one in explanations))
         colours = LinearSegmentedColormap.from_list("moved", _COLOURS)
         self.scale = ScalarMappable(Normalize(-self.widest, self.widest), colours)
@@ -134,7 +133,7 @@ class _Page:
         return self.scale.to_rgba(np.array([value]))[0]
 
     def head(self) -> None:
-        """Title and key."""
+        """Draw the title and the colour key."""
         self._text(0.25, 0.38, f"What moved the {self.output}", size=14, weight="bold")
         ax = self._axes(_WIDTH - _RIGHT - 2.6, 0.22, 2.6, 0.13)
         bar = self.figure.colorbar(self.scale, cax=ax, orientation="horizontal")
@@ -147,12 +146,12 @@ class _Page:
         self.top = _HEAD
 
     def title(self, text: str) -> None:
-        """Headline of a segment."""
+        """Draw the headline of a segment."""
         self._text(0.25, 0.16, text, size=11.5, weight="bold")
         self.top += _TITLE
 
     def sound(self, one: Explanation) -> None:
-        """Waveform, coloured by stretch."""
+        """Draw the waveform, coloured by stretch."""
         assert one.samples is not None
         start, end = one.prediction.start or 0.0, one.prediction.end or 0.0
         self._share(one, "audio", _SOUND)
@@ -181,7 +180,7 @@ class _Page:
         self.top += _SOUND + _AXIS
 
     def words(self, one: Explanation, lines: list[list[tuple[float, float, Word]]]) -> None:
-        """The words as a text, each on its colour, with its number below."""
+        """Draw the words on their colours, each with its number below."""
         from matplotlib.patches import FancyBboxPatch
 
         self._share(one, "text", _LINE)
@@ -204,16 +203,16 @@ class _Page:
         self.top += _LINE * len(lines)
 
     def foot(self) -> None:
-        """What the picture means, in words."""
+        """Draw the legend."""
         legend = (
-            f"Numbers and colours: the {self.output} less the {self.output} without this half second of sound (put at "
-            f"the clip's average) or without this word. Orange raised it, blue lowered it. {self.note} On the left: "
-            "the share of voice and words, and their Shapley values, from the answers to each alone and to both."
+            f"Numbers and colours: the {self.output} minus the {self.output} without this half second of sound (set to "
+            f"the average of the clip) or without this word. Orange raised it, blue lowered it. {self.note} Left: "
+            "the shares of voice and words and their Shapley values, from predictions with each alone and with both."
         )
         self._text(0.25, 0.1, "\n".join(textwrap.wrap(legend, 145)), size=8.5, color=_GREY, va="top")
 
     def _share(self, one: Explanation, modality: str, height: float) -> None:
-        """How much voice or words did, left of them."""
+        """Draw the share of voice or words, to their left."""
         middle = height / 2 - 0.12
         self._text(0.25, middle - 0.12, MODALITIES[modality], size=11, weight="bold")
         if modality not in one.shares:
@@ -229,7 +228,7 @@ class _Page:
         self._text(0.25, middle + 0.28, move(one, value), size=8.5, color=_GREY)
 
     def _axes(self, left: float, down: float, width: float, height: float) -> Axes:
-        """Axes at a place in inches, from the left and from `top`."""
+        """Add axes at a position in inches, from the left and from `top`."""
         bottom = 1 - (self.top + down + height) / self.height
         return self.figure.add_axes((left / _WIDTH, bottom, width / _WIDTH, height / self.height))
 

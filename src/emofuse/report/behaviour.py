@@ -1,4 +1,4 @@
-"""How systems answer, not only how well: what fusion changes, what is taken for what, and for whom it works."""
+"""Behaviour of systems: predictions that fusion changes, recall and confusion of classes, values by a column."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from emofuse.metrics.outcomes import CATEGORIES, Outcomes
 from emofuse.metrics.significance import system_intervals
 
 MISSING = "(missing)"
-FEW_VALUES = 10  # a column of numbers with at most so many different ones is not cut into bins
+MOST_VALUES = 10  # numbers with more different values are cut into bins
 CHANGES = ("same right", "same wrong", "right to wrong", "wrong to right", "wrong to wrong")
 
 
 @dataclass(frozen=True)
 class Changed:
-    """What one system (fused) answers where another (unimodal) answers otherwise, all seeds together.
+    """How the predictions of a fused system differ from those of a unimodal one; intervals are over speakers.
 
     Attributes:
-        counts: of each of `CHANGES`, answers (utterances x seeds).
-        changed: share of answers that are changed, with its interval over speakers.
-        right: share of the changed answers that are right, likewise; NaN where nothing is changed.
-        rescued: share of the unimodal system's wrong answers that are put right, likewise.
-        broken: share of its right answers that are made wrong, likewise.
+        counts: number of predictions (utterances x seeds) of each of `CHANGES`.
+        changed: share of predictions that differ.
+        right: share of the differing predictions that are right; NaN if none differs.
+        rescued: share of the wrong unimodal predictions that the fused system corrects.
+        broken: share of the right unimodal predictions that the fused system gets wrong.
     """
 
     counts: dict[str, int]
@@ -40,35 +40,20 @@ class Changed:
 
 
 def changes(outcomes: Outcomes, unimodal: str, fused: str) -> pd.DataFrame:
-    """What becomes of each answer of a unimodal system in a fused one.
+    """Classify how each prediction of a unimodal system differs in a fused one.
 
     Returns:
-        (n, seeds) one of `CHANGES`, missing without a truth; the index has the keys, the columns are the seeds 0.. .
+        One of `CHANGES`, or None without a truth: (n, seeds), with the keys as index and the seeds 0.. as columns.
 
     Raises:
         ValueError: the metric is not one of classes, or a system is unknown.
-
-    Example:
-        >>> import numpy as np
-        >>> answers = {"audio_only": np.array([[0, 1, 1]]), "fused": np.array([[0, 0, 0]])}
-        >>> outcomes = Outcomes("uar", list("xyz"), [0, 0, 1], answers, list("aab"), labels=["calm", "tense"])
-        >>> changes(outcomes, "audio_only", "fused")[0].tolist()
-        ['same right', 'wrong to right', 'right to wrong']
     """
     _need_classes(outcomes)
-    before, after = (_answers(outcomes, name) for name in (unimodal, fused))  # (seeds, n)
-    truth = outcomes.truth
-    kinds = np.select(
-        [
-            np.broadcast_to(truth < 0, before.shape),
-            (before == after) & (after == truth),
-            before == after,
-            before == truth,
-            after == truth,
-        ],
-        [-1, 0, 1, 2, 3],
-        4,
-    )
+    before, after = (_predictions(outcomes, name) for name in (unimodal, fused))  # (seeds, n)
+    truth = np.broadcast_to(outcomes.truth, before.shape)
+    same = before == after
+    conditions = [truth < 0, same & (after == truth), same, before == truth, after == truth]
+    kinds = np.select(conditions, [-1, 0, 1, 2, 3], 4)
     names = np.array([*CHANGES, None], dtype=object)
     return pd.DataFrame(names[kinds].T, index=pd.Index(outcomes.keys, name="key"))
 
@@ -76,14 +61,14 @@ def changes(outcomes: Outcomes, unimodal: str, fused: str) -> pd.DataFrame:
 def changed_answers(
     outcomes: Outcomes, unimodal: str, fused: str, *, resamples: int = 10_000, level: float = 0.95, seed: int
 ) -> Changed:
-    """How often fusion changes the unimodal answer, and whether it is right to.
+    """Count how often a fused system changes the predictions of a unimodal one, and how often it is then right.
 
     Args:
-        outcomes: classes of both systems, for a part of the utterances perhaps (`Outcomes.where`).
-        unimodal: name of the system whose answers are changed.
+        outcomes: classes that both systems predict, of all utterances or some (`Outcomes.where`).
+        unimodal: name of the system whose predictions are changed.
         fused: name of the system that changes them.
         resamples: number of bootstrap resamples of speakers (with all their seeds).
-        level: coverage, between 0 and 1.
+        level: coverage of the intervals, between 0 and 1.
         seed: seed of the resampling.
 
     Raises:
@@ -93,8 +78,8 @@ def changed_answers(
         >>> import numpy as np
         >>> answers = {"audio_only": np.array([[0, 1, 1]]), "fused": np.array([[0, 0, 0]])}
         >>> outcomes = Outcomes("uar", list("xyz"), [0, 0, 1], answers, list("aab"), labels=["calm", "tense"])
-        >>> found = changed_answers(outcomes, "audio_only", "fused", seed=0)
-        >>> found.counts["wrong to right"], found.right.value, found.right.low, found.right.high
+        >>> result = changed_answers(outcomes, "audio_only", "fused", seed=0)
+        >>> result.counts["wrong to right"], result.right.value, result.right.low, result.right.high
         (1, 0.5, 0.0, 1.0)
     """
     kinds = changes(outcomes, unimodal, fused)
@@ -127,12 +112,12 @@ def breakdown(
     level: float = 0.95,
     seed: int,
 ) -> pd.DataFrame:
-    """Value of each system for each value of a column: gender, language, speaker, dialogue act, length, duration, ...
+    """Compute the metric of each system for each value of a column, such as gender, language, speaker or duration.
 
     Args:
-        outcomes: answers of the systems.
+        outcomes: predictions of the systems.
         by: the column, with the utterances' keys as index (`table.set_index("key")["gender"]`); it may have more rows.
-            Numbers with more than `FEW_VALUES` different values are cut at their quantiles over the utterances with a
+            Numbers with more than `MOST_VALUES` different values are cut at their quantiles over the utterances with a
             truth.
         bins: number of quantile bins; fewer where quantiles coincide.
         resamples: number of bootstrap resamples.
@@ -140,13 +125,13 @@ def breakdown(
         seed: seed of the draws.
 
     Returns:
-        One row a value and system, values in order, the rows without a value last as "(missing)": value (text), system,
-        score, low, high, n, speakers, and classes (how many occur in the truth; 0 for metrics of numbers). UAR counts
-        the classes that occur, so chance is 1 / classes: parts with different classes do not compare. Nor do CCC and
-        Pearson where the spread of the truth differs.
+        One row for each value and system, values in order, "(missing)" last: value (text), system, score, low, high, n,
+        speakers, and classes (number that occurs in the truth; 0 for metrics of numbers). UAR counts the classes that
+        occur, so chance is 1 / classes: UAR of parts with different classes cannot be compared. Nor can CCC and
+        Pearson if the spread of the truth differs.
 
     Raises:
-        ValueError: a key is not in the index or stands there twice; as `system_intervals`.
+        ValueError: a key is not in the index or occurs twice; as `system_intervals`.
 
     Example:
         >>> import numpy as np
@@ -162,17 +147,16 @@ def breakdown(
     for value in values.cat.categories:
         part = known.where((values == value).to_numpy())
         classes = len(np.unique(part.truth)) if outcomes.of_classes else 0
-        for system, found in system_intervals(part, resamples=resamples, level=level, seed=seed).items():
-            rows.append((value, system, found.value, found.low, found.high, found.n, found.groups, classes))
+        for system, score in system_intervals(part, resamples=resamples, level=level, seed=seed).items():
+            rows.append((value, system, score.value, score.low, score.high, score.n, score.groups, classes))
     return pd.DataFrame(rows, columns=["value", "system", "score", "low", "high", "n", "speakers", "classes"])
 
 
 def recalls(outcomes: Outcomes, *, resamples: int = 10_000, level: float = 0.95, seed: int) -> pd.DataFrame:
-    """Recall of each class by each system, with intervals over speakers and seeds.
+    """Compute the recall of each class by each system, with intervals over speakers and seeds.
 
     Returns:
         As `breakdown`, for each class that occurs in the truth, in the order of the labels.
-        `table.pivot(index="value", columns="system", values="score")` puts the systems side by side.
 
     Raises:
         ValueError: the metric is not one of classes; as `system_intervals`.
@@ -185,24 +169,17 @@ def recalls(outcomes: Outcomes, *, resamples: int = 10_000, level: float = 0.95,
 
 
 def confusions(outcomes: Outcomes, *, shares: bool = True) -> pd.DataFrame:
-    """Confusion matrices of all systems side by side, all seeds together.
+    """Compute the confusion matrices of all systems, all seeds together.
 
     Args:
         outcomes: classes.
-        shares: shares of the rows of a true class (NaN for one that does not occur), else counts (utterances x seeds).
+        shares: return shares of the true class (NaN if it does not occur) in place of counts (utterances x seeds).
 
     Returns:
         (K, systems x K): the index is the truth, the columns are (system, prediction); `table["fused"]` is one matrix.
 
     Raises:
         ValueError: the metric is not one of classes.
-
-    Example:
-        >>> import numpy as np
-        >>> answers = {"audio_only": np.array([[0, 1, 1]]), "fused": np.array([[0, 0, 1]])}
-        >>> outcomes = Outcomes("uar", list("xyz"), [0, 0, 1], answers, list("aab"), labels=["calm", "tense"])
-        >>> confusions(outcomes)["audio_only"].values.tolist()
-        [[0.5, 0.5], [0.0, 1.0]]
     """
     labels = _need_classes(outcomes)
     matrices = {}
@@ -215,34 +192,32 @@ def confusions(outcomes: Outcomes, *, shares: bool = True) -> pd.DataFrame:
 
 def _need_classes(outcomes: Outcomes) -> Sequence[str]:
     if outcomes.metric not in CATEGORIES or outcomes.labels is None:
-        raise ValueError(
-            f"needs answers that are classes (a metric of {', '.join(CATEGORIES)}), found {outcomes.metric}"
-        )
+        raise ValueError(f"expected a metric of classes ({', '.join(CATEGORIES)}), not {outcomes.metric}")
     return outcomes.labels
 
 
-def _answers(outcomes: Outcomes, system: str) -> NDArray[np.int64]:
+def _predictions(outcomes: Outcomes, system: str) -> NDArray[np.int64]:
     if system not in outcomes.predictions:
-        raise ValueError(f"no system {system!r}: expected one of {', '.join(outcomes.systems)}")
+        raise ValueError(f"unknown system {system!r}: expected one of {', '.join(outcomes.systems)}")
     return outcomes.predictions[system]
 
 
 def _by_key(outcomes: Outcomes, column: pd.Series) -> pd.Series:
     if not column.index.is_unique:
-        raise ValueError(f"key {column.index[column.index.duplicated()][0]} stands twice in the index of the column")
-    lacking = ~np.isin(outcomes.keys, column.index)
-    if lacking.any():
-        raise ValueError(f"the column has no row for {lacking.sum()} keys, first {outcomes.keys[lacking][0]}")
+        raise ValueError(f"key {column.index[column.index.duplicated()][0]} occurs twice in the index of the column")
+    is_missing = ~np.isin(outcomes.keys, column.index)
+    if is_missing.any():
+        raise ValueError(f"the column has no row for {is_missing.sum()} keys, such as {outcomes.keys[is_missing][0]}")
     return column.loc[outcomes.keys].reset_index(drop=True)
 
 
 def _binned(column: pd.Series, bins: int) -> pd.Series:
-    """Values as text, in order, MISSING last."""
-    numbers = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
-    if numbers and column.nunique() > FEW_VALUES:
+    """Values or bins as ordered categories of texts, MISSING last."""
+    is_number = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+    if is_number and column.nunique() > MOST_VALUES:
         edges = np.unique(column.quantile(np.linspace(0, 1, bins + 1)).to_numpy(dtype=np.float64))
-        ends = _apart(edges)
-        names = [f"{'over ' if i else ''}{low} to {high}" for i, (low, high) in enumerate(pairwise(ends))]
+        ends = pairwise(_distinct(edges))
+        names = [f"{'over ' if i else ''}{low} to {high}" for i, (low, high) in enumerate(ends)]
         values = pd.cut(column, edges.tolist(), labels=names, include_lowest=True)
     else:
         values = column.astype("category").cat.remove_unused_categories()
@@ -252,8 +227,8 @@ def _binned(column: pd.Series, bins: int) -> pd.Series:
     return values
 
 
-def _apart(edges: NDArray[np.floating]) -> list[str]:
-    """Numbers in as few digits, from 3, as tell them apart."""
+def _distinct(edges: NDArray[np.floating]) -> list[str]:
+    """Numbers as different texts, with at least 3 digits."""
     texts: list[str] = []
     for digits in range(3, 18):
         texts = [f"{edge:.{digits}g}" for edge in edges]

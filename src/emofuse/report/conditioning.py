@@ -1,4 +1,4 @@
-"""Conditioning in a report: how far text moves the map of each stage, and what each system loses without it there.
+"""Conditioning in a report: change of the map at each stage, and loss of each system without text at that stage.
 
 The runs of a study are measured with their weights (ablation: the operator of one stage, or of all, gets the mean of
 its inputs); the measurements are stored in the study's folder, `conditioning/`.
@@ -22,7 +22,7 @@ from emofuse.files import atomic, hash_of, sha256
 from emofuse.labels import DIMENSIONS
 from emofuse.report.results import NAMES, SEED, Result
 from emofuse.report.sentences import Difference, contrast
-from emofuse.report.table import Cell, Table, interval, number, share
+from emofuse.report.table import Cell, Table, interval, number, share, span
 from emofuse.study.folder import StudyFolder, Task, complete
 
 CONDITIONED = ("multistage", "single_stage", "single_stage_additive")
@@ -31,8 +31,9 @@ _TOLERANCE = 0.01  # share of predictions, or a value, that another number of th
 
 
 class Measured(NamedTuple):
-    """Measurements on a task: of each conditioned system one table for each seed, as `explanation.conditioning.measure`
-    makes them, on all folds.
+    """Measurements of a task, for the seeds and folds that were measured for all its conditioned systems.
+
+    Each conditioned system has one table for each seed, as `explanation.conditioning.measure` makes them.
     """
 
     seeds: list[int]
@@ -56,7 +57,7 @@ class Effects:
 
     @property
     def sentences(self) -> list[str]:
-        """The norms of the best conditioned system, and what each system loses when text is removed from a stage."""
+        """Sentences on the norms of the best conditioned system, and on the loss of each system without text."""
         rows = self.table.to_dict("records")
         values = self.result.intervals[self.result.metric]
         best = max((row["system"] for row in rows), key=lambda name: values[name].value)
@@ -101,7 +102,7 @@ class Effects:
 
 
 def effects_of(study: StudyFolder, results: Sequence[Result]) -> list[Effects]:
-    """Effects on all results whose runs were measured."""
+    """Compute the effects on all results whose runs were measured."""
     measured = {task.name: read_measured(study, task) for task in study.tasks}
     effects = [effects_on(r, of_task) for r in results if (of_task := measured[r.task.name]) is not None]
     return [one for one in effects if len(one.table)]
@@ -126,10 +127,10 @@ def effects_on(result: Result, measured: Measured) -> Effects:
 
 
 def measure_study(study: StudyFolder, seeds: int, data: Path | None) -> None:
-    """Measure the effect of conditioning in the runs under the first seeds, unless the study has the measurements.
+    """Measure the effect of conditioning in the runs of the first seeds, unless the study has the measurements.
 
-    Test rows are prepared once for all runs of a fold that read the same. `seeds` is a number, of those that are
-    finished for all systems; relative corpus roots start from `data`.
+    Test rows are prepared once for all runs that read the same rows. `seeds` is a number, of those that are finished
+    for all systems; relative corpus roots start from `data`.
 
     Raises:
         EmofuseError: corpora, encoders or weights are missing, or differ from those of a run.
@@ -145,14 +146,14 @@ def measure_study(study: StudyFolder, seeds: int, data: Path | None) -> None:
 
 
 def read_measured(study: StudyFolder, task: Task) -> Measured | None:
-    """Read the measurements of a task, as far as all its conditioned systems have them; None if there are none."""
-    kept = {cell: path for cell, run in _runs(task, task.seeds).items() if (path := _measurement(study, run)).exists()}
-    systems = list(dict.fromkeys(system for system, _, _ in kept))
-    seeds, folds = complete(kept.keys(), systems)
+    """Read the measurements of a task that all its conditioned systems have; None if there are none."""
+    paths = {cell: path for cell, run in _runs(task, task.seeds).items() if (path := _measurement(study, run)).exists()}
+    systems = list(dict.fromkeys(system for system, _, _ in paths))
+    seeds, folds = complete(paths.keys(), systems)
     if not seeds:
         return None
     tables = {
-        system: [pd.concat([pd.read_parquet(kept[system, s, f]) for f in folds], ignore_index=True) for s in seeds]
+        system: [pd.concat([pd.read_parquet(paths[system, s, f]) for f in folds], ignore_index=True) for s in seeds]
         for system in systems
     }
     return Measured(seeds, folds, tables)
@@ -235,8 +236,7 @@ def _check(table: pd.DataFrame, run: Path) -> None:
 
 
 def _range(values: Sequence[float]) -> str:
-    low, high = share(min(values)), share(max(values))
-    return low if low == high else f"{low.removesuffix(' %')} to {high}"
+    return span(*(share(end).removesuffix(" %") for end in (min(values), max(values)))) + " %"
 
 
 def _listed(what: str, numbers: Sequence[int]) -> str:

@@ -15,10 +15,10 @@ SEVERITIES = ("error", "warning", "note")
 
 
 def audit_findings(tasks: Sequence[Task]) -> pd.DataFrame:
-    """Errors, warnings and notes of the audits, worst first; a finding of several folds is one row.
+    """List errors, warnings and notes of the audits, worst first; a finding in several folds is one row.
 
     Returns:
-        Columns task, corpus, folds ("all" or numbers), severity, check, message, advice (of the first fold).
+        Columns task, corpus, folds ("all" or numbers), severity, check, and message and advice of the first fold.
     """
     rows: dict[tuple[str, ...], dict[str, Any]] = {}
     for task in tasks:
@@ -27,22 +27,19 @@ def audit_findings(tasks: Sequence[Task]) -> pd.DataFrame:
             for corpus, audit in read_json(task.runs[system, seed, fold] / "audit.json").items():
                 for finding in audit["findings"]:
                     if finding["severity"] in SEVERITIES:
-                        row = {"task": task.name, "corpus": corpus, "folds": []} | {
-                            name: finding[name] for name in ("severity", "check", "message", "advice")
-                        }
                         key = (task.name, corpus, finding["severity"], finding["check"])
+                        row = {"task": task.name, "corpus": corpus, "folds": [], **finding}
                         rows.setdefault(key, row)["folds"].append(fold)
     folds = {task.name: task.folds for task in tasks}
     for row in rows.values():
         row["folds"] = "all" if row["folds"] == folds[row["task"]] else ", ".join(map(str, row["folds"]))
     columns = ["task", "corpus", "folds", "severity", "check", "message", "advice"]
-    ordered = list(rows.values())
-    ordered.sort(key=lambda row: SEVERITIES.index(row["severity"]))
-    return pd.DataFrame(ordered, columns=columns)
+    worst_first = sorted(rows.values(), key=lambda row: SEVERITIES.index(row["severity"]))
+    return pd.DataFrame(worst_first, columns=columns)
 
 
 def run_notes(tasks: Sequence[Task]) -> list[str]:
-    """Notes of the runs (rows left out, leaks), each once."""
+    """Notes of the runs, such as rows left out, without repetitions."""
     notes = {
         f"{task.name}: {note}": None
         for task in tasks
@@ -53,40 +50,35 @@ def run_notes(tasks: Sequence[Task]) -> list[str]:
 
 
 def corpora(tasks: Sequence[Task]) -> pd.DataFrame:
-    """Rows, speakers, languages and hours of each task's corpora, as its fullest run read them."""
+    """Rows, speakers, languages and hours of each corpus of a task, from the run that read most rows of it."""
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for task in tasks:
         for run in task.runs.values():
             for fact in read_json(run / "environment.json")["corpora"]:
                 key = (task.name, fact["name"])
                 if key not in rows or fact["rows"] > rows[key]["rows"]:
-                    rows[key] = {"task": task.name, "corpus": fact["name"]} | {
-                        "rows": fact["rows"],
-                        "with audio": fact["with_audio"],
-                        "with text": fact["with_text"],
-                        "speakers": fact["speakers"],
-                        "languages": ", ".join(fact["languages"]),
-                        "hours": fact["hours"],
-                    }
+                    names = ("rows", "with_audio", "with_text", "speakers", "languages", "hours")
+                    numbers = {name.replace("_", " "): fact[name] for name in names}
+                    numbers["languages"] = ", ".join(fact["languages"])
+                    rows[key] = {"task": task.name, "corpus": fact["name"], **numbers}
     return pd.DataFrame(list(rows.values()))
 
 
 def environment(study: StudyFolder) -> dict[str, str]:
-    """Versions, commit, hardware, encoders, dates and processor time of all runs; several values where runs differ."""
+    """Versions, commit, hardware, encoders, dates and processor time of all runs; all values where runs differ."""
     values: dict[str, dict[str, None]] = {}
     created = []
     for task in study.tasks:
         for run in task.runs.values():
             facts = read_json(run / "environment.json")
             created.append(facts["created"])
-            named = {**facts["versions"], "commit": facts["commit"] or "not known"}
-            named |= {name: facts["hardware"][name] for name in facts["hardware"]}
+            named = {**facts["versions"], "commit": facts["commit"] or "unknown", **facts["hardware"]}
             for name in ("speech_encoder", "text_encoder"):
                 if (encoder := facts[name]) is not None:
                     named[name.replace("_", " ")] = f"{encoder['name']} ({str(encoder['weights_hash'])[:16]})"
             for name, value in named.items():
                 values.setdefault(name, {})[str(value)] = None
-    table = {name: ", ".join(different) for name, different in values.items()}
+    table = {name: ", ".join(of_runs) for name, of_runs in values.items()}
     table["runs made"] = " to ".join(dict.fromkeys((min(created), max(created))))
     if (path := study.folder / "time.json").exists():
         total = read_json(path)
@@ -95,7 +87,7 @@ def environment(study: StudyFolder) -> dict[str, str]:
 
 
 def spent(tasks: Sequence[Task]) -> pd.DataFrame:
-    """Runs and their seconds of processor and wall time: task, system, runs, cpu, wall."""
+    """Number of runs and their seconds of processor and wall time, with columns task, system, runs, cpu, wall."""
     rows = []
     for task in tasks:
         for (system, _, _), run in task.runs.items():
@@ -106,7 +98,7 @@ def spent(tasks: Sequence[Task]) -> pd.DataFrame:
 
 
 def histories(task: Task) -> pd.DataFrame:
-    """history.csv of all runs of a task (late fusions have none): system, seed, fold, epoch, dev_score, ... ."""
+    """Join history.csv of all runs of a task, with columns system, seed and fold; late fusions have none."""
     tables = [
         pd.read_csv(path).assign(system=system, seed=seed, fold=fold)
         for (system, seed, fold), run in task.runs.items()
@@ -116,7 +108,7 @@ def histories(task: Task) -> pd.DataFrame:
 
 
 def commands(study: StudyFolder, by: Sequence[str]) -> list[str]:
-    """Commands that make the study and this report again."""
+    """Commands that repeat the study and this report."""
     file = study.facts.get("file", "STUDY.toml")
     breakdowns = "".join(f" --by {column}" for column in by)
     stress = " --stress" * (study.folder / "stress" / "stress.json").exists()

@@ -1,10 +1,11 @@
-"""The statistics of a study, each computed once: what tables, pictures and sentences are made from."""
+"""Statistics of a study, each computed once, for tables, pictures and sentences."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import get_args
 
 import numpy as np
@@ -26,22 +27,22 @@ NAMES = dict(
 )
 RESAMPLES = 10_000
 ALPHA = 0.05
-FEW_SYSTEMS = 8  # so many have a panel or a mark each in crowded pictures
-MOST_PANELS = 6  # of more systems
+FEW_SYSTEMS = 8  # at most so many have a panel or mark each in crowded pictures
+MOST_PANELS = 6  # if there are more systems
 SEED = 0
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What was found on one task, corpus, and category or dimension.
+    """Predictions of all systems of one task, on one corpus, of categories or one dimension, and their statistics.
 
     Attributes:
-        task: where it belongs.
-        corpus: of the utterances; "" where the task has one only.
-        dimension: None for categories.
-        outcomes: answers of the systems, by metric; the first metric is the headline.
-        weak: share of the utterances whose dimensions are weak targets; 0 for categories.
-        resamples: of every bootstrap and permutation test.
+        task: of the predictions.
+        corpus: of the utterances; empty if the task has only one.
+        dimension: name of the dimension; None for categories.
+        outcomes: predictions by metric; the first metric is the headline metric.
+        weak: share of the utterances with weak dimensions as targets; 0 for categories.
+        resamples: number of draws of every bootstrap and permutation test.
     """
 
     task: Task
@@ -53,7 +54,7 @@ class Result:
 
     @property
     def title(self) -> str:
-        """Task, corpus where there are several, and dimension."""
+        """Task, corpus if there are several, and dimension."""
         return ", ".join(part for part in (self.task.name, self.corpus, self.dimension) if part)
 
     @property
@@ -63,43 +64,43 @@ class Result:
 
     @property
     def metric(self) -> Metric:
-        """The headline: what systems are compared by."""
+        """The headline metric, which systems are compared by."""
         return next(iter(self.outcomes))
 
     @property
     def headline(self) -> Outcomes:
-        """Answers, by the headline metric."""
+        """Predictions with the headline metric."""
         return self.outcomes[self.metric]
 
     @property
     def systems(self) -> list[str]:
-        """In the order of the study."""
+        """Names of the systems, in the order of the study."""
         return self.headline.systems
 
     @property
     def chance(self) -> float | None:
-        """UAR of guessing: 1 / classes that occur. None for dimensions."""
+        """UAR of guessing, 1 / classes that occur; None for dimensions."""
         truth = self.headline.truth[self.headline.known]
         return 1 / len(np.unique(truth)) if self.dimension is None else None
 
     @cached_property
     def intervals(self) -> dict[Metric, dict[str, Interval]]:
         """Value of each system with its interval, by metric."""
-        found = self.outcomes.items()
-        return {metric: system_intervals(own, resamples=self.resamples, seed=SEED) for metric, own in found}
+        draws = {"resamples": self.resamples, "seed": SEED}
+        return {metric: system_intervals(outcomes, **draws) for metric, outcomes in self.outcomes.items()}
 
     @cached_property
     def comparisons(self) -> list[Comparison]:
-        """Every system against every other by the headline metric."""
+        """Comparison of every pair of systems by the headline metric."""
         return compare_all(self.headline, resamples=self.resamples, seed=SEED)
 
     def against(self, reference: str) -> dict[str, Comparison]:
-        """The comparison of each other system with one of them, either way round."""
-        pairs = [found for found in self.comparisons if reference in (found.a, found.b)]
-        return {found.b if found.a == reference else found.a: found for found in pairs}
+        """Comparison of a reference with each other system, by the name of the other; either may be first in it."""
+        pairs = [pair for pair in self.comparisons if reference in (pair.a, pair.b)]
+        return {pair.b if pair.a == reference else pair.a: pair for pair in pairs}
 
     def best(self, metric: Metric) -> list[str]:
-        """The systems with the best value; several where they are equal."""
+        """Systems with the best value, several if values are equal."""
         values = {name: found.value for name, found in self.intervals[metric].items() if not np.isnan(found.value)}
         best = (min if metric in LOWER_IS_BETTER else max)(values.values(), default=np.nan)
         return [name for name, value in values.items() if abs(value - best) < 1e-12]
@@ -110,7 +111,7 @@ class Result:
 
     @property
     def speakers(self) -> int:
-        """Number of speakers with a truth; a row without a speaker is one of its own."""
+        """Number of speakers with a truth; a row without a speaker counts as one."""
         return next(iter(self.intervals[self.metric].values())).groups
 
     @property
@@ -120,18 +121,18 @@ class Result:
 
     @property
     def speakers_are_few(self) -> bool:
-        """Whether no p of the permutation test over so few speakers can be at most ALPHA after Holm's correction."""
+        """True if so few speakers cannot give a permutation p of at most ALPHA after Holm's correction."""
         return self.speakers < 2 or 0.5 ** (self.speakers - 1) * len(self.comparisons) > ALPHA
 
     @property
     def can_differ(self) -> bool:
-        """Whether p of so few speakers (and resamples) can be at most ALPHA after Holm's correction at all."""
+        """True if p can be at most ALPHA after Holm's correction with this number of speakers and resamples."""
         if self.speakers_are_few or not self.comparisons:
             return False
         return 2 / (self.resamples + 1) * len(self.comparisons) <= ALPHA  # the lowest p of the bootstrap
 
     def foremost(self, reference: str) -> list[str]:
-        """Systems that a picture with a panel each shows: all, or of many the reference and those with best values."""
+        """Systems that get a panel each in pictures: all, or the reference and those with the best values."""
         if len(self.systems) <= FEW_SYSTEMS:
             return self.systems
         values = {name: np.nan_to_num(found.value, nan=-np.inf) for name, found in self.intervals[self.metric].items()}
@@ -155,24 +156,21 @@ class Result:
 
     @cached_property
     def changed(self) -> dict[tuple[str, str], Changed]:
-        """What each fused system changes in the answers of each unimodal one, by (unimodal, fused)."""
-        return {
-            (one, both): changed_answers(self.headline, one, both, resamples=self.resamples, seed=SEED)
-            for one in self.task.unimodal
-            for both in self.task.fused
-        }
+        """Changes of the predictions of each unimodal system by each fused one, by (unimodal, fused)."""
+        pairs = product(self.task.unimodal, self.task.fused)
+        return {pair: changed_answers(self.headline, *pair, resamples=self.resamples, seed=SEED) for pair in pairs}
 
     def broken_down(self, column: pd.Series) -> pd.DataFrame:
-        """The headline for each value of a column; see `behaviour.breakdown`."""
+        """Headline metric for each value of a column; see `behaviour.breakdown`."""
         return breakdown(self.headline, column, resamples=self.resamples, seed=SEED)
 
 
 def results_of(study: StudyFolder, *, resamples: int = RESAMPLES) -> list[Result]:
-    """Results on each task, by corpus where a task has several: categories first, then the dimensions.
+    """List the results of each task, by corpus if it has several: categories first, then dimensions.
 
     Args:
-        study: as read.
-        resamples: of every bootstrap and permutation test.
+        study: read by `read_study`.
+        resamples: number of draws of every bootstrap and permutation test.
     """
     found = []
     for task in study.tasks:

@@ -1,7 +1,7 @@
-"""Sentences on the results of a study, made from its statistics with three templates, and what limits the study.
+"""Sentences on the results and limits of a study, from its statistics; differences have three templates.
 
-A system is called better only where p is at most ALPHA after Holm's correction over all pairs of the result, so a
-system that was picked for its value is compared fairly, too.
+A system is called better only if p is at most ALPHA after Holm's correction over all pairs of the result, so that the
+best system, which was selected by its value, is compared fairly.
 """
 
 from __future__ import annotations
@@ -16,22 +16,30 @@ from emofuse.metrics.ranking import average_ranks
 from emofuse.metrics.scores import LOWER_IS_BETTER
 from emofuse.metrics.significance import Comparison
 from emofuse.report.results import ALPHA, NAMES, Result
-from emofuse.report.table import count, enumerated, number, p_value, share, spread
+from emofuse.report.table import count, enumerated, number, p_value, share, span, spread
 from emofuse.study.folder import StudyFolder
 
 BETTER = "{a} is better than {b} in {metric} ({figures})."
 NOT_FOUND = "No difference in {metric} was found between {a} and {others}. This does not show that they are equal."
-NOT_COMPARABLE = "{what} cannot be compared in {metric}: {reason}."
+NOT_COMPARABLE = "{what} cannot be compared: {reason}."
 
 FEW_SPEAKERS = 5
-MOST_PAIRS = 6  # pairs without the reference that sentences list; the table has all
-MOST_NAMES = 4  # names that the summary lists; of more it gives the number
+MOST_PAIRS = 6  # pairs without the reference that get a sentence; the table has all
+MOST_NAMES = 4  # the summary lists so many names; if there are more, it gives their number
 
 
 class Difference(NamedTuple):
-    """A difference a - b of a metric of which more is better, with its 95 % interval; p is NaN where nothing is tested.
+    """A difference a - b of a metric, higher is better, with its 95 % interval.
 
-    `differs` says whether the difference counts as one, by the test or the interval of the caller.
+    Attributes:
+        a: first term, in words.
+        b: second term, in words.
+        value: difference.
+        low: lower end of the interval.
+        high: upper end.
+        n: number of utterances.
+        p: after Holm's correction; NaN if nothing was tested.
+        differs: True if the caller's test or interval shows a difference.
     """
 
     a: str
@@ -58,25 +66,25 @@ class Difference(NamedTuple):
 
 
 def contrast(differences: Iterable[Difference], metric: str, *, could_detect: str = "") -> list[str]:
-    """Sentences on differences: one for each that was found, and one for each `a` on all those that were not.
+    """Write a sentence for each difference that was found, and one for each `a` on all that were not found.
 
-    `could_detect` says what the study could have detected.
+    `could_detect` is added to sentences on differences that were not found.
     """
-    better, rest = [], dict[str, list[Difference]]()
+    sentences, not_found = [], dict[str, list[Difference]]()
     for difference in differences:
         if difference.differs:
             winner = difference if difference.value > 0 else difference.turned
-            better.append(BETTER.format(a=winner.a, b=winner.b, metric=metric, figures=winner.figures))
+            sentences.append(BETTER.format(a=winner.a, b=winner.b, metric=metric, figures=winner.figures))
         else:
-            rest.setdefault(difference.a, []).append(difference.turned)
-    for a, turned in rest.items():
-        others = enumerated([f"{one.a} ({one.figures})" for one in turned]) + could_detect
-        better.append(NOT_FOUND.format(a=a, others=others, metric=metric))
-    return better
+            not_found.setdefault(difference.a, []).append(difference.turned)
+    for a, turned in not_found.items():
+        others = enumerated([f"{difference.a} ({difference.figures})" for difference in turned]) + could_detect
+        sentences.append(NOT_FOUND.format(a=a, others=others, metric=metric))
+    return sentences
 
 
 def compared(results: Sequence[Result], reference: str) -> str:
-    """What the study compares, in one line: systems, tasks, utterances, speakers, folds, seeds."""
+    """One sentence on what the study compares: systems, tasks, utterances, speakers, folds, seeds."""
     tasks = list({result.task.name: result.task for result in results}.values())
     pairs = " of composed pairs" if all(task.composed for task in tasks) else ""
     systems = dict.fromkeys(name for result in results for name in result.systems)
@@ -91,16 +99,16 @@ def compared(results: Sequence[Result], reference: str) -> str:
 
 
 def headline(result: Result, reference: str) -> str:
-    """The best system with its value, and how the best system and the reference compare with the others."""
+    """Sentences on the best system, and on how it and the reference compare with the others."""
     metric = NAMES[result.metric]
     best = result.best(result.metric)
     if not best:
-        return NOT_COMPARABLE.format(what="The systems", metric=metric, reason="it is undefined for every system")
+        return f"{metric} is undefined for every system."
     top = result.intervals[result.metric][best[0]]
-    text = f"Best {metric}: {enumerated(best)}, {spread(top.value, top.low, top.high)}, n {top.n}. "
-    if reason := _not_comparable(result):
-        return text + NOT_COMPARABLE.format(what="Systems", metric=metric, reason=reason)
-    text += f"{best[0]}: {_verdicts(result, best[0])}."
+    text = f"Best {metric}: {enumerated(best)}, {spread(top.value, top.low, top.high)}, n {top.n}."
+    if not result.can_differ:  # `limits` says why
+        return text
+    text += f" {best[0]}: {_verdicts(result, best[0])}."
     if reference in result.systems and reference not in best:
         text += f" {reference} (reference): {_verdicts(result, reference)}."
     return text
@@ -112,7 +120,7 @@ def details(result: Result, reference: str) -> list[str]:
 
 
 def limits_of_study(study: StudyFolder, results: Sequence[Result], findings: pd.DataFrame) -> list[str]:
-    """What limits the study: each sentence once, with the results that it holds for unless it holds for all."""
+    """Sentences on the limits of the study, each with the results that it holds for unless it holds for all."""
     sentences = []
     if study.facts["quick"]:
         sentences.append("This is the quick version of the study. It shows that everything runs; it is not a result.")
@@ -135,7 +143,7 @@ def limits_of_study(study: StudyFolder, results: Sequence[Result], findings: pd.
 
 
 def limits(result: Result) -> list[str]:
-    """What a reader must know before believing a result."""
+    """Sentences on the limits of one result."""
     sentences = []
     if result.task.composed:
         sentences.append(
@@ -152,13 +160,13 @@ def limits(result: Result) -> list[str]:
         sentences.append("There is one seed: intervals and p hold for the trained models; another training may differ.")
     if result.speakers <= FEW_SPEAKERS:
         sentences.append(f"There are only {result.speakers} speakers: intervals over them are too narrow.")
-    if result.comparisons and (reason := _not_comparable(result)):
-        sentences.append(NOT_COMPARABLE.format(what="Systems", metric=NAMES[result.metric], reason=reason))
+    if reason := _not_comparable(result):
+        sentences.append(NOT_COMPARABLE.format(what="Systems", reason=reason))
     return sentences
 
 
 def ranks(results: Sequence[Result]) -> list[str]:
-    """Average ranks over corpora, with Friedman's test: one result counts for each set of corpora."""
+    """Sentence on average ranks over corpora, with Friedman's test, from the first result of each set of corpora."""
     first: dict[tuple[str, ...], Result] = {}
     for result in results:
         readers = sorted(corpus.reader for corpus in result.task.recipe.data.corpora)
@@ -176,7 +184,7 @@ def ranks(results: Sequence[Result]) -> list[str]:
 
 
 def _not_comparable(result: Result) -> str:
-    """Why no difference can be shown on a result, or an empty text."""
+    """Why systems cannot be compared on a result; empty if they can."""
     if not result.comparisons:
         return "there is one system"
     if result.can_differ:
@@ -204,7 +212,7 @@ def _verdicts(result: Result, system: str) -> str:
 
 
 def _where(limited: Sequence[Result], results: Sequence[Result]) -> str:
-    """Names of the tasks that a sentence holds for, or of results where it does not hold for a whole task."""
+    """Names of the tasks that a limit holds for, or of results if it does not hold for a whole task."""
     if len(limited) == len(results):
         return ""
     names: dict[str, None] = {}
@@ -217,7 +225,7 @@ def _where(limited: Sequence[Result], results: Sequence[Result]) -> str:
 def _chance(result: Result) -> list[str]:
     floor, name = (0.0, "0") if result.chance is None else (result.chance, f"chance ({number(result.chance)})")
     intervals = result.intervals[result.metric]
-    low = [system for system, interval in intervals.items() if interval.low <= floor]  # false for NaN
+    low = [system for system, interval in intervals.items() if interval.low <= floor]
     return [f"Not above {name}, by the 95 % interval: {enumerated(low)}."] if low else []
 
 
@@ -254,26 +262,26 @@ def _could_detect(result: Result, against: Mapping[str, Comparison]) -> str:
     least = [result.detectable(c) for c in against.values() if not c.better(alpha=ALPHA)]
     if not least or np.isnan(least).any():
         return ""
-    low, high = number(min(least)), number(max(least))
-    size = low if low == high else f"{low} to {high}, depending on the system"
+    size = span(number(min(least)), number(max(least)))
     return f"; the study could have detected a difference of {size} (power 0.8)"
 
 
 def _changed(result: Result) -> list[str]:
-    """How the best fused system changes the predictions of the best unimodal one."""
+    """Sentence on how the best fused system changes the predictions of the best unimodal one."""
     if result.dimension is not None or not result.changed:
         return []
     values = {name: interval.value for name, interval in result.intervals[result.metric].items()}
-    one, both = max(result.task.unimodal, key=values.__getitem__), max(result.task.fused, key=values.__getitem__)
-    changed = result.changed[one, both]
+    unimodal, fused = (max(names, key=values.__getitem__) for names in (result.task.unimodal, result.task.fused))
+    changed = result.changed[unimodal, fused]
     right = spread(changed.right.value, changed.right.low, changed.right.high)
     return [
-        f"{both} (best fused system) changes {share(changed.changed.value)} of the predictions of {one} (best unimodal "
-        f"system): {count(changed.counts['wrong to right'], 'prediction')} from wrong to right, "
+        f"{fused} (best fused system) changes {share(changed.changed.value)} of the predictions of {unimodal} (best "
+        f"unimodal system): {count(changed.counts['wrong to right'], 'prediction')} from wrong to right, "
         f"{changed.counts['right to wrong']} from right to wrong; share of the changed ones that are right: {right}."
     ]
 
 
 def _range(numbers: Iterable[int], noun: str) -> str:
-    low, high = (ordered := sorted(numbers))[0], ordered[-1]
-    return count(low, noun) if low == high else f"{low:,} to {count(high, noun)}"
+    values = sorted(numbers)
+    most = count(values[-1], noun)
+    return most if values[0] == values[-1] else f"{values[0]:,} to {most}"

@@ -1,4 +1,4 @@
-"""Stress in a report: what noise, echo, codecs, wrong words and missing modalities cost each system."""
+"""Stress in a report: the loss of each system by noise, echo, codecs, wrong words and missing modalities."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from emofuse.metrics.significance import holm
 from emofuse.report import plots
 from emofuse.report.results import ALPHA, NAMES, Result
 from emofuse.report.sentences import FEW_SPEAKERS, NOT_COMPARABLE, Difference, contrast
-from emofuse.report.table import Cell, Table, interval, number, spread
+from emofuse.report.table import Cell, Table, interval, number, span, spread
 from emofuse.stress.conditions import CONDITIONS
 from emofuse.stress.scores import score_predictions
 from emofuse.study.folder import StudyFolder, Task, complete
 from emofuse.study.stress import FACTS_FILE, FOLDER
 
-RESAMPLES = 2000  # at most, of each bootstrap: there are some hundred of them
+RESAMPLES = 2000  # at most, because there are hundreds of bootstraps
 
-# Conditions that sentences name: the first of the text and the first of the audio that was tried.
-_IN_SENTENCES = (
+# Conditions that sentences mention: of each group the first that was tested.
+_MENTIONED = (
     (("wer", 0.4, "at a word error rate of 0.4"), ("other_text", 1.0, "with the text of another utterance")),
     (
         ("babble", 10.0, "in babble at an SNR of 10 dB"),
@@ -48,19 +48,18 @@ class StressedResult:
 
     @property
     def metrics(self) -> list[Metric]:
-        """Those that were scored, in the order of the result."""
+        """Metrics with scores, in the order of the result."""
         return [name for name in self.result.outcomes if (self.scores["metric"] == name).any()]
 
     @property
     def sentences(self) -> list[str]:
-        """What degraded text and audio change in the headline metric, tested with Holm's correction over all of it."""
+        """Sentences on the loss by degraded text and audio, with Holm's correction over all that they mention."""
         result, metric = self.result, NAMES[self.result.metric]
-        if result.speakers < FEW_SPEAKERS:
-            reason = f"too few speakers ({result.speakers})"
-            return [NOT_COMPARABLE.format(what="Clean and degraded input", metric=metric, reason=reason)]
+        if result.speakers < FEW_SPEAKERS:  # `stress_of` says so
+            return []
         scores = self.scores[(self.scores["metric"] == result.metric) & self.scores["p"].notna()]
         rows = []
-        for group in _IN_SENTENCES:
+        for group in _MENTIONED:
             for condition, level, phrase in group:
                 if found := scores[(scores["condition"] == condition) & (scores["level"] == level)].to_dict("records"):
                     rows += [(phrase, row) for row in found]
@@ -82,7 +81,7 @@ class StressedResult:
         return plots.stressed(self.result, self.scores[self.scores["metric"] == metric], metric)
 
     def table(self, metric: Metric) -> Table:
-        """A metric of each system under each condition and level, with changes from the same utterances when clean."""
+        """Metric of each system under each condition and level, with the change from the same utterances when clean."""
         result = self.result
         scores = self.scores[self.scores["metric"] == metric]
         systems = [name for name in result.systems if (scores["system"] == name).any()]
@@ -93,7 +92,7 @@ class StressedResult:
                 at = scores[(scores["condition"] == condition) & is_level]
                 if len(at):
                     by_system = {row["system"]: _cell(row) for row in at.to_dict("records")}
-                    n = " to ".join(map(str, dict.fromkeys((at["n"].min(), at["n"].max()))))
+                    n = span(str(at["n"].min()), str(at["n"].max()))
                     texts = (condition.replace("_", " "), _level(condition, level), n)
                     rows.append([*map(Cell, texts), *(by_system.get(name, Cell("–")) for name in systems)])
         caption = (
@@ -111,9 +110,9 @@ class Stress:
     """The stress test of a study.
 
     Attributes:
-        method: how it was made, in sentences.
-        missing: what was not stressed, in sentences.
-        parts: the results.
+        method: sentences on the protocol.
+        missing: sentences on what was not stressed or cannot be compared.
+        parts: results under stress.
     """
 
     method: list[str]
@@ -140,6 +139,10 @@ def stress_of(study: StudyFolder, results: Sequence[Result], *, resamples: int =
             if result.task.name == task.name:
                 scores = scores_of(result, predictions, resamples=draws)
                 parts += [StressedResult(result, scores)] if len(scores) else []
+    if few := [part.result for part in parts if part.result.speakers < FEW_SPEAKERS]:
+        where = "" if len(few) == len(parts) else f" of {', '.join(result.title for result in few)}"
+        reason = f"too few speakers ({', '.join(map(str, sorted({result.speakers for result in few})))})"
+        missing.append(NOT_COMPARABLE.format(what=f"Clean and degraded input{where}", reason=reason))
     method = [
         f"At most {facts['rows']} test utterances of each fold, balanced over the labels, each clean and degraded in "
         "one way at a time; all systems and seeds get the same noise and the same errors. Degraded audio comes with "
@@ -155,7 +158,7 @@ def stress_of(study: StudyFolder, results: Sequence[Result], *, resamples: int =
 def read_predictions(folder: Path, facts: dict[str, Any], task: Task) -> tuple[pd.DataFrame, list[str]]:
     """Read the predictions under stress of the systems of a task, and list what is missing.
 
-    As elsewhere in the report, only seeds and folds that all systems have count, and an utterance in its first fold.
+    As in the rest of the report, seeds and folds count that all systems have, and an utterance in its first fold.
     `facts` are the contents of the folder's stress.json.
 
     Raises:
@@ -208,6 +211,8 @@ def _read(path: Path) -> pd.DataFrame:
     try:
         table = pd.read_parquet(path)
     except (OSError, ValueError) as error:
-        raise EmofuseError(f"{path}: cannot be read ({error}). Remove it and call emofuse study --stress.") from error
+        raise EmofuseError(
+            f"{path}: cannot be read ({error}). Remove it and call emofuse study --stress again."
+        ) from error
     texts = table.select_dtypes("category").columns
     return table.astype(dict.fromkeys(texts, object))

@@ -1,4 +1,4 @@
-"""Tables as HTML, Markdown, LaTeX and CSV, how their numbers look, and the templates of a report."""
+"""Tables as HTML, Markdown, LaTeX and CSV, the format of numbers, and the templates of a report."""
 
 from __future__ import annotations
 
@@ -17,14 +17,12 @@ from emofuse.files import write_text
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-_TEX_COMMANDS = r"""
-\ \textbackslash{} & \& % \% $ \$ # \# _ \_ { \{ } \} ~ \textasciitilde{} ^ \textasciicircum{} < \textless{}
-> \textgreater{} | \textbar{} " '' ± $\pm$ × $\times$ ≤ $\leq$ ≥ $\geq$ ≈ $\approx$ → $\rightarrow$ … \ldots{}
-“ `` ” '' ‘ ` ’ ' — --- † \dag{} ‡ \ddag{} – -- − $-$
-"""  # letters, each followed by its LaTeX
-_TEX = str.maketrans(
-    {"\n": " ", "\xa0": "~", **dict(zip(_TEX_COMMANDS.split()[::2], _TEX_COMMANDS.split()[1::2], strict=True))}
-)
+_TEX_ESCAPES = r"""
+\ \textbackslash{}   & \&   % \%   $ \$   # \#   _ \_   { \{   } \}   ~ \textasciitilde{}   ^ \textasciicircum{}
+< \textless{}   > \textgreater{}   | \textbar{}   " ''   “ ``   ” ''   ‘ `   ’ '   † \dag{}   ‡ \ddag{}   – --   — ---
+± $\pm$   × $\times$   ≤ $\leq$   ≥ $\geq$   ≈ $\approx$   → $\rightarrow$   − $-$   … \ldots{}"""
+_TEX_PAIRS = zip(_TEX_ESCAPES.split()[::2], _TEX_ESCAPES.split()[1::2], strict=True)
+_TEX = str.maketrans({"\n": " ", "\xa0": "~", **dict(_TEX_PAIRS)})
 _PAGE_LINES = 35  # of a LaTeX page beside a long caption
 _LONG_TEXT = 50  # letters from which LaTeX breaks a text into lines
 _LINE_LETTERS = 80  # of all such texts of a row together
@@ -32,7 +30,7 @@ _LINE_LETTERS = 80  # of all such texts of a row together
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table: text, a detail beside it (an interval), whether it is the best value, a mark after it."""
+    """A cell of a table: text, detail beside it (an interval), True for the best value of a column, mark after it."""
 
     text: str
     detail: str = ""
@@ -42,16 +40,16 @@ class Cell:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """A table for readers, with its numbers.
+    """A table to read, and its numbers.
 
     Attributes:
-        name: of its files, and its anchor in the page.
-        caption: what it shows.
-        columns: group (empty for none) and name of each.
+        name: stem of its files and anchor in the page.
+        caption: what the table shows.
+        columns: group (or an empty text) and name of each column.
         rows: one cell for each column; the first is the head of the row.
-        data: the numbers in full, one observation a row.
-        note: what holds for all tables of its kind: files have it after the caption, the page has it once.
-        is_text: whether the cells are texts, which the page aligns to the left.
+        data: unrounded numbers, one observation in each row.
+        note: explains all tables of its kind: in files it follows the caption, on the page it appears once.
+        is_text: True for cells that are texts, which the page aligns to the left.
     """
 
     name: str
@@ -69,7 +67,7 @@ class Table:
 
     @property
     def latex_columns(self) -> str:
-        """Column types for LaTeX: long texts are broken into lines."""
+        """Column types for LaTeX; columns of long texts break lines."""
         wide = f"p{{{1.2 / max(sum(self._is_long), 1):.2f}\\linewidth}}"
         return "".join(wide if is_long else "r" if i else "l" for i, is_long in enumerate(self._is_long))
 
@@ -94,15 +92,15 @@ class Table:
         return [any(len(row[i].text) > _LONG_TEXT for row in self.rows) for i in range(len(self.columns))]
 
     def to_html(self) -> str:
-        """A figure with the table, which scrolls where it is too wide and is folded where it is long."""
+        """Render as a figure, which scrolls if it is too wide and is folded if it is long."""
         return render("table.html.j2", table=self)
 
     def to_markdown(self) -> str:
-        """A table with pipes, the group before the name of a column."""
+        """Render as a table with pipes, the group before the name of a column."""
         return render("table.md.j2", table=self)
 
     def to_latex(self) -> str:
-        """Table floats, as many as pages are needed, no wider than the line; need booktabs and graphicx."""
+        """Render as floats, one for each page, not wider than a line; they need booktabs and graphicx."""
         return render("table.tex.j2", table=self)
 
     def save(self, folder: Path) -> list[Path]:
@@ -137,7 +135,7 @@ def _environment() -> Environment:
 
 
 def render(template: str, **context: Any) -> str:
-    """A template of this package, filled in; LaTeX templates have << >> and <% %> where others have braces."""
+    """Render a template of this package; LaTeX templates use << >> and <% %> in place of braces."""
     environment = _environment()
     if template.endswith(".tex.j2"):
         signs = {"variable_start_string": "<<", "variable_end_string": ">>"}
@@ -179,7 +177,7 @@ def interval(low: float, high: float, *, sign: bool = False) -> str:
 
 
 def spread(value: float, low: float, high: float, *, sign: bool = False) -> str:
-    """Format a value with its interval, if it has one.
+    """Format a value and its interval, if it has one.
 
     >>> spread(0.5, 0.45, 0.552)
     '0.500 (0.450 .. 0.552)'
@@ -187,8 +185,17 @@ def spread(value: float, low: float, high: float, *, sign: bool = False) -> str:
     return f"{number(value, sign=sign)} {interval(low, high, sign=sign)}".strip()
 
 
+def span(low: str, high: str) -> str:
+    """Join the ends of a range, or give one if they are equal.
+
+    >>> span("96", "120"), span("3", "3")
+    ('96 to 120', '3')
+    """
+    return low if low == high else f"{low} to {high}"
+
+
 def p_value(p: float) -> str:
-    """Format a p-value, which is never 0.
+    """Format a p-value, never as 0.
 
     >>> p_value(0.01234), p_value(0.00002), p_value(float("nan"))
     ('0.012', '< 0.001', '–')
@@ -206,7 +213,7 @@ def enumerated(names: Sequence[str]) -> str:
 
 
 def count(n: int, what: str) -> str:
-    """A count with its noun.
+    """Format a count with its noun.
 
     >>> count(1, "seed"), count(4200, "utterance")
     ('1 seed', '4,200 utterances')

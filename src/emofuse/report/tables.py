@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from emofuse.files import slug
-from emofuse.labels import DIMENSIONS
 from emofuse.metrics.intervals import Interval, Metric
 from emofuse.metrics.ranking import win_tie_loss
 from emofuse.report.behaviour import CHANGES
@@ -17,10 +17,12 @@ from emofuse.report.table import Cell, Table, count, interval, number, p_value, 
 
 IN_PAPER: tuple[Metric, ...] = ("uar", "wa", "macro_f1", "ccc")
 MOST_COLUMNS = 6
-BETTER, WORSE = "†", "‡"
+MARK = {"better": "†", "worse": "‡"}
+DASH = Cell("–")
+Rows = list[list[Cell]]
 MARKS = (
-    f"{BETTER} better, {WORSE} worse than {{reference}} by the headline metric (UAR, CCC) after Holm's correction over "
-    f"all pairs of systems, p at most {ALPHA}. Bold is the best value, which need not be better than the others."
+    f"† better, ‡ worse than {{reference}} by the headline metric (UAR, CCC) after Holm's correction over all pairs of "
+    f"systems, p at most {ALPHA}. Bold is the best value, which need not be better than the others."
 )
 NO_MARKS = "Bold is the best value, which need not be better: no difference between systems can be shown."
 PAIRS = (
@@ -37,47 +39,50 @@ CHANGED = (
 def paper_table(results: Sequence[Result], reference: str) -> Table:
     """Systems x results: the best value is bold, systems that differ from the reference are marked.
 
-    Where all of IN_PAPER would be more than MOST_COLUMNS, only the headline metrics are shown; the data have all.
+    If all of IN_PAPER need more than MOST_COLUMNS, only the headline metrics are shown; the data have all.
     """
-    headlines = sum(metric in result.outcomes for result in results for metric in IN_PAPER) > MOST_COLUMNS
+    only_headlines = sum(metric in result.outcomes for result in results for metric in IN_PAPER) > MOST_COLUMNS
     systems = list(dict.fromkeys(name for result in results for name in result.systems))
-    columns, cells, rows = [], [], []
+    columns, cells, data = [], [], []
     for result in results:
-        apart = result.against(reference)
+        winners = {name: found.better(alpha=ALPHA) for name, found in result.against(reference).items()}
         for metric in [name for name in IN_PAPER if name in result.outcomes]:
-            best = result.best(metric)
-            found = result.intervals[metric]
-            marks = {name: mark(apart[name].better(), name) for name in apart} if metric == result.metric else {}
-            if metric == result.metric or not headlines:
-                columns.append((_group(result), _measure(result, metric)))
-                cells.append([_value(found.get(name), name in best, marks.get(name, "")) for name in systems])
-            rows += [
+            best, values = result.best(metric), result.intervals[metric]
+            verdicts = {name: "better" if winner == name else "worse" for name, winner in winners.items() if winner}
+            verdicts = verdicts if metric == result.metric else {}
+            if metric == result.metric or not only_headlines:
+                columns.append((", ".join(filter(None, (result.task.name, result.corpus))), _measure(result, metric)))
+                cells.append(
+                    [
+                        _value(values[name], name in best, MARK.get(verdicts.get(name, ""), ""))
+                        if name in values
+                        else DASH
+                        for name in systems
+                    ]
+                )
+            data += [
                 {"system": name, "result": result.title, "metric": metric, **_numbers(value), "best": name in best}
-                | {"against_reference": {BETTER: "better", WORSE: "worse"}.get(marks.get(name, ""), "")}
-                for name, value in found.items()
+                | {"against_reference": verdicts.get(name, "")}
+                for name, value in values.items()
             ]
-    shown = [[Cell(name), *(column[i] for column in cells)] for i, name in enumerate(systems)]
     caption = "Value over all test utterances (95 % interval over speakers and seeds). "
     caption += MARKS.format(reference=reference) if any(result.can_differ for result in results) else NO_MARKS
-    return Table("results", caption, [("", "system"), *columns], shown, pd.DataFrame(rows))
+    return Table("results", caption, [("", "system"), *columns], _by_column(systems, cells), pd.DataFrame(data))
 
 
 def metrics_table(result: Result) -> Table:
     """All metrics of one result."""
-    columns = [("", "system"), *(("", NAMES[metric]) for metric in result.outcomes)]
     best = {metric: result.best(metric) for metric in result.outcomes}
-    rows = [
-        [Cell(name), *(_value(result.intervals[m][name], name in best[m]) for m in result.outcomes)]
-        for name in result.systems
-    ]
+    cells = [[_value(value, name in best[m]) for name, value in result.intervals[m].items()] for m in result.outcomes]
     data = [
         {"system": name, "metric": metric, **_numbers(value)}
-        for metric, found in result.intervals.items()
-        for name, value in found.items()
+        for metric, values in result.intervals.items()
+        for name, value in values.items()
     ]
-    lower = [NAMES[m] for m in ("ece", "mae") if m in result.outcomes]
-    caption = f"{result.title}: n {result.n}, {result.speakers} speakers; 95 % intervals; lower {lower[0]} is better."
-    return Table(f"metrics-{result.slug}", caption, columns, rows, pd.DataFrame(data))
+    lower = next(NAMES[metric] for metric in ("ece", "mae") if metric in result.outcomes)
+    caption = f"{result.title}: n {result.n}, {result.speakers} speakers; 95 % intervals; lower {lower} is better."
+    columns = ["system", *(NAMES[metric] for metric in result.outcomes)]
+    return _table(f"metrics-{result.slug}", caption, columns, _by_column(result.systems, cells), data)
 
 
 def comparisons_table(result: Result) -> Table:
@@ -85,42 +90,36 @@ def comparisons_table(result: Result) -> Table:
     columns = ["system", "against", f"difference ({NAMES[result.metric]})", "p bootstrap", "p permutation", "p Holm"]
     columns += ["better", "detectable"]
     rows, data = [], []
-    for found in result.comparisons:
-        better = found.better(alpha=ALPHA)
-        least = result.detectable(found) if result.can_differ else np.nan
-        ps = [Cell(p_value(p)) for p in (found.p_bootstrap, found.p_permutation, found.p_holm)]
-        change = Cell(number(found.difference, sign=True), interval(found.low, found.high, sign=True))
+    for pair in result.comparisons:
+        better = pair.better(alpha=ALPHA)
+        least = result.detectable(pair) if result.can_differ else np.nan
+        change = Cell(number(pair.difference, sign=True), interval(pair.low, pair.high, sign=True))
+        ps = {name: getattr(pair, name) for name in ("p_bootstrap", "p_permutation", "p_holm")}
         verdict = Cell(better, best=True) if better else Cell("no difference found")
-        rows.append([Cell(found.a), Cell(found.b), change, *ps, verdict, Cell(number(least))])
+        rows.append(
+            [Cell(pair.a), Cell(pair.b), change, *_texts(map(p_value, ps.values())), verdict, Cell(number(least))]
+        )
         data.append(
-            {"system": found.a, "against": found.b, "metric": found.metric, "difference": found.difference}
-            | {"low": found.low, "high": found.high, "standard_error": found.standard_error}
-            | {"p_bootstrap": found.p_bootstrap, "p_permutation": found.p_permutation, "p_holm": found.p_holm}
+            {"system": pair.a, "against": pair.b, "metric": pair.metric, "difference": pair.difference}
+            | {"low": pair.low, "high": pair.high, "standard_error": pair.standard_error}
+            | ps
             | {"better": better or "", "smallest_detectable": least}
         )
     caption = f"{result.title}: {count(len(rows), 'pair')} of systems."
-    if not result.can_differ:  # the last two columns would say nothing
+    if not result.can_differ:  # the last two columns would be empty
         caption, columns, rows = f"{caption} No difference can be shown.", columns[:-2], [row[:-2] for row in rows]
-    return Table(f"comparisons-{result.slug}", caption, _flat(columns), rows, pd.DataFrame(data), PAIRS)
+    return _table(f"comparisons-{result.slug}", caption, columns, rows, data, PAIRS)
 
 
 def recall_table(result: Result) -> Table:
     """Recall of each class (columns) by each system."""
-    found = result.recalls
     columns, cells = ["system"], []
-    for value, own in found.groupby("value", sort=False):
-        columns.append(f"{value} (n {own['n'].iloc[0]})")
-        best = own["score"].max()
-        scores = {r["system"]: r for r in own.to_dict("records")}
-        cells.append(
-            [
-                Cell(number(r["score"]), interval(r["low"], r["high"]), best=r["score"] == best)
-                for r in (scores[name] for name in result.systems)
-            ]
-        )
-    rows = [[Cell(name), *own] for name, *own in zip(result.systems, *cells, strict=True)]
+    for name, scores in result.recalls.groupby("value", sort=False):
+        columns.append(f"{name} (n {scores['n'].iloc[0]})")
+        cells.append(_scores(result, scores, best=scores["score"].max()))
     caption = f"{result.title}: recall of each class (95 % interval)."
-    return Table(f"recall-{result.slug}", caption, _flat(columns), rows, found.rename(columns={"value": "class"}))
+    data = result.recalls.rename(columns={"value": "class"})
+    return _table(f"recall-{result.slug}", caption, columns, _by_column(result.systems, cells), data)
 
 
 def changes_table(result: Result) -> Table:
@@ -128,140 +127,135 @@ def changes_table(result: Result) -> Table:
     columns = ["unimodal", "fused", "changed", "right after the change", "wrong ones corrected", "right ones broken"]
     columns += ["corrected : broken"]
     rows, data = [], []
-    for (one, both), found in result.changed.items():
-        parts = {"changed": found.changed, "right": found.right, "rescued": found.rescued, "broken": found.broken}
-        shown = [Cell(share(part.value), _shares(part.low, part.high)) for part in parts.values()]
-        ratio = f"{found.counts['wrong to right']} : {found.counts['right to wrong']}"
-        rows.append([Cell(one), Cell(both), *shown, Cell(ratio)])
-        spreads = {
-            f"{name}{end}": getattr(part, field)
-            for name, part in parts.items()
+    for (unimodal, fused), changed in result.changed.items():
+        shares = {name: getattr(changed, name) for name in ("changed", "right", "rescued", "broken")}
+        ratio = f"{changed.counts['wrong to right']} : {changed.counts['right to wrong']}"
+        rows.append([Cell(unimodal), Cell(fused), *map(_share, shares.values()), Cell(ratio)])
+        numbers = {
+            name + end: getattr(part, field)
+            for name, part in shares.items()
             for end, field in (("", "value"), ("_low", "low"), ("_high", "high"))
         }
-        counts = {kind.replace(" ", "_"): found.counts[kind] for kind in CHANGES}
-        data.append({"unimodal": one, "fused": both, **spreads, **counts})
+        counts = {kind.replace(" ", "_"): changed.counts[kind] for kind in CHANGES}
+        data.append({"unimodal": unimodal, "fused": fused, **numbers, **counts})
     caption = f"{result.title}: predictions that fusion changes."
-    return Table(f"changes-{result.slug}", caption, _flat(columns), rows, pd.DataFrame(data), CHANGED)
+    return _table(f"changes-{result.slug}", caption, columns, rows, data, CHANGED)
 
 
-def breakdown_table(result: Result, column: str, found: pd.DataFrame) -> Table:
-    """The headline for each value of a column, as `Result.broken_down` found it."""
-    columns = [column, "n", "speakers", *(["classes"] if result.dimension is None else []), *result.systems]
-    rows = []
-    for value, own in found.groupby("value", sort=False):
-        scores = {r["system"]: r for r in own.to_dict("records")}
-        facts = [str(own[name].iloc[0]) for name in columns[1 : -len(result.systems)]]
-        cells = [Cell(number(s["score"]), interval(s["low"], s["high"])) for s in map(scores.get, result.systems) if s]
-        rows.append([Cell(str(value)), *map(Cell, facts), *cells])
+def breakdown_table(result: Result, column: str, breakdown: pd.DataFrame) -> Table:
+    """The headline metric for each value of a column, as computed by `Result.broken_down`."""
+    facts = ["n", "speakers", *(["classes"] if result.dimension is None else [])]
+    rows = [
+        [Cell(str(value)), *_texts(scores[name].iloc[0] for name in facts), *_scores(result, scores)]
+        for value, scores in breakdown.groupby("value", sort=False)
+    ]
+    differing = "other classes" if result.dimension is None else "another spread of the truth"
     caption = (
         f"{result.title}: {NAMES[result.metric]} by {column} (95 % interval). Not tested for differences; parts with "
-        + ("other classes" if result.dimension is None else "another spread of the truth")
-        + " do not compare."
+        f"{differing} cannot be compared."
     )
-    name = f"by-{slug(column)}-{result.slug}"
-    return Table(name, caption, _flat(columns), rows, found.rename(columns={"value": column}))
+    data = breakdown.rename(columns={"value": column})
+    return _table(f"by-{slug(column)}-{result.slug}", caption, [column, *facts, *result.systems], rows, data)
 
 
 def seeds_table(results: Sequence[Result]) -> Table:
-    """The headline under each seed."""
+    """The headline metric under each seed."""
     rows, data = [], []
     for result in results:
         for name, values in zip(result.systems, result.by_seed, strict=True):
-            spread_ = number(float(np.std(values, ddof=1))) if len(values) > 1 else "–"
-            each = "  ".join(number(value) for value in values)
-            rows.append([Cell(result.title), Cell(NAMES[result.metric]), Cell(name), Cell(each), Cell(spread_)])
+            deviation = float(np.std(values, ddof=1)) if len(values) > 1 else np.nan
+            each = "  ".join(map(number, values))
+            rows.append(_texts((result.title, NAMES[result.metric], name, each, number(deviation))))
             data += [
                 {"result": result.title, "metric": result.metric, "system": name, "seed": seed, "value": value}
                 for seed, value in zip(result.task.seeds, values, strict=True)
             ]
     columns = ["result", "metric", "system", "value under each seed", "standard deviation"]
     caption = "Stability over seeds: the headline metric of each repetition of all folds, and its standard deviation."
-    return Table("seeds", caption, _flat(columns), rows, pd.DataFrame(data))
+    return _table("seeds", caption, columns, rows, data)
 
 
 def wins_table(results: Sequence[Result]) -> Table:
     """Wins, ties and losses over all results, by system."""
     counts = win_tie_loss({result.title: result.comparisons for result in results}, alpha=ALPHA)
     total = counts.groupby("system", sort=False)[["wins", "ties", "losses"]].sum().reset_index()
-    rows = [[Cell(str(value)) for value in row] for row in total.itertuples(index=False)]
     caption = (
-        f"On how many of {len(results)} results, against each other system, a system is better (wins), not found "
-        "to be different (ties) and worse (losses), by the headline metric after Holm's correction within each result. "
-        "Dimensions of one corpus are not independent."
+        f"Comparisons of each system with each other one on {len(results)} results: in how many it is better (wins), "
+        "not found to be different (ties) or worse (losses), by the headline metric after Holm's correction within "
+        "each result. Dimensions of one corpus are not independent."
     )
-    return Table("wins", caption, _flat(list(total.columns)), rows, counts)
+    return _table("wins", caption, list(total.columns), list(map(_texts, total.to_numpy())), counts)
 
 
 def cost_table(spent: pd.DataFrame) -> Table:
-    """Processor time of each task and system."""
-    rows = [
-        [Cell(r["task"]), Cell(r["system"]), Cell(str(r["runs"])), Cell(f"{r['cpu']:.0f}"), Cell(f"{r['wall']:.0f}")]
-        for r in spent.to_dict("records")
-    ]
+    """Processor time of each task and system; see `facts.spent`."""
     columns = ["task", "system", "runs", "processor time (s)", "wall time (s)"]
+    rows = [_texts((r.task, r.system, r.runs, f"{r.cpu:.0f}", f"{r.wall:.0f}")) for r in spent.itertuples()]
     caption = (
-        "Time of the runs. A run that systems share (the unimodal models of a late fusion) counts in each; a late "
+        "Time of the runs. A run that systems share (the unimodal models of a late fusion) counts in each; the time of "
+        "a late fusion does not include theirs."
     )
-    caption += "fusion's own time is without theirs."
-    return Table("time", caption, _flat(columns), rows, spent)
+    return _table("time", caption, columns, rows, spent)
 
 
 def audit_table(findings: pd.DataFrame) -> Table:
     """Findings of the audits of the splits; see `facts.audit_findings`."""
     columns = ["task", "corpus", "folds", "severity", "check", "finding", "what to do"]
-    rows = [
-        [Cell(str(r[name]), best=name == "severity" and r[name] == "error") for name in findings.columns]
-        for r in findings.to_dict("records")
-    ]
-    caption = (
-        "Errors, warnings and notes of the audit of each split (one fold's wording where folds differ in numbers)."
-    )
-    return Table("audit", caption, _flat(columns), rows, findings, is_text=True)
+    rows = [[Cell(text, best=text == "error") for text in map(str, row)] for row in findings.to_numpy()]
+    caption = "Errors, warnings and notes of the audit of each split (where folds differ in numbers, of the first)."
+    return _table("audit", caption, columns, rows, findings, is_text=True)
 
 
 def confusion_table(result: Result) -> Table:
     """Confusion matrices side by side; the page has them as a picture."""
-    found = result.confusions
-    columns = [("", "truth"), *((system, label) for system in result.systems for label in found[system].columns)]
+    shares = result.confusions
+    columns = [("", "truth"), *((system, label) for system in result.systems for label in shares[system].columns)]
     rows = [
-        [Cell(str(label)), *(Cell(share(value)) for value in own)]
-        for label, own in zip(found.index, found.to_numpy(), strict=True)
+        [Cell(str(label)), *_texts(map(share, row))] for label, row in zip(shares.index, shares.to_numpy(), strict=True)
     ]
     caption = f"{result.title}: confusion matrices, shares of the true class (rows)."
-    data = found.melt(ignore_index=False, value_name="share").reset_index()  # truth, system, prediction, share
+    data = shares.melt(ignore_index=False, value_name="share").reset_index()  # truth, system, prediction, share
     return Table(f"confusion-{result.slug}", caption, columns, rows, data)
 
 
 def plain(name: str, caption: str, data: pd.DataFrame) -> Table:
     """A data frame as a table of texts."""
-    rows = [[Cell(str(value)) for value in row] for row in data.itertuples(index=False)]
-    return Table(name, caption, _flat([str(column) for column in data.columns]), rows, data, is_text=True)
+    return _table(name, caption, list(map(str, data.columns)), list(map(_texts, data.to_numpy())), data, is_text=True)
 
 
-def mark(better: str | None, system: str) -> str:
-    """Mark of a system that was compared with the reference."""
-    return "" if better is None else BETTER if better == system else WORSE
+def _table(
+    name: str, caption: str, columns: Sequence[str], rows: Rows, data: Any, note: str = "", *, is_text: bool = False
+) -> Table:
+    """A table without groups of columns."""
+    return Table(name, caption, [("", column) for column in columns], rows, pd.DataFrame(data), note, is_text)
 
 
-def _group(result: Result) -> str:
-    return ", ".join(part for part in (result.task.name, result.corpus) if part)
+def _by_column(heads: Sequence[str], columns: Sequence[Sequence[Cell]]) -> Rows:
+    """Rows from columns, each with its head."""
+    return [[Cell(head), *row] for head, *row in zip(heads, *columns, strict=True)]
+
+
+def _texts(values: Iterable[object]) -> list[Cell]:
+    return [Cell(str(value)) for value in values]
+
+
+def _scores(result: Result, scores: pd.DataFrame, *, best: float = np.nan) -> list[Cell]:
+    """The scores of one value of a column, in the order of the systems."""
+    columns = scores.set_index("system").loc[result.systems, ["score", "low", "high"]].to_numpy(dtype=float)
+    return [Cell(number(score), interval(low, high), best=bool(score == best)) for score, low, high in columns]
 
 
 def _measure(result: Result, metric: Metric) -> str:
-    return f"{NAMES[metric]} {result.dimension}" if result.dimension in DIMENSIONS else NAMES[metric]
+    return f"{NAMES[metric]} {result.dimension or ''}".strip()
 
 
-def _value(found: Interval | None, best: bool, sign: str = "") -> Cell:
-    return Cell("–") if found is None else Cell(number(found.value), interval(found.low, found.high), best, sign)
+def _value(value: Interval, best: bool, mark: str = "") -> Cell:
+    return Cell(number(value.value), interval(value.low, value.high), best, mark)
 
 
-def _shares(low: float, high: float) -> str:
-    return "" if np.isnan(low) or np.isnan(high) else f"({share(low)} .. {share(high)})"
+def _share(value: Interval) -> Cell:
+    return Cell(share(value.value), "" if np.isnan(value.low) else f"({share(value.low)} .. {share(value.high)})")
 
 
-def _numbers(found: Interval) -> dict[str, float]:
-    return {"value": found.value, "low": found.low, "high": found.high, "n": found.n, "speakers": found.groups}
-
-
-def _flat(names: Sequence[str]) -> list[tuple[str, str]]:
-    return [("", name) for name in names]
+def _numbers(value: Interval) -> dict[str, float]:
+    return {"value": value.value, "low": value.low, "high": value.high, "n": value.n, "speakers": value.groups}

@@ -1,4 +1,4 @@
-"""Write the report of a study: the page and its tables."""
+"""Write the report of a study as a page and tables."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from emofuse.report import conditioning, facts, plots, stress, tables
 from emofuse.report import sentences as said
 from emofuse.report.results import FEW_SYSTEMS, NAMES, RESAMPLES, results_of
 from emofuse.report.table import Table, render
-from emofuse.study.columns import columns_of
-from emofuse.study.folder import read_study
+from emofuse.study.folder import columns_of, read_study
 
 
 def write_report(
@@ -25,22 +24,22 @@ def write_report(
     conditioning_seeds: int = 0,
     resamples: int = RESAMPLES,
 ) -> Path:
-    """Write `report.html`, which needs no other file, and `tables/` (CSV, Markdown, LaTeX).
+    """Write `report.html`, a page in one file, and its tables as CSV, Markdown and LaTeX in `tables/`.
 
     Args:
-        folder: of the study, finished or not.
-        out: where to write; `folder`/report if None.
+        folder: of the study, which need not be finished.
+        out: folder of the report; None: `folder`/report.
         by: columns to break results down by.
-        data: folder of the corpora, which are read for columns that predictions do not have, and to measure.
-        conditioning_seeds: measure the effect of conditioning under so many seeds first, with the weights of the runs,
-            unless that was done before.
-        resamples: of every bootstrap and permutation test.
+        data: folder of the corpora, for columns that are not stored with the predictions, and for `conditioning_seeds`.
+        conditioning_seeds: number of seeds in which to measure the effect of conditioning first, with the weights of
+            the runs, unless the study has the measurements.
+        resamples: number of draws of every bootstrap and permutation test.
 
     Returns:
         Path of the page.
 
     Raises:
-        EmofuseError: the folder is not a study, nothing in it can be compared, or no corpus has such a column.
+        EmofuseError: the folder is not a study, nothing in it can be compared, or no corpus has a column of `by`.
     """
     out = out or folder / "report"
     study = read_study(folder)

@@ -9,18 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from emofuse.files import atomic
+from emofuse.plot_style import GREY, SystemStyle, new_figure, save_figure, system_styles
 from emofuse.stress.conditions import CONDITIONS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Okabe & Ito's palette, told apart by colour-blind readers too.
-_PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 COLUMNS = 4
-MARKERS = "osD^vP*X"
-
-Style = tuple[str, str]  # colour and marker
 
 
 def save_curves(scores: pd.DataFrame, metric: str, path: Path) -> Path:
@@ -36,26 +31,19 @@ def save_curves(scores: pd.DataFrame, metric: str, path: Path) -> Path:
     Raises:
         EmofuseError: the file cannot be written.
     """
-    from matplotlib.figure import Figure
-
     scores = scores[scores["metric"] == metric]
     count = panels(scores)
     columns = min(COLUMNS, count)
     rows = -(-count // columns)
-    figure = Figure(figsize=(3.6 * columns, 0.6 + 2.8 * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
-    names = list(dict.fromkeys(scores["system"]))
-    styles = {name: (_PALETTE[i % len(_PALETTE)], MARKERS[i % len(MARKERS)]) for i, name in enumerate(names)}
+    figure, grid = new_figure(rows, columns, width=3.6 * columns, height=0.6 + 2.8 * rows, sharey=True)
+    axes = grid.ravel()
+    styles = system_styles(dict.fromkeys(scores["system"]))
     draw(axes, scores, styles)
-    for ax in axes[:count]:
-        ax.spines[["top", "right"]].set_visible(False)
     for ax in axes[:count:columns]:
         ax.set_ylabel(metric.replace("_", " ").replace("uar", "UAR").replace("ece", "ECE").replace("ccc", "CCC"))
     handles, labels = legend(styles)
     figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 5), frameon=False)
-    with atomic(path) as temporary:
-        figure.savefig(temporary, dpi=120)
-    return path
+    return save_figure(figure, path)
 
 
 def panels(scores: pd.DataFrame) -> int:
@@ -64,8 +52,8 @@ def panels(scores: pd.DataFrame) -> int:
     return len(graded) + bool(others)
 
 
-def draw(axes: Sequence[Axes] | np.ndarray, scores: pd.DataFrame, styles: Mapping[Any, Style]) -> None:
-    """Draw scores of one metric: a panel for each condition with several levels, and one for all others.
+def draw(axes: Sequence[Axes] | np.ndarray, scores: pd.DataFrame, styles: Mapping[str, SystemStyle]) -> None:
+    """Draw scores of one metric, a panel for each condition with degrees, one for all others; hide what is left over.
 
     Args:
         axes: at least `panels(scores)`; the rest is hidden.
@@ -81,13 +69,13 @@ def draw(axes: Sequence[Axes] | np.ndarray, scores: pd.DataFrame, styles: Mappin
         ax.set_axis_off()
 
 
-def legend(styles: Mapping[Any, Style]) -> tuple[list[Any], list[str]]:
-    """Legend handles and labels of the systems and of the dashed lines."""
+def legend(styles: Mapping[str, SystemStyle]) -> tuple[list[Any], list[str]]:
+    """Handles and labels of the systems, and of the dashed lines."""
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], color=colour, marker=marker, markersize=4) for colour, marker in styles.values()]
-    dashed = Line2D([], [], color="#666666", linestyle="--", linewidth=1)
-    return [*handles, dashed], [*map(str, styles), "the same rows unchanged"]
+    handles = [Line2D([], [], color=colour, marker=marker, markersize=4) for colour, marker, _ in styles.values()]
+    dashed = Line2D([], [], color=GREY, linestyle="--", linewidth=1)
+    return [*handles, dashed], [*styles, "the same rows, clean"]
 
 
 def _conditions(scores: pd.DataFrame) -> tuple[list[str], list[str]]:
@@ -97,9 +85,9 @@ def _conditions(scores: pd.DataFrame) -> tuple[list[str], list[str]]:
     return graded, [name for name in used if name not in graded]
 
 
-def _curves(ax: Axes, scores: pd.DataFrame, condition: str, styles: Mapping[Any, Style]) -> None:
+def _curves(ax: Axes, scores: pd.DataFrame, condition: str, styles: Mapping[str, SystemStyle]) -> None:
     levels = CONDITIONS[condition].levels
-    for system, (colour, marker) in styles.items():
+    for system, (colour, marker, _) in styles.items():
         own = scores[scores["system"] == system].sort_values("level")
         clean, rows = own[own["level"].isna()], own[own["level"].notna()]
         ax.fill_between(rows["level"], rows["low"], rows["high"], color=colour, alpha=0.18, linewidth=0)
@@ -112,8 +100,8 @@ def _curves(ax: Axes, scores: pd.DataFrame, condition: str, styles: Mapping[Any,
     ax.set_xlabel(CONDITIONS[condition].axis, fontsize=9)
 
 
-def _points(ax: Axes, scores: pd.DataFrame, conditions: list[str], styles: Mapping[Any, Style]) -> None:
-    for number, (system, (colour, marker)) in enumerate(styles.items()):
+def _points(ax: Axes, scores: pd.DataFrame, conditions: list[str], styles: Mapping[str, SystemStyle]) -> None:
+    for number, (system, (colour, marker, _)) in enumerate(styles.items()):
         shift = 0.6 * ((number + 0.5) / len(styles) - 0.5)
         for place, condition in enumerate(conditions):
             own = scores[(scores["system"] == system) & (scores["condition"] == condition)]

@@ -1,4 +1,4 @@
-"""A study file, and the grid of runs that it spans: tasks x systems x folds x seeds."""
+"""Study files, and their grid of runs: tasks x systems x folds x seeds."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Folds = Literal["all"] | Annotated[list[int], Field(min_length=1)]
 
 
 class TaskConfig(Section):
-    """What is to be recognised, in which corpora: a recipe, and what is changed in it."""
+    """A task: a recipe, and changes to it."""
 
     recipe: str = Field(description="path of a recipe, from the study file's folder")
     set: list[str] = Field([], description='changes such as "training.epochs=10"')
 
 
 class SystemConfig(Section):
-    """One system, or a family of systems: changes to the recipe of a task. A bare list of changes will do."""
+    """One system or a family of systems: changes to the recipe of a task, as a section or a bare list."""
 
     set: list[str] = Field([], description='changes such as "model.fusion=audio_only"')
     each: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(
@@ -42,7 +42,7 @@ class SystemConfig(Section):
 
 
 class QuickConfig(Section):
-    """What `--quick` does otherwise."""
+    """Changes of the quick version."""
 
     seeds: list[int] | None = Field(None, min_length=1, description="Seeds of the quick version; as usual if not set.")
     folds: Folds | None = Field(None, description="Test folds of the quick version; as usual if not set.")
@@ -50,7 +50,7 @@ class QuickConfig(Section):
 
 
 class StressConfig(Section):
-    """What `--stress` does, once the runs are finished."""
+    """Options of the stress test, which `--stress` runs once the runs are finished."""
 
     conditions: Annotated[list[str], Field(min_length=1)] | None = Field(
         None, description="names of stress conditions, such as wer; all that apply if not given"
@@ -60,7 +60,7 @@ class StressConfig(Section):
 
 
 class StudyConfig(Section):
-    """A study file."""
+    """Contents of a study file."""
 
     name: FolderName = Field(description="name of the study's folder in runs/: letters, digits, '_', '-' and '.'")
     protocol: str = Field(description="what is compared, and how, in words")
@@ -85,17 +85,17 @@ class Cell:
 
     @cached_property
     def hash(self) -> str:
-        """Name of its run folder; cells of one recipe are one run."""
+        """Name of the run folder; cells with equal recipes share it."""
         return self.recipe.run_id
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Task, system, fold and seed."""
+        """The cell as it is stored: task, system, fold and seed."""
         return {"task": self.task, "system": self.system, "fold": self.fold, "seed": self.seed}
 
     @property
     def unimodal(self) -> list[Cell]:
-        """The runs that must be finished before: both unimodal models of a late fusion."""
+        """Runs of both unimodal models of a late fusion, which must finish before it; empty for other systems."""
         if self.recipe.model.fusion != "late":
             return []
         return [
@@ -109,14 +109,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Study:
-    """A study file, resolved.
+    """A resolved study file.
 
     Attributes:
-        file: its path, as given.
-        config: the file, with what `--quick` changes.
-        quick: whether it is the quick version.
-        tasks: recipe of each task, before the changes of a system.
-        systems: the changes of each system.
+        file: path of the file, as given.
+        config: contents, with the seeds and folds of the quick version if it is that.
+        quick: True for the quick version.
+        tasks: recipe by task, before the changes of a system.
+        systems: changes by system.
         recipes: recipe by task and system.
         reference: system that the others are compared with.
     """
@@ -134,18 +134,18 @@ def load_study(path: Path | str, *, quick: bool = False, only: Sequence[str] = (
     """Read a study file and the recipes that it names.
 
     Args:
-        path: TOML.
-        quick: the version of its section `quick`.
-        only: names of the tasks to keep, in the order of the file; all if empty.
+        path: TOML file.
+        quick: load the quick version.
+        only: names of the tasks to keep; all if empty.
 
     Raises:
-        EmofuseError: a file cannot be read, has an unknown key or a value of the wrong type; there is no such task; a
-            system does not fit a task; something stands twice; a task leaves no test part; the reference is no system;
-            a stress condition does not exist.
+        EmofuseError: a file cannot be read, has an unknown key or a value of the wrong type; a task, reference or
+            stress condition does not exist; a seed, fold or system is listed twice; a system does not fit a task; a
+            task has no test part.
     """
     config = parse(StudyConfig, read_toml(path), source=str(path))
     if unknown := [name for name in only if name not in config.tasks]:
-        raise EmofuseError(f"{path}: no task is called {unknown[0]!r}. There are {', '.join(config.tasks)}.")
+        raise EmofuseError(f"{path} has no task {unknown[0]!r}. Its tasks are {', '.join(config.tasks)}.")
     if only:
         chosen = {name: task for name, task in config.tasks.items() if name in only}
         config = config.model_copy(update={"tasks": chosen})
@@ -155,7 +155,7 @@ def load_study(path: Path | str, *, quick: bool = False, only: Sequence[str] = (
         )
     for what, numbers in (("seeds", config.seeds), ("folds", config.folds)):
         if numbers != "all" and (twice := _twice(numbers)):
-            raise EmofuseError(f"{path}: {what}: {twice[0]} stands twice.")
+            raise EmofuseError(f"{path}: {what}: {twice[0]} is listed twice.")
     try:
         conditions_of(config.stress.conditions)
     except EmofuseError as error:
@@ -170,16 +170,18 @@ def load_study(path: Path | str, *, quick: bool = False, only: Sequence[str] = (
     }
     reference = config.reference or next(iter(systems))
     if reference not in systems:
-        raise EmofuseError(f"{path}: reference: {reference!r} is no system. There are {', '.join(systems)}.")
+        raise EmofuseError(
+            f"{path}: reference: {reference!r} is not a system of the study. Its systems are {', '.join(systems)}."
+        )
     return Study(str(path), config, quick, tasks, systems, recipes, reference)
 
 
 def cells_of(study: Study, folds: dict[str, list[int]]) -> list[Cell]:
-    """The cells of a study: all systems of the first fold come first, so that there is early something to compare.
+    """List the cells of a study, all systems of a fold before the next fold, so that results can be compared early.
 
     Args:
-        study: as loaded.
-        folds: test folds of each task.
+        study: loaded by `load_study`.
+        folds: test folds by task.
     """
     most = max(len(numbers) for numbers in folds.values())
     return [
@@ -214,7 +216,7 @@ def folds_of(study: Study, data: Path | None) -> dict[str, list[int]]:
 
 
 def runs_of(cells: Iterable[Cell]) -> list[Cell]:
-    """One cell for each run, unimodal runs before the late fusions that are made of them."""
+    """List one cell for each run, unimodal runs before the late fusions that use them."""
     runs: dict[str, Cell] = {}
     cells = list(cells)
     named = {cell.hash: cell for cell in reversed(cells)}
@@ -224,8 +226,8 @@ def runs_of(cells: Iterable[Cell]) -> list[Cell]:
     return list(runs.values())
 
 
-def described(study: Study, folds: dict[str, list[int]]) -> dict[str, Any]:
-    """The resolved study, for study.json."""
+def study_facts(study: Study, folds: dict[str, list[int]]) -> dict[str, Any]:
+    """Contents of study.json."""
     return {
         "name": study.config.name,
         "file": study.file,
@@ -249,18 +251,20 @@ def _recipe(path: Path | str, where: str, task: TaskConfig, changes: list[str]) 
     except EmofuseError as error:
         raise EmofuseError(f"{path}: {where}: {error}") from None
     if recipe.training.fit == "all":
-        raise EmofuseError(f'{path}: {where}: fit = "all" trains on the test part, and nothing is left to measure.')
+        raise EmofuseError(
+            f'{path}: {where}: fit = "all" trains on the test part, so nothing is left to test on. Remove it.'
+        )
     return recipe
 
 
 def _expanded(config: StudyConfig, path: Path | str) -> dict[str, list[str]]:
-    """The changes of each system, families taken apart."""
+    """The changes of each system, with one system for each combination of the values of a family."""
     systems: dict[str, list[str]] = {}
     for name, system in config.systems.items():
         for values in product(*system.each.values()):
             full = "-".join([name, *map(_named, values)])
             if full in systems:
-                raise EmofuseError(f"{path}: systems.{name}: a system called {full!r} is there already.")
+                raise EmofuseError(f"{path}: systems.{name}: another system has the name {full!r} already.")
             changes = [f"{key}={json.dumps(value)}" for key, value in zip(system.each, values, strict=True)]
             systems[full] = system.set + changes
     return systems

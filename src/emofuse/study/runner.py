@@ -1,43 +1,19 @@
-"""Run a study: what is finished is kept, what was broken off goes on, cells run side by side."""
+"""Run a study: finished runs are kept, interrupted ones resumed, and runs go side by side."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from emofuse.errors import EmofuseError
 from emofuse.files import read_json, write_json
-from emofuse.study.grid import Cell, Study, cells_of, described, folds_of, runs_of
+from emofuse.study.grid import Cell, Study, cells_of, folds_of, runs_of, study_facts
+from emofuse.study.progress import State, Tell, seconds_left
 from emofuse.study.stale import find_stale, refuse_or_remove
 from emofuse.study.work import Place, Pool, Processes, RayCluster
-
-
-@dataclass(frozen=True)
-class State:
-    """How far a study is.
-
-    Attributes:
-        finished: runs that are finished.
-        total: runs of the study; cells that are the same run count once.
-        left: estimate of the seconds left; None before any run has finished.
-        cell: what ended just now, or None at the beginning.
-        seconds: that it took.
-        failure: what went wrong with it; empty if nothing.
-    """
-
-    finished: int
-    total: int
-    left: float | None
-    cell: Cell | None = None
-    seconds: float = 0.0
-    failure: str = ""
-
-
-Tell = Callable[[State], None]
 
 
 def run_study(
@@ -52,38 +28,37 @@ def run_study(
 ) -> Path:
     """Train all cells of a study that are not yet finished.
 
-    The folder gets `study.json` (resolved), `cells.json` (hash, task, system, fold and seed of each cell),
-    `cells/<hash>/` (a run folder with `cell.json`) and `cells/<hash>.log`, and `time.json` (sums over all runs). Cells
-    whose recipes are equal are one run, and a late fusion uses the runs of its unimodal models. A study file that was
-    changed may go on in the same folder: a run is known by its recipe. The corpora are read and audited once; a run
-    that was trained on other data than they have now is not handed back.
+    Writes `study.json` (resolved), `cells.json` (hash, task, system, fold and seed of each cell), `cells/<hash>/` (run
+    folder with `cell.json`), `cells/<hash>.log` and `time.json` (sums over all runs). Cells with equal recipes share a
+    run, and a late fusion uses the runs of its unimodal models. Runs are identified by their recipes, so the study file
+    may change between calls. Runs whose data or encoders have changed since are not reused.
 
     Args:
         study: as loaded.
-        out: folder of the study; runs/<name> (runs/<name>-quick) if None.
+        out: folder of the study; None: runs/<name>, or runs/<name>-quick.
         data: folder that relative corpus roots start from.
-        jobs: cells side by side on this machine, which share its processors; with Ray, each cell takes as many
+        jobs: number of runs side by side on this machine, which share its processors. With Ray, a run takes as many
             processors as it would here, and the cluster decides how many run at a time.
-        ray: address of a Ray cluster, all machines of which see `out` and `data` at the same paths.
-        fresh: train those runs anew that were trained on other data, or with other encoders, than there are now.
-        tell: called at the beginning and whenever a cell has ended.
+        ray: address of a Ray cluster; all its machines must see `out` and `data` at the same paths.
+        fresh: train runs again whose data or encoders have changed.
+        tell: called at the beginning and whenever a run has ended.
 
     Returns:
         The folder.
 
     Raises:
-        EmofuseError: cells failed (the others are finished nevertheless), another process runs this study, the corpora
-            do not have the folds or are not those of finished runs, or there is no such cluster.
+        EmofuseError: runs failed (the others are finished), another process runs this study, the corpora lack a fold,
+            data or encoders of finished runs have changed, or the cluster cannot be reached.
     """
     from emofuse.corpora.recipe_rows import data_folder
 
     out = (out or Path("runs") / (study.config.name + "-quick" * study.quick)).absolute()
     data = data_folder(data).absolute()
-    with alone_in(out):
+    with lock_study(out):
         folds = folds_of(study, data)
         cells = cells_of(study, folds)
         runs = runs_of(cells)
-        write_json(out / "study.json", described(study, folds))
+        write_json(out / "study.json", study_facts(study, folds))
         write_json(out / "cells.json", [{"cell": cell.hash} | cell.facts for cell in cells])
         place = Place(out / "cells", data, _threads(jobs))
         place.cells.mkdir(exist_ok=True)
@@ -98,7 +73,7 @@ def run_study(
                 pool.close()
         write_json(out / "time.json", _times(done.values()))
     if failures:
-        raise EmofuseError(_told(failures, runs, place))
+        raise EmofuseError(_failure_message(failures, runs, place))
     return out
 
 
@@ -109,17 +84,17 @@ def run_all(
     facts: Callable[[Cell], dict[str, Any]],
     tell: Tell,
 ) -> dict[str, str]:
-    """Run what is not yet done; a late fusion after its unimodal models, and not at all if one of them failed.
+    """Run what is not finished; a late fusion after its unimodal models, and not at all if one of them failed.
 
     Args:
-        runs: in the order in which they are to begin.
-        done: by hash, the facts of finished runs (`system`, `wall_seconds`); those that finish are added.
-        pool: where they run.
+        runs: in the order in which they should start.
+        done: facts of finished runs (`task`, `system`, `wall_seconds`) by hash; runs that finish are added.
+        pool: runs them.
         facts: reads the facts of a run that has just finished.
-        tell: called at the beginning and whenever one has ended.
+        tell: called at the beginning and whenever a run has ended.
 
     Returns:
-        By hash, what went wrong with the runs that failed.
+        Why runs failed, by hash.
     """
     waiting = [run for run in runs if run.hash not in done]
     running: dict[str, Cell] = {}
@@ -135,7 +110,7 @@ def run_all(
             needs = [part.hash for part in run.unimodal]
             if failed := [name for name in needs if name in failures]:
                 waiting.remove(run)
-                failures[run.hash] = f"{failed[0]}, which it is made of, failed"
+                failures[run.hash] = f"its unimodal run {failed[0]} failed"
                 tell(state(run, 0.0, failures[run.hash]))
             elif len(running) < pool.size and all(name in done for name in needs):
                 waiting.remove(run)
@@ -150,27 +125,6 @@ def run_all(
                 done[run.hash] = facts(run)
                 tell(state(run, done[run.hash]["wall_seconds"]))
     return failures
-
-
-def seconds_left(left: Sequence[Cell], done: Mapping[str, Mapping[str, Any]], jobs: int) -> float | None:
-    """Estimate of the time that runs will take, by the mean of the finished runs of the same task and system.
-
-    Args:
-        left: runs that are not finished.
-        done: `task`, `system` and `wall_seconds` of the finished ones; those of all stand for a system without any.
-        jobs: how many run side by side.
-
-    Returns:
-        Seconds; None if none is finished.
-    """
-    times: dict[tuple[str, str], list[float]] = {}
-    for facts in done.values():
-        times.setdefault((facts["task"], facts["system"]), []).append(facts["wall_seconds"])
-    if not times:
-        return None
-    everything = [seconds for known in times.values() for seconds in known]
-    known = (times.get((run.task, run.system), everything) for run in left)
-    return sum(sum(seconds) / len(seconds) for seconds in known) / min(jobs, max(len(left), 1))
 
 
 def cpu_seconds(folder: Path) -> float:
@@ -190,13 +144,13 @@ def _threads(jobs: int) -> int:
     """Threads of a cell: OMP_NUM_THREADS, or its share of the processors that this process may use."""
     if (given := os.environ.get("OMP_NUM_THREADS", "")).isdigit():
         return max(1, int(given))
-    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, there // jobs)
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, processors // jobs)
 
 
 @contextmanager
-def alone_in(out: Path) -> Iterator[None]:
-    """Hold the folder; two processes that run one study would write to the same runs."""
+def lock_study(out: Path) -> Iterator[None]:
+    """Lock the folder of a study, because two processes that run one study would write to the same runs."""
     from filelock import FileLock, Timeout
 
     try:
@@ -204,7 +158,7 @@ def alone_in(out: Path) -> Iterator[None]:
         lock = FileLock(out / ".lock").acquire(timeout=0)
     except Timeout:
         raise EmofuseError(
-            f"{out}: another process runs a study there. Wait for it, or choose another folder."
+            f"{out}: another process runs a study in this folder. Wait for it, or choose another folder."
         ) from None
     except OSError as error:
         raise EmofuseError(f"{out}: cannot be written ({error.strerror or error}). Choose another folder.") from error
@@ -212,8 +166,8 @@ def alone_in(out: Path) -> Iterator[None]:
         yield
 
 
-def _told(failures: Mapping[str, str], runs: Sequence[Cell], place: Place) -> str:
+def _failure_message(failures: Mapping[str, str], runs: Sequence[Cell], place: Place) -> str:
     named = {run.hash: run for run in runs}
     lines = [f"  {named[name]}: {failure} [{place.cells / name}.log]" for name, failure in failures.items()]
-    head = f"{len(failures)} of {len(runs)} runs failed; the others are finished. Mend them and call again:"
+    head = f"{len(failures)} of {len(runs)} runs failed; the others are finished. Call emofuse study again after a fix:"
     return "\n".join([head, *lines])

@@ -1,4 +1,4 @@
-"""Runs of a study that were trained on other data, or with other encoders, than there are now."""
+"""Stale runs of a study: their data or encoders have changed since they were trained."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from emofuse.study.grid import Cell
 
 
 def find_stale(runs: Iterable[Cell], cells: Path, data: Path) -> dict[str, str]:
-    """What has changed since each run began, finished or not.
+    """Find runs, finished or not, whose data or encoders have changed since they began.
 
     Args:
         runs: of the study.
@@ -22,10 +22,10 @@ def find_stale(runs: Iterable[Cell], cells: Path, data: Path) -> dict[str, str]:
         data: folder that relative corpus roots start from.
 
     Returns:
-        By hash of the run, what has changed, in words; runs of which nothing changed are left out.
+        What has changed, in words, by hash of the run; only stale runs.
 
     Raises:
-        EmofuseError: a corpus or an encoder is not there any more.
+        EmofuseError: a corpus or an encoder is missing.
     """
     from emofuse.data.identity import identify
     from emofuse.data.rows import select_rows
@@ -36,7 +36,7 @@ def find_stale(runs: Iterable[Cell], cells: Path, data: Path) -> dict[str, str]:
     for run in runs:
         path = cells / run.hash / ENVIRONMENT_FILE
         before = read_json(path).get("identity") if path.exists() else None
-        if before is None:  # not begun, or by a version that kept no hashes
+        if before is None:  # the run has not begun, or an earlier version stored no hashes
             continue
         source = _source(run.recipe)
         if source not in identities:
@@ -47,10 +47,10 @@ def find_stale(runs: Iterable[Cell], cells: Path, data: Path) -> dict[str, str]:
 
 
 def refuse_or_remove(stale: dict[str, str], runs: Iterable[Cell], cells: Path, *, fresh: bool) -> None:
-    """With `fresh`, remove stale runs, so that they are trained anew.
+    """Remove stale runs with `fresh`, so that they are trained again.
 
     Raises:
-        EmofuseError: there are stale runs, and `fresh` is not given.
+        EmofuseError: there are stale runs, and `fresh` is False.
     """
     if stale and not fresh:
         by_change: dict[str, list[Cell]] = {}
@@ -58,19 +58,18 @@ def refuse_or_remove(stale: dict[str, str], runs: Iterable[Cell], cells: Path, *
             if run.hash in stale:
                 by_change.setdefault(stale[run.hash], []).append(run)
         lines = [
-            f"  {changed} changed since {len(of_it)} runs were trained (such as {of_it[0]})"
-            for changed, of_it in by_change.items()
+            f"  {changed} changed since {len(changed_runs)} runs were trained (such as {changed_runs[0]})"
+            for changed, changed_runs in by_change.items()
         ]
-        head = f"{len(stale)} runs of this study do not fit its corpora or encoders any more:"
-        raise EmofuseError(
-            "\n".join([head, *lines, "Train them anew with --fresh, or choose another folder with --out."])
-        )
+        head = f"{len(stale)} runs of this study do not match its corpora or encoders any more:"
+        advice = "Train them again with --fresh, or choose another folder with --out."
+        raise EmofuseError("\n".join([head, *lines, advice]))
     for name in stale:
         shutil.rmtree(cells / name)
 
 
 def _source(recipe: Recipe) -> str:
-    """Hash of what `identify` depends on: runs that read alike share it."""
+    """Hash of all that `identify` depends on."""
     model = recipe.model
     reads = model.fusion if model.fusion in ("audio_only", "text_only") else "both"
     states = [model.speech_encoder, model.uses_hidden_states, model.pretrained]

@@ -20,7 +20,7 @@ from emofuse.errors import EmofuseError
 from emofuse.files import atomic, hash_of, read_json, slug, write_json
 from emofuse.stress.conditions import Condition, conditions_of
 from emofuse.study.grid import StressConfig
-from emofuse.study.runner import alone_in
+from emofuse.study.runner import lock_study
 
 FOLDER, FACTS_FILE = "stress", "stress.json"
 _VERSION = 1  # of the conditions, part of the hash; raise it when a condition changes
@@ -85,7 +85,7 @@ def stress_study(
         "seed": config.seed,
         "folds": [],
     }
-    with alone_in(out):
+    with lock_study(out):
         for done, fold in enumerate(folds, 1):
             inputs = fold.hash(conditions, config.rows, config.seed)
             path = out / FOLDER / f"{slug(fold.task)}-fold-{fold.number}-{inputs[:16]}.parquet"

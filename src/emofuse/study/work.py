@@ -1,4 +1,4 @@
-"""A cell of a study in a process of its own: on this machine, or on those of a Ray cluster."""
+"""Runs of a study in separate processes, on this machine or on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from emofuse.study.grid import Cell
 
 @dataclass(frozen=True)
 class Place:
-    """Where the cells of a study find and put things.
+    """Folders and threads of the runs of a study.
 
     Attributes:
         cells: folder of the run folders.
         data: folder that relative corpus roots start from.
-        threads: of each cell.
+        threads: number of threads of each run.
     """
 
     cells: Path
@@ -35,32 +35,32 @@ class Place:
     threads: int
 
     def log(self, cell: Cell) -> Path:
-        """What a cell printed."""
+        """Path of the log of a run."""
         return self.cells / f"{cell.hash}.log"
 
 
 class Pool(Protocol):
-    """Runs cells side by side."""
+    """Trains runs side by side."""
 
     @property
     def size(self) -> int:
-        """How many cells run at a time."""
+        """How many runs go at a time."""
 
     def start(self, cell: Cell) -> None:
-        """Begin a cell."""
+        """Start a run."""
 
     def ended(self) -> list[tuple[Cell, str]]:
-        """Wait for the next cells to end; each with what went wrong, or with an empty text."""
+        """Wait for the next runs to end, and return each with the reason if it failed, or an empty text."""
 
     def close(self) -> None:
-        """Stop what still runs."""
+        """Stop all runs."""
 
 
 class Processes:
-    """Cells on this machine, each in a process of its own: one that crashes takes no other with it.
+    """Runs on this machine, each in its own process, so that a crash does not affect the others.
 
-    Where the system can, the processes are copies of one that has imported everything, which takes longer than a small
-    model trains. They end when the process of the study ends, whatever ended it.
+    Where the operating system can fork, the processes are forked from one that has imported everything, because imports
+    take longer than the training of a small model. They end when the process of the study ends, for whatever reason.
     """
 
     def __init__(self, place: Place, size: int):
@@ -73,13 +73,13 @@ class Processes:
         self._running: dict[Any, tuple[Cell, Any]] = {}
 
     def start(self, cell: Cell) -> None:
-        """Begin a cell."""
+        """Start a run."""
         process = self._context.Process(target=_in_process, args=(cell, self._place, dict(os.environ)))  # type: ignore[attr-defined]
         process.start()
         self._running[process.sentinel] = (cell, process)
 
     def ended(self) -> list[tuple[Cell, str]]:
-        """Wait for the next cells to end; each with what went wrong, or with an empty text."""
+        """Wait for the next runs to end, and return each with the reason if it failed, or an empty text."""
         found = []
         for sentinel in wait(list(self._running)):
             cell, process = self._running.pop(sentinel)
@@ -88,24 +88,24 @@ class Processes:
         return found
 
     def close(self) -> None:
-        """Stop what still runs."""
+        """Stop all runs."""
         for _, process in self._running.values():
             process.terminate()
             process.join()
 
 
 class RayCluster:
-    """Cells as tasks of a Ray cluster; all its machines must see the study's folder and the corpora at the same paths.
+    """Runs as tasks of a Ray cluster; all its machines must see the study's folder and the corpora at the same paths.
 
-    A cell takes as many processors as it has threads, and a GPU where the cluster has any. When a machine is lost, its
-    cells go on elsewhere.
+    A run takes as many processors as it has threads, and a GPU if the cluster has any. When a machine is lost, its runs
+    are resumed on others.
 
     Args:
-        place: where things are.
-        address: of the cluster, or "local" for one on this machine alone.
+        place: folders and threads.
+        address: of the cluster, or "local" for a cluster of this machine only.
 
     Raises:
-        EmofuseError: Ray is not installed, or there is no such cluster.
+        EmofuseError: Ray is not installed, or the cluster cannot be reached.
     """
 
     def __init__(self, place: Place, address: str):
@@ -116,7 +116,9 @@ class RayCluster:
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise EmofuseError(f"--ray {address}: no Ray cluster ({error}). Start one: ray start --head") from error
+            raise EmofuseError(
+                f"--ray {address}: cannot reach a Ray cluster ({error}). Start one: ray start --head"
+            ) from error
         self._ray, self._place = ray, place
         self._gpus = 1 if ray.cluster_resources().get("GPU") else 0
         options = {"num_cpus": place.threads, "num_gpus": self._gpus, "max_calls": 1, "max_retries": 1}
@@ -125,17 +127,17 @@ class RayCluster:
 
     @property
     def size(self) -> int:
-        """How many cells the cluster has room for now."""
-        there = self._ray.cluster_resources()
-        rooms = [there.get("CPU", 0) // self._place.threads] + [there.get("GPU", 0)] * self._gpus
-        return max(1, int(min(rooms)))
+        """How many runs the cluster has room for now."""
+        resources = self._ray.cluster_resources()
+        limits = [resources.get("CPU", 0) // self._place.threads] + [resources.get("GPU", 0)] * self._gpus
+        return max(1, int(min(limits)))
 
     def start(self, cell: Cell) -> None:
-        """Begin a cell."""
+        """Start a run."""
         self._running[self._task.remote(cell, self._place)] = cell
 
     def ended(self) -> list[tuple[Cell, str]]:
-        """Wait for the next cells to end; each with what went wrong, or with an empty text."""
+        """Wait for the next runs to end, and return each with the reason if it failed, or an empty text."""
         found = []
         for reference in self._ray.wait(list(self._running))[0]:
             cell = self._running.pop(reference)
@@ -148,12 +150,12 @@ class RayCluster:
         return found
 
     def close(self) -> None:
-        """Stop what still runs, and leave the cluster."""
+        """Stop all runs and leave the cluster."""
         self._ray.shutdown()
 
 
 def train_cell(cell: Cell, place: Place, facts: dict[str, Any]) -> None:
-    """Train a cell to its end; cell.json, written last, marks it as finished."""
+    """Train a run and write cell.json, which marks it as finished."""
     import torch
 
     from emofuse.training.run import train
@@ -161,7 +163,7 @@ def train_cell(cell: Cell, place: Place, facts: dict[str, Any]) -> None:
     torch.set_num_threads(place.threads)
     wall, cpu = time.monotonic(), _cpu_seconds()
     run = train(cell.recipe, place.cells / cell.hash, place.data, unimodal=place.cells)
-    for checkpoint in (run / "checkpoints").glob("*.ckpt"):  # to go on from; many times as large as the model
+    for checkpoint in (run / "checkpoints").glob("*.ckpt"):  # only to resume, and many times as large as the model
         checkpoint.unlink()
     spent = {"wall_seconds": time.monotonic() - wall, "cpu_seconds": _cpu_seconds() - cpu}
     write_json(run / "cell.json", cell.facts | spent | facts)
@@ -173,7 +175,7 @@ def _cpu_seconds() -> float:
 
 
 def _in_process(cell: Cell, place: Place, environment: dict[str, str]) -> None:
-    os.environ.update(environment)  # that of the process this is a copy of may be older
+    os.environ.update(environment)  # the process that this one was forked from may have an older one
     threading.Thread(target=_end_with_parent, daemon=True).start()
     sys.exit(_logged(cell, place, {}))
 
@@ -191,7 +193,7 @@ def _in_task(cell: Cell, place: Place) -> int:
 
 
 def _logged(cell: Cell, place: Place, facts: dict[str, Any]) -> int:
-    """Train a cell with all that it prints, C libraries too, in its log; the exit code."""
+    """Train a run, with all output, also of C libraries, in its log; return the exit code."""
     with place.log(cell).open("w", encoding="utf-8") as log:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -209,10 +211,10 @@ def _logged(cell: Cell, place: Place, facts: dict[str, Any]) -> int:
 
 
 def _why(code: int, log: Path) -> str:
-    """What went wrong, in one line; empty if nothing."""
+    """Why a run failed, in one line; empty if it did not."""
     if code == 0:
         return ""
     lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    said = lines[-1].strip() if lines else "it printed nothing"
-    killed = f"ended by signal {-code} (9: killed, perhaps for want of memory); last line: " if code < 0 else ""
-    return killed + said.removeprefix("emofuse: ")
+    last = lines[-1].strip() if lines else "its log is empty"
+    killed = f"ended by signal {-code} (9: killed, perhaps out of memory); last line of the log: " if code < 0 else ""
+    return killed + last.removeprefix("emofuse: ")

@@ -17,7 +17,7 @@ from emofuse.corpora.recipe_rows import count_folds
 from emofuse.errors import EmofuseError
 from emofuse.files import atomic, read_json, write_json, write_text
 from emofuse.training.calibration import fit_calibration
-from emofuse.training.calibration_plots import write_calibration_plots
+from emofuse.training.plots import write_calibration_plots
 from emofuse.training.run import evaluate, train
 
 

@@ -11,7 +11,7 @@ from emofuse.config import load_recipe
 from emofuse.errors import EmofuseError
 from emofuse.files import write_text
 from emofuse.labels import DIMENSIONS
-from emofuse.training.confusion_plot import save_confusion
+from emofuse.training.plots import save_confusion
 
 PARTS = ("dev", "test", "test-adapted")
 
@@ -61,7 +61,7 @@ def draw_confusion(run: Path, metrics: dict[str, Any], path: Path) -> None:
     scores = metrics[part]["categories"]
     uar = scores["uar"]
     interval = "" if uar["low"] is None else f" (95 % interval {uar['low']:.3f} .. {uar['high']:.3f})"
-    title = f"{recipe.name}, {part}: UAR {uar['value']:.3f}{interval}, n = {uar['n']}"
+    title = f"{recipe.name}, {part}\nUAR {uar['value']:.3f}{interval}, n = {uar['n']}"
     save_confusion(path, scores["confusion"], recipe.data.labels.names, title)
 
 

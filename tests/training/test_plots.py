@@ -7,7 +7,7 @@ import pytest
 from emofuse.errors import EmofuseError
 from emofuse.metrics import scores as metrics
 from emofuse.training.calibration import fit_calibration
-from emofuse.training.calibration_plots import (
+from emofuse.training.plots import (
     reliability,
     save_reliability,
     save_risk_coverage,
@@ -43,7 +43,7 @@ def test_pictures_of_a_calibration(tmp_path):
     first, second = (path.read_text() for path in written)
     assert f"before: ECE {found.ece_before:.3f}" in first
     assert f"after: ECE {found.ece_after:.3f}" in first
-    assert f"n = {found.n}" in second and f"all answers: {found.risk:.1%} wrong" in second
+    assert f"n = {found.n}" in second and f"all predictions: {found.risk:.1%} wrong" in second
     assert f"confidence from {found.uncertain_below:.2f}" in second
     again = write_calibration_plots(df.sample(frac=1, random_state=0), LABELS, found, tmp_path / "again")
     assert [path.read_text() for path in again] == [first, second]
