@@ -12,8 +12,8 @@ from typing import Annotated
 import typer
 
 from emofuse import __version__
-from emofuse.cli import corpus, predict, study, train
-from emofuse.cli.options import print_error
+from emofuse.cli import corpus, predict, train
+from emofuse.cli.predict import print_error
 from emofuse.errors import EmofuseError
 
 app = typer.Typer(
@@ -24,15 +24,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Speech emotion recognition from voice and words together.",
 )
-app.command()(predict.predict)
-app.command()(predict.explain)
-app.command()(train.train)
-app.command()(train.evaluate)
-app.command()(train.export)
-app.command(no_args_is_help=True)(train.recipe)
-app.command()(study.study)
-app.command()(study.report)
-app.command()(study.stress)
+for _command in (
+    *(predict.predict, predict.explain, train.train, train.evaluate, train.export, train.recipe),
+    *(train.study, train.report, train.stress),
+):
+    app.command(no_args_is_help=_command is train.recipe)(_command)
 app.add_typer(corpus.app, name="corpus")
 
 

@@ -9,36 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emofuse.cli.options import JsonFile
 from emofuse.errors import EmofuseError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    help="Prepare, split and audit corpora.",
-)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Prepare, split and audit corpora.")
 
 Table = Annotated[Path, typer.Argument(metavar="TABLE", help="Table of utterances (.parquet, .csv, .tsv, .jsonl).")]
-
-
-class Rule(StrEnum):
-    """Rules by which rows are divided into train, dev and test."""
-
-    official = "official"
-    leave_one_out = "leave_one_out"
-    k_fold = "k_fold"
-    hold_out = "hold_out"
-    given = "given"
-
-
-class Development(StrEnum):
-    """Choices of the development part for leave_one_out."""
-
-    next = "next"
-    other_speaker = "other_speaker"
+JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the results to this file.")]
+Rule = StrEnum("Rule", ["official", "leave_one_out", "k_fold", "hold_out", "given"])
+Development = StrEnum("Development", ["next", "other_speaker"])
 
 
 @app.command("list")
@@ -66,10 +47,7 @@ def prepare(
     out: Annotated[Path, typer.Argument(help="Table to write (.parquet, .csv, .tsv, .jsonl).")],
     where: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="COLUMN=VALUE",
-            help="Keep only these rows; VALUE may be a list a,b or a range 4..12.",
-        ),
+        typer.Option(metavar="COLUMN=VALUE", help="Keep only these rows; VALUE may be a list a,b or a range 4..12."),
     ] = None,
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Continue if audio files are missing.")
@@ -92,21 +70,12 @@ def prepare(
     """
     from emofuse.corpora import read_corpus
     from emofuse.corpora.select import parse_where, select
-    from emofuse.corpora.table import write_table
     from emofuse.corpora.table_files import check_ending
 
     check_ending(out)
-    df = read_corpus(
-        name,
-        root,
-        allow_missing=allow_missing,
-        columns=_pairs(column, "--column"),
-        emotions=_pairs(emotion, "--emotion"),
-        scale=scale,
-    )
-    df = select(df, parse_where(where or []))
-    write_table(df, out)
-    typer.echo(f"{out}: {_summary(df)}")
+    columns, emotions = _pairs(column, "--column"), _pairs(emotion, "--emotion")
+    df = read_corpus(name, root, allow_missing=allow_missing, columns=columns, emotions=emotions, scale=scale)
+    _save(select(df, parse_where(where or [])), out)
 
 
 @app.command()
@@ -137,13 +106,11 @@ def merge(
 ) -> None:
     """Merge the tables of several corpora into one."""
     from emofuse.corpora import merge as merging
-    from emofuse.corpora.table import read_table, write_table
+    from emofuse.corpora.table import read_table
     from emofuse.corpora.table_files import check_ending
 
     check_ending(out)
-    df = merging.merge([(str(path), read_table(path)) for path in tables])
-    write_table(df, out)
-    typer.echo(f"{out}: {_summary(df)}")
+    _save(merging.merge([(str(path), read_table(path)) for path in tables]), out)
 
 
 @app.command()
@@ -185,19 +152,9 @@ def split(
     from emofuse.corpora.splits import freeze
     from emofuse.corpora.table import read_table
 
-    given = {
-        "rule": rule.value,
-        "column": column,
-        "k": k,
-        "stratify": stratify,
-        "dev": dev and dev.value,
-        "test": test,
-        "dev_share": dev_share,
-        "test_share": test_share,
-        "folds": folds,
-        "allow_shared_speakers": allow_shared_speakers,
-        "seed": seed,
-    }
+    given: dict[str, object] = {"rule": rule.value, "column": column, "k": k, "stratify": stratify, "seed": seed}
+    given |= {"dev": dev and dev.value, "test": test, "dev_share": dev_share, "test_share": test_share}
+    given |= {"folds": folds, "allow_shared_speakers": allow_shared_speakers}
     config = split_config({name: value for name, value in given.items() if value is not None})
     for number, fold in enumerate(freeze(read_table(table), config, out)):
         typer.echo(f"fold {number}: train {len(fold.train)}, dev {len(fold.dev)}, test {len(fold.test)}")
@@ -254,7 +211,7 @@ def transcribe(
     """
     import os
 
-    from emofuse.corpora.table import TableError, read_table, write_table
+    from emofuse.corpora.table import TableError, read_table
     from emofuse.corpora.table_files import check_ending
     from emofuse.corpora.transcribe import output_path, render_wer, transcribe_table, wer_report
     from emofuse.encoders.recogniser import Transcriber
@@ -265,8 +222,7 @@ def transcribe(
     df = read_table(table)
     recogniser = Transcriber(model, threads=1, workers=os.cpu_count() or 1)  # several short clips at once
     df = transcribe_table(df, recogniser, cache=cache_dir() / "transcripts.sqlite", language=language)
-    write_table(df, out)
-    typer.echo(f"{out}: {_summary(df)}")
+    _save(df, out)
     try:
         report = wer_report(df)
     except TableError as error:  # many corpora have no human transcripts
@@ -297,11 +253,14 @@ def _pairs(values: list[str] | None, option: str) -> dict[str, str]:
     return pairs
 
 
-def _summary(df: pd.DataFrame) -> str:
-    """Size of a table and the number of rows without audio, text, category or dimensions, in one line."""
+def _save(df: pd.DataFrame, out: Path) -> None:
+    """Write a table, and print its size and the number of rows without audio, text, category or dimensions."""
+    from emofuse.corpora.table import write_table
+
+    write_table(df, out)
     names = {"file": "audio", "text": "text", "emotion": "shared category", "valence": "A/V/D"}
     missing = [f"{df[c].isna().sum()} without {name}" for c, name in names.items() if df[c].isna().any()]
-    return ", ".join([f"{len(df)} utterances", f"{df['speaker'].nunique()} speakers", *missing])
+    typer.echo(", ".join([f"{out}: {len(df)} utterances", f"{df['speaker'].nunique()} speakers", *missing]))
 
 
 def _write_json(value: object, path: Path | None) -> None:

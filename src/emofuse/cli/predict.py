@@ -9,8 +9,20 @@ from typing import Annotated
 
 import typer
 
-from emofuse.cli.options import Language, Model, NoAsr, Output, Threads, print_error, print_or_write
 from emofuse.errors import EmofuseError
+
+Model = Annotated[
+    Path | None,
+    typer.Option(metavar="BUNDLE", help="Folder of an exported model. Default: the model in the package."),
+]
+Language = Annotated[
+    str | None, typer.Option(metavar="CODE", help="Language that is spoken, such as en. Default: it is detected.")
+]
+NoAsr = Annotated[bool, typer.Option("--no-asr", help="Do not recognise words; use the voice alone.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Number of processor threads to use. Default: all available cores.")
+]
+Output = Annotated[Path | None, typer.Option(help="Write to this file instead of the terminal.")]
 
 
 class PredictionFormat(StrEnum):
@@ -77,7 +89,7 @@ def predict(
     predictions = list(predict_clips(predictor, clips, language=language, adapt=source, on_error=report_error))
     if predictions:
         colour = output is None and sys.stdout.isatty()
-        print_or_write(formats.render_predictions(predictions, format.value, colour=colour), output)
+        _print_or_write(formats.render_predictions(predictions, format.value, colour=colour), output)
     if errors:
         raise typer.Exit(1)
 
@@ -113,11 +125,25 @@ def explain(
     from emofuse.explanation.attribution import explain as explain_recording
     from emofuse.explanation.picture import check_picture, draw
 
-    if picture is not None:
+    if picture:
         check_picture(picture)  # before the computation, which takes a while
     predictor = emofuse.load(model, transcribe=not no_asr, threads=threads)
     explanations = explain_recording(predictor, file, text, target=target, segment=segment, language=language)
     colour = output is None and sys.stdout.isatty()
-    print_or_write(explain_table.render(explanations, format.value, colour=colour), output)
-    if picture is not None:
+    _print_or_write(explain_table.render(explanations, format.value, colour=colour), output)
+    if picture:
         draw(explanations, picture)
+
+
+def _print_or_write(content: str, output: Path | None) -> None:
+    from emofuse.files import write_text
+
+    if output is None:
+        typer.echo(content, nl=False)
+    else:
+        write_text(output, content)
+
+
+def print_error(error: object) -> None:
+    """Print an error as one line of standard error."""
+    typer.echo(f"emofuse: {error}", err=True)

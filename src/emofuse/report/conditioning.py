@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,6 @@ from emofuse.errors import EmofuseError
 from emofuse.explanation.conditioning import ALL, WHOLE, effects
 from emofuse.files import atomic, hash_of, sha256
 from emofuse.labels import DIMENSIONS
-from emofuse.report import plots
 from emofuse.report.results import NAMES, SEED, Result
 from emofuse.report.sentences import Difference, contrast
 from emofuse.report.table import Cell, Table, interval, number, share, span
@@ -31,14 +30,10 @@ _VERSION = 1  # of the measurements
 _TOLERANCE = 0.01  # share of predictions, or a value, that another number of threads may change
 
 
-@dataclass(frozen=True)
-class Measured:
+class Measured(NamedTuple):
     """Measurements of a task, for the seeds and folds that were measured for all its conditioned systems.
 
-    Attributes:
-        seeds: of the measured runs.
-        folds: of the measured runs.
-        tables: of each conditioned system one table for each seed, as `explanation.conditioning.measure` makes them.
+    Each conditioned system has one table for each seed, as `explanation.conditioning.measure` makes them.
     """
 
     seeds: list[int]
@@ -48,34 +43,17 @@ class Measured:
 
 @dataclass(frozen=True, eq=False)
 class Effects:
-    """Effects of conditioning on one result.
+    """Effects of conditioning on one result, in the runs of these seeds and folds.
 
     Attributes:
-        result: of the study.
         table: one row for each system and stage, as of `explanation.conditioning.effects`, with system, norm and
             by_words (means over utterances and seeds; NaN for all stages).
-        seeds: of the measured runs.
-        folds: of the measured runs.
     """
 
     result: Result
     table: pd.DataFrame
     seeds: Sequence[int]
     folds: Sequence[int]
-
-    @property
-    def picture(self) -> str:
-        """Norms and effects by stage, as SVG."""
-        return plots.conditioning(self.table, NAMES[self.result.metric], self.result.slug)
-
-    @property
-    def picture_caption(self) -> str:
-        """Caption of the picture."""
-        return (
-            f"{self.result.title}: conditioning at each stage. Left: size of the change of the map, relative to the "
-            f"map; middle: the part of it that depends on the text; right: change of {NAMES[self.result.metric]} when "
-            "text is removed from that stage alone (95 % interval), or from all."
-        )
 
     @property
     def sentences(self) -> list[str]:
@@ -87,15 +65,11 @@ class Effects:
         norm, by_text = (_range([row[name] for row in stages]) for name in ("norm", "by_words"))
         differences = [
             Difference(
-                row["system"],
                 f"{row['system']} without text at {_stage(row['stage'])}",
-                value=-row["difference"],
-                low=-row["high"],
-                high=-row["low"],
-                n=int(row["n"]),
-                p=np.nan,
+                row["system"],
+                *(row["difference"], row["low"], row["high"], int(row["n"]), np.nan),
                 differs=bool(row["low"] * row["high"] > 0),
-            )
+            ).turned
             for row in rows
         ]
         return [
@@ -135,12 +109,7 @@ def effects_of(study: StudyFolder, results: Sequence[Result]) -> list[Effects]:
 
 
 def effects_on(result: Result, measured: Measured) -> Effects:
-    """Compute norms and effects at each stage, on the utterances of the result that have audio and text.
-
-    Args:
-        result: gives truth, speakers and headline metric.
-        measured: measurements on its task.
-    """
+    """Compute norms and effects at each stage, on the utterances of the result that have audio and text."""
     whole = result.headline.where(result.headline.known)
     at = pd.Series(np.arange(len(whole.keys)), index=whole.keys)
     tables = []
@@ -160,12 +129,8 @@ def effects_on(result: Result, measured: Measured) -> Effects:
 def measure_study(study: StudyFolder, seeds: int, data: Path | None) -> None:
     """Measure the effect of conditioning in the runs of the first seeds, unless the study has the measurements.
 
-    Test rows are prepared once for all runs that read the same rows.
-
-    Args:
-        study: as read.
-        seeds: number of seeds, of those that are finished for all systems.
-        data: folder that relative corpus roots start from.
+    Test rows are prepared once for all runs that read the same rows. `seeds` is a number, of those that are finished
+    for all systems; relative corpus roots start from `data`.
 
     Raises:
         EmofuseError: corpora, encoders or weights are missing, or differ from those of a run.
@@ -251,11 +216,7 @@ def _is_same(of_run: dict[str, Any] | None, installed: dict[str, Any] | None) ->
 
 
 def _check(table: pd.DataFrame, run: Path) -> None:
-    """Check that the predictions with all operators in place are those that the run wrote.
-
-    Raises:
-        EmofuseError: they are not.
-    """
+    """Raise an EmofuseError unless the predictions with all operators in place are those that the run wrote."""
     path = run / "predictions-test.parquet"
     before = pd.read_parquet(path).set_index("key")
     now = table[table["off"] == WHOLE].set_index("key")

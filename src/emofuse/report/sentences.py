@@ -68,10 +68,7 @@ class Difference(NamedTuple):
 def contrast(differences: Iterable[Difference], metric: str, *, could_detect: str = "") -> list[str]:
     """Write a sentence for each difference that was found, and one for each `a` on all that were not found.
 
-    Args:
-        differences: to report.
-        metric: name of the metric.
-        could_detect: added to sentences on differences that were not found.
+    `could_detect` is added to sentences on differences that were not found.
     """
     sentences, not_found = [], dict[str, list[Difference]]()
     for difference in differences:

@@ -18,7 +18,7 @@ from emofuse.metrics.significance import holm
 from emofuse.report import plots
 from emofuse.report.results import ALPHA, NAMES, Result
 from emofuse.report.sentences import FEW_SPEAKERS, NOT_COMPARABLE, Difference, contrast
-from emofuse.report.table import Cell, Table, interval, number, span
+from emofuse.report.table import Cell, Table, interval, number, span, spread
 from emofuse.stress.conditions import CONDITIONS
 from emofuse.stress.scores import score_predictions
 from emofuse.study.folder import StudyFolder, Task, complete
@@ -41,12 +41,7 @@ _MENTIONED = (
 
 @dataclass(frozen=True, eq=False)
 class StressedResult:
-    """A result under stress.
-
-    Attributes:
-        result: of the study.
-        scores: as `scores_of` computes them.
-    """
+    """A result under stress, with scores as `scores_of` computes them."""
 
     result: Result
     scores: pd.DataFrame
@@ -66,22 +61,17 @@ class StressedResult:
         rows = []
         for group in _MENTIONED:
             for condition, level, phrase in group:
-                tried = scores[(scores["condition"] == condition) & (scores["level"] == level)]
-                if len(tried):
-                    rows += [(phrase, row) for row in tried.to_dict("records")]
+                if found := scores[(scores["condition"] == condition) & (scores["level"] == level)].to_dict("records"):
+                    rows += [(phrase, row) for row in found]
                     break
         corrected = holm(np.array([row["p"] for _, row in rows])) if rows else np.array([])
         differences = [
             Difference(
-                f"{row['system']} on clean input",
                 f"{row['system']} {phrase}",
-                value=-row["change"],
-                low=-row["change_high"],
-                high=-row["change_low"],
-                n=int(row["n"]),
-                p=float(p),
+                f"{row['system']} on clean input",
+                *(row["change"], row["change_low"], row["change_high"], int(row["n"]), float(p)),
                 differs=bool(p <= ALPHA and row["change_low"] * row["change_high"] >= 0 and row["change"] != 0),
-            )
+            ).turned
             for (phrase, row), p in zip(rows, corrected, strict=True)
         ]
         return contrast(differences, metric)
@@ -96,19 +86,15 @@ class StressedResult:
         scores = self.scores[self.scores["metric"] == metric]
         systems = [name for name in result.systems if (scores["system"] == name).any()]
         rows = []
-        for condition in [name for name in CONDITIONS if (scores["condition"] == name).any()]:
-            of_condition = scores[scores["condition"] == condition]
-            for level in [np.nan, *CONDITIONS[condition].levels]:
-                at = of_condition[of_condition["level"].isna() if np.isnan(level) else of_condition["level"] == level]
+        for condition in CONDITIONS:
+            for level in (np.nan, *CONDITIONS[condition].levels):
+                is_level = scores["level"].isna() if np.isnan(level) else scores["level"] == level
+                at = scores[(scores["condition"] == condition) & is_level]
                 if len(at):
-                    by_system = {row["system"]: row for row in at.to_dict("records")}
-                    cells = [_cell(by_system[name]) if name in by_system else Cell("–") for name in systems]
-                    texts = (
-                        condition.replace("_", " "),
-                        _level(condition, level),
-                        span(str(at["n"].min()), str(at["n"].max())),
-                    )
-                    rows.append([*map(Cell, texts), *cells])
+                    by_system = {row["system"]: _cell(row) for row in at.to_dict("records")}
+                    n = span(str(at["n"].min()), str(at["n"].max()))
+                    texts = (condition.replace("_", " "), _level(condition, level), n)
+                    rows.append([*map(Cell, texts), *(by_system.get(name, Cell("–")) for name in systems)])
         caption = (
             f"{result.title}: {NAMES[metric]} under stress. Clean utterances with the 95 % interval; else the change "
             "from the same utterances when clean with its 95 % interval, not corrected for multiple comparisons."
@@ -135,12 +121,7 @@ class Stress:
 
 
 def stress_of(study: StudyFolder, results: Sequence[Result], *, resamples: int = RESAMPLES) -> Stress | None:
-    """Read and score the stress test of a study; None if there was none.
-
-    Args:
-        study: read by `read_study`.
-        results: of the study.
-        resamples: number of draws of every bootstrap, at most `RESAMPLES`.
+    """Read and score the stress test of a study; None if there was none. Bootstraps draw at most `RESAMPLES`.
 
     Raises:
         EmofuseError: predictions cannot be read.
@@ -178,11 +159,7 @@ def read_predictions(folder: Path, facts: dict[str, Any], task: Task) -> tuple[p
     """Read the predictions under stress of the systems of a task, and list what is missing.
 
     As in the rest of the report, seeds and folds count that all systems have, and an utterance in its first fold.
-
-    Args:
-        folder: of the stress test.
-        facts: contents of its stress.json.
-        task: of the study.
+    `facts` are the contents of the folder's stress.json.
 
     Raises:
         EmofuseError: a file is missing or broken.
@@ -209,11 +186,7 @@ def read_predictions(folder: Path, facts: dict[str, Any], task: Task) -> tuple[p
 
 
 def scores_of(result: Result, predictions: pd.DataFrame, *, resamples: int) -> pd.DataFrame:
-    """Score the predictions under stress for one result; metrics have the names that the result has.
-
-    Returns:
-        As `emofuse.stress.sweep.Stress.scores`, systems in the order of the result.
-    """
+    """Scores under stress, as `emofuse.stress.sweep.Stress.scores`; metrics have the names of the result."""
     rows = predictions[predictions["corpus"] == result.corpus] if result.corpus else predictions
     wanted = ("uar", "ece") if result.dimension is None else (f"ccc_{result.dimension}",)
     names = result.task.recipe.data.labels.names if result.dimension is None else []
@@ -225,8 +198,7 @@ def scores_of(result: Result, predictions: pd.DataFrame, *, resamples: int) -> p
 def _cell(row: dict[Any, Any]) -> Cell:
     if np.isnan(row["level"]):
         return Cell(number(row["value"]), interval(row["low"], row["high"]))
-    change = f"{number(row['change'], sign=True)} {interval(row['change_low'], row['change_high'], sign=True)}"
-    return Cell(number(row["value"]), change.strip())
+    return Cell(number(row["value"]), spread(row["change"], row["change_low"], row["change_high"], sign=True))
 
 
 def _level(condition: str, level: float) -> str:

@@ -21,7 +21,8 @@ _TEX_ESCAPES = r"""
 \ \textbackslash{}   & \&   % \%   $ \$   # \#   _ \_   { \{   } \}   ~ \textasciitilde{}   ^ \textasciicircum{}
 < \textless{}   > \textgreater{}   | \textbar{}   " ''   “ ``   ” ''   ‘ `   ’ '   † \dag{}   ‡ \ddag{}   – --   — ---
 ± $\pm$   × $\times$   ≤ $\leq$   ≥ $\geq$   ≈ $\approx$   → $\rightarrow$   − $-$   … \ldots{}"""
-_TEX = {"\n": " ", "\xa0": "~", **dict(zip(_TEX_ESCAPES.split()[::2], _TEX_ESCAPES.split()[1::2], strict=True))}
+_TEX_PAIRS = zip(_TEX_ESCAPES.split()[::2], _TEX_ESCAPES.split()[1::2], strict=True)
+_TEX = str.maketrans({"\n": " ", "\xa0": "~", **dict(_TEX_PAIRS)})
 _PAGE_LINES = 35  # of a LaTeX page beside a long caption
 _LONG_TEXT = 50  # letters from which LaTeX breaks a text into lines
 _LINE_LETTERS = 80  # of all such texts of a row together
@@ -60,25 +61,9 @@ class Table:
     is_text: bool = False
 
     @property
-    def full_caption(self) -> str:
-        """Caption and note."""
-        return f"{self.caption} {self.note}".strip()
-
-    @property
     def groups(self) -> list[tuple[str, int]]:
         """Name and number of columns of each group of columns."""
         return [(group, len(list(columns))) for group, columns in groupby(self.columns, key=lambda column: column[0])]
-
-    @property
-    def has_groups(self) -> bool:
-        """True if a group of columns has a name."""
-        return any(group for group, _ in self.columns)
-
-    @property
-    def group_spans(self) -> list[tuple[int, int]]:
-        """First and last column, counted from 1, of each named group."""
-        ends = np.cumsum([n for _, n in self.groups]).tolist()
-        return [(end - n + 1, end) for (group, n), end in zip(self.groups, ends, strict=True) if group]
 
     @property
     def latex_columns(self) -> str:
@@ -124,11 +109,8 @@ class Table:
         Raises:
             EmofuseError: the folder cannot be written.
         """
-        texts = {
-            "csv": self.data.to_csv(index=False, lineterminator="\n"),
-            "md": self.to_markdown(),
-            "tex": self.to_latex(),
-        }
+        csv = self.data.to_csv(index=False, lineterminator="\n")
+        texts = {"csv": csv, "md": self.to_markdown(), "tex": self.to_latex()}
         for ending, text in texts.items():
             write_text(folder / f"{self.name}.{ending}", text)
         return [folder / f"{self.name}.{ending}" for ending in texts]
@@ -245,7 +227,7 @@ def tex(text: str) -> str:
     >>> tex("single_stage 5 %")
     'single\\\\_stage 5 \\\\%'
     """
-    return "".join(_TEX.get(letter, letter) for letter in text)
+    return text.translate(_TEX)
 
 
 def _tex_cell(cell: Cell) -> str:
