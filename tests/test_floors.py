@@ -21,8 +21,6 @@ FLOORS = [
         "config_data",
         "config_keys",
         "config_model",
-        "threads",
-        "stores",
         "words",
     },
     {"csv_table", "file_names", "segment"},

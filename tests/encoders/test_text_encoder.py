@@ -7,10 +7,10 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from emofuse.encoders import text_export as export
+from emofuse.encoders import export as export
+from emofuse.encoders.export import export_text_encoder, exported_text_encoder
+from emofuse.encoders.onnx import OnnxTextEncoder, require_text_encoder
 from emofuse.encoders.text import CachedTextEncoder, load_text_encoder
-from emofuse.encoders.text_export import export_text_encoder, exported_text_encoder
-from emofuse.encoders.text_onnx import OnnxTextEncoder, require_text_encoder
 from emofuse.encoders.weights import MINILM_SHA256
 from emofuse.errors import EmofuseError
 from emofuse.files import read_json, sha256
@@ -125,7 +125,7 @@ def test_what_descends_from_minilm_says_so(tiny_encoders, generations):
     elif generations:
         start = {"weights_hash": MINILM_SHA256}
         encoder.finetuning = {"start": start if generations == 1 else {"weights_hash": "1" * 64, "start": start}}
-    told = "\n".join(export._about(encoder, "int8"))
+    told = export._about(encoder, "int8")
     assert ("Apache License 2.0" in told) == (MINILM_SHA256 in export._ancestry(encoder)) == (generations is not None)
     assert ("fine-tuned" in told) == bool(generations) and encoder.weights_hash in told
 

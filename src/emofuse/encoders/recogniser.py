@@ -22,7 +22,7 @@ from emofuse.encoders.detector import find_speech
 from emofuse.encoders.weights import WEIGHTS, find_weights
 from emofuse.errors import EmofuseError
 from emofuse.files import file_hash, hash_of
-from emofuse.threads import available_cores, locked_cached_property
+from emofuse.hardware import available_cores, locked_cached_property
 from emofuse.words import has_words
 
 # A transcript counts as a decoding loop if it is repetitive (Whisper's own limit of the compression ratio) and has more

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from emofuse.audio import FrontEnd, log_mel
-from emofuse.encoders.sessions import open_session
+from emofuse.encoders.onnx import open_session
 from emofuse.errors import EmofuseError
 from emofuse.files import sha256
 

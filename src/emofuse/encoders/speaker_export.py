@@ -18,7 +18,7 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from emofuse.encoders.onnx_graph import store_as_fp16
+from emofuse.encoders.export import store_as_fp16
 from emofuse.encoders.speaker import DIM, FRONT_END, SPEAKER_ENCODER
 from emofuse.errors import EmofuseError
 from emofuse.files import atomic, sha256

@@ -17,12 +17,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from emofuse.console import quiet_loading
-from emofuse.encoders.hub import find_checkpoint
-from emofuse.encoders.text_onnx import MAX_TOKENS, check_pooling, check_texts, tokenizer_hash
-from emofuse.encoders.weights import find_weights
+from emofuse.encoders.onnx import MAX_TOKENS, check_pooling, check_texts, tokenizer_hash
+from emofuse.encoders.weights import find_checkpoint, find_weights
 from emofuse.errors import EmofuseError
-from emofuse.files import hash_of, read_json
-from emofuse.stores import open_store
+from emofuse.files import hash_of, open_store, read_json
 
 FINETUNING_FILE = "finetuning.json"
 _BATCH = 32
@@ -53,7 +51,7 @@ def load_text_encoder(name: str, pooling: str = "mean", device: str = "cpu") -> 
 
     Args:
         name: `minilm` (all-MiniLM-L6-v2, from its package), a folder, or a hub name such as `bert-base-uncased`, also
-            with a revision (`bert-base-uncased@COMMIT`); see `emofuse.encoders.hub`.
+            with a revision (`bert-base-uncased@COMMIT`); see `emofuse.encoders.weights`.
         pooling: `mean` or `cls`.
         device: a torch device.
 
@@ -142,7 +140,7 @@ class TextEncoder:
 
     @cached_property
     def tokenizer_hash(self) -> str:
-        """SHA-256 of the tokenizer's behaviour, see `emofuse.encoders.text_onnx.tokenizer_hash`."""
+        """SHA-256 of the tokenizer's behaviour, see `emofuse.encoders.onnx.tokenizer_hash`."""
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
         if backend is None:  # a tokenizer written in Python
             return hash_of([type(self.tokenizer).__name__, self.tokenizer.get_vocab()])

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from emofuse.audio import SAMPLE_RATE, WHISPER_SECONDS, FrontEnd, log_mel
-from emofuse.encoders.sessions import open_session
+from emofuse.encoders.onnx import open_session
+from emofuse.hardware import locked_cached_property
 from emofuse.inference.bundle import Bundle
 from emofuse.metrics.calibration import Calibration, apply_temperature
 from emofuse.silence import sound_bounds
-from emofuse.threads import locked_cached_property
 
 _DUMMY_FRAMES = 16  # number of frames given for text alone, which the model ignores
 
@@ -117,7 +117,7 @@ class Network:
 
     @locked_cached_property
     def _speech_encoder(self) -> Any:
-        from emofuse.encoders.speech_onnx import OnnxSpeechEncoder
+        from emofuse.encoders.onnx import OnnxSpeechEncoder
 
         path, facts = self.bundle.speech_encoder_path, self.bundle.speech_encoder
         # `Bundle.load` has checked the hash if the bundle lists its files.
@@ -125,7 +125,7 @@ class Network:
 
     @locked_cached_property
     def _text_encoder(self) -> Any:
-        from emofuse.encoders.text_onnx import OnnxTextEncoder, require_text_encoder
+        from emofuse.encoders.onnx import OnnxTextEncoder, require_text_encoder
 
         encoder = OnnxTextEncoder(self.bundle.text_encoder_path, threads=self._threads)
         require_text_encoder(encoder, self.bundle.text_encoder, str(self.bundle.folder))

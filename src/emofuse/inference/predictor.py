@@ -17,10 +17,10 @@ import numpy as np
 
 from emofuse.audio import SAMPLE_RATE, EndsEarly, check_samples, read_audio
 from emofuse.errors import EmofuseError
+from emofuse.hardware import available_cores, run_parallel
 from emofuse.inference.bundle import Bundle
 from emofuse.inference.network import Network
 from emofuse.segment import checked_text
-from emofuse.threads import available_cores, run_parallel
 from emofuse.words import has_words
 
 MAX_SECONDS = 15.0  # longest segment

@@ -287,7 +287,7 @@ class RunEncoders:
 
     def _text_encoder(self, run: LoadedRun) -> Any:
         from emofuse.encoders import text
-        from emofuse.encoders.text_onnx import require_text_encoder
+        from emofuse.encoders.onnx import require_text_encoder
 
         key = hash_of(run.text_encoder)
         if key not in self._loaded:

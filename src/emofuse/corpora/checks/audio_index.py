@@ -17,8 +17,7 @@ from tqdm import tqdm
 
 from emofuse.audio import MIN_SECONDS, SAMPLE_RATE, SILENCE_PEAK, AudioError, FrontEnd, check_samples, decode
 from emofuse.corpora.checks import near_audio
-from emofuse.files import file_hashes
-from emofuse.stores import open_store
+from emofuse.files import file_hashes, open_store
 
 FULL_SCALE = 0.99  # a resampled clipped wave seldom stays at 1
 

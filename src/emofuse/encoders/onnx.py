@@ -1,17 +1,169 @@
-"""Summary embeddings in ONNX Runtime."""
+"""Run exported networks in ONNX Runtime: any graph, the speech encoder and the text encoder."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import mmap
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emofuse.encoders.sessions import open_session
+from emofuse.audio import SAMPLE_RATE, WHISPER, WHISPER_SECONDS, whisper_log_mel
 from emofuse.errors import EmofuseError
-from emofuse.files import file_hash, hash_of, read_json
+from emofuse.files import file_hash, hash_of, read_json, sha256
+from emofuse.silence import trim_silence
+
+# Where an ONNX model can hold tensors: for each message type, the numbers of the fields that contain or lead to one
+# (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
+_FIELDS: Mapping[str, Mapping[int, str]] = {
+    "model": {7: "graph", 20: "training", 25: "function"},
+    "training": {1: "graph", 2: "graph"},
+    "function": {7: "node", 11: "attribute"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse tensor"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse tensor", 23: "sparse tensor"},
+    "sparse tensor": {1: "tensor", 2: "tensor"},
+}
+_EXTERNAL_DATA, _DATA_LOCATION = 13, 14  # fields of a tensor
+_FIXED_SIZES = {1: 8, 5: 4}  # bytes, by wire type
+
+
+def open_session(path: Path, threads: int = 1) -> Any:
+    """Open a session on the processor. Several threads may run it at once.
+
+    Args:
+        path: the ONNX file.
+        threads: number of threads for one call; idle threads sleep.
+
+    Raises:
+        EmofuseError: ONNX Runtime cannot load the file, or the model would read its weights from other files.
+    """
+    import onnxruntime
+
+    if _has_external_data(path):
+        raise EmofuseError(
+            f"{path}: this ONNX model reads weights from other files, which no hash covers. "
+            "Export it again, with the weights inside."
+        )
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors only
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = False  # saves a fifth of the memory at the same speed
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # spinning threads would cost CPU time
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors have no public base class
+        raise _unusable(path, error) from error
+
+
+def _unusable(path: Path, reason: object) -> EmofuseError:
+    return EmofuseError(f"{path}: not a usable ONNX model ({reason}). Export it again.")
+
+
+def _has_external_data(path: Path) -> bool:
+    """Return whether an ONNX file stores a tensor in another file. Parses the bytes, to do without the package `onnx`.
+
+    Raises EmofuseError if the file cannot be read or is not in the wire format of Protocol Buffers.
+    """
+    try:
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return _refers(data, "model", 0, len(data))
+    except (OSError, ValueError, IndexError, RecursionError) as error:  # IndexError: truncated
+        raise _unusable(path, error) from error
+
+
+def _refers(data: mmap.mmap, message: str, start: int, end: int) -> bool:
+    for field, value, place in _fields(data, start, end):
+        if message == "tensor":
+            if field == _EXTERNAL_DATA or (field == _DATA_LOCATION and value):
+                return True
+        elif (inner := _FIELDS[message].get(field)) and _refers(data, inner, place, place + value):
+            return True
+    return False
+
+
+def _fields(data: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """Yield the fields of a message: number, value (for embedded messages and bytes their length), and start."""
+    at = start
+    while at < end:
+        tag, at = _varint(data, at)
+        kind, value = tag & 7, 0
+        if kind in (0, 2):
+            value, at = _varint(data, at)
+        begin = at
+        at += value if kind == 2 else _FIXED_SIZES.get(kind, 0)
+        if kind not in (0, 1, 2, 5) or tag >> 32 or at > end:
+            raise ValueError(f"damaged at byte {begin}")
+        yield tag >> 3, value, begin
+
+
+def _varint(data: mmap.mmap, at: int) -> tuple[int, int]:
+    """Read a variable-length integer (at most ten bytes); return it with the position after it."""
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+    raise ValueError(f"damaged at byte {at}")
+
+
+class OnnxSpeechEncoder:
+    """A speech encoder that `export_speech_encoder` wrote as an ONNX graph.
+
+    Args:
+        path: the ONNX file.
+        facts: what `export_speech_encoder` returned for this file.
+        threads: number of threads for one clip.
+        check_hash: whether to check the file's hash; False if the caller has done so.
+
+    Attributes:
+        layers: layers whose hidden states it returns, in the order of the output.
+        dim: size of a hidden state.
+        rate: hidden states per second.
+
+    Raises:
+        EmofuseError: the file is missing, is damaged, does not match the facts, or needs another front end.
+    """
+
+    def __init__(self, path: Path | str, facts: Mapping[str, Any], threads: int = 1, *, check_hash: bool = True):
+        path = Path(path)
+        try:
+            self.layers: list[int] = list(facts["layers"])
+            self.dim: int = facts["dim"]
+            self.rate: float = facts["rate"]
+            self._reads_log_mel = facts["input"] == "log_mel"
+            front_end, expected = facts["front_end"], facts["sha256"]
+        except KeyError as error:
+            raise EmofuseError(f"{path}: the facts of this speech encoder lack {error}. Export it again.") from error
+        if self._reads_log_mel and front_end != WHISPER.to_dict():
+            raise EmofuseError(f"{path} needs the front end {front_end}, emofuse has {WHISPER}. Export it again.")
+        if not path.is_file():
+            raise EmofuseError(f"{path}: the file of the speech encoder is missing. Copy or export the bundle again.")
+        if check_hash and (found := sha256(path)) != expected:
+            raise EmofuseError(
+                f"{path}: wrong hash ({found[:12]}..., expected {expected[:12]}...): the file is damaged or another "
+                "speech encoder. Copy or export the bundle again."
+            )
+        self._session = open_session(path, threads)
+
+    def states(self, samples: np.ndarray) -> np.ndarray:
+        """Hidden states of a clip after trimming silence; at most its first 30 s.
+
+        Args:
+            samples: float32 (n,), 16 kHz, at least 0.1 s.
+
+        Returns:
+            float32 (steps, layers * dim), `rate` steps per second.
+        """
+        samples = trim_silence(samples)[: int(WHISPER_SECONDS * SAMPLE_RATE)]
+        clip = whisper_log_mel(samples) if self._reads_log_mel else samples
+        states: np.ndarray = self._session.run(None, {"clip": clip})[0]
+        return states
+
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -141,10 +293,8 @@ def check_texts(texts: Sequence[str]) -> None:
 
 def _describe(identity: Mapping[str, Any]) -> str:
     facts = [identity["weights_hash"][:12], identity["pooling"], f"{identity['dim']}-d"]
-    if "tokenizer_hash" in identity:
-        facts.append(f"tokenizer {identity['tokenizer_hash'][:12]}")
-    if "max_tokens" in identity:
-        facts.append(f"{identity['max_tokens']} tokens")
+    facts += [f"tokenizer {identity['tokenizer_hash'][:12]}"] if "tokenizer_hash" in identity else []
+    facts += [f"{identity['max_tokens']} tokens"] if "max_tokens" in identity else []
     return f"{identity.get('name')} ({', '.join(facts)})"
 
 
