@@ -19,12 +19,16 @@ from typing import Any
 
 from emofuse.errors import EmofuseError
 
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_WAIT = 60  # seconds for other processes that write to a store
 _AT_ONCE = 256  # files per commit
 _SETTLED = 2_000_000_000  # ns; coarsest resolution of times in file systems
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS files "
     "(path TEXT PRIMARY KEY, size INTEGER, modified INTEGER, changed INTEGER, sha256 TEXT) WITHOUT ROWID"
 )
+
+_log = logging.getLogger(__name__)
 
 _State = tuple[int, int, int]  # size in bytes, time of the last modification, of the last change of the inode (ns)
 
@@ -214,18 +218,14 @@ def _state(path: str) -> _State:
     return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
-_log = logging.getLogger(__name__)
-
-_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-_WAIT = 60  # seconds
-
-
 @contextmanager
 def open_store(path: Path | str, schema: str) -> Iterator[sqlite3.Connection]:
     """Yield a connection to an SQLite file, which is created if missing. Commit with `with store:`.
 
-    A damaged file is renamed to NAME.damaged and created again, with a warning. If the damage is detected only while
-    the block runs, the block fails, and the next run gets a new file.
+    Stores use the rollback journal, because write-ahead logging does not work on network file systems, and full
+    synchronisation, so that commits survive a power cut. Any number of processes may use one at once. A damaged file is
+    renamed to NAME.damaged and created again, with a warning. If the damage is detected only while the block runs, the
+    block fails, and the next run gets a new file.
 
     Args:
         path: the file; its folder is created too.

@@ -8,7 +8,7 @@ import subprocess
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -29,15 +29,10 @@ _CPUINFO = Path("/proc/cpuinfo")
 
 @dataclass(frozen=True)
 class Processor:
-    """A processor.
+    """A processor."""
 
-    Attributes:
-        name: the maker's name, such as "Intel(R) Xeon(R) Processor".
-        instruction_sets: those that matter for speed, by their Linux names such as "avx2"; empty if unknown.
-    """
-
-    name: str
-    instruction_sets: tuple[str, ...]
+    name: str  # the maker's, such as "Intel(R) Xeon(R) Processor"
+    instruction_sets: tuple[str, ...]  # those that matter for speed, by Linux names such as "avx2"; empty if unknown
 
     @property
     def has_bf16(self) -> bool:
@@ -170,11 +165,8 @@ class locked_cached_property(cached_property):
 def run_parallel(work: Callable[[Item], Result], items: Iterable[Item], *, threads: int) -> Iterator[Future[Result]]:
     """Call a function on items in parallel threads.
 
-    Args:
-        work: the function.
-        items: are consumed lazily: at most `2 * threads` calls are running or waiting, which limits memory.
-        threads: number of calls at once, at least 1. With 1, calls are made in the caller's thread, because memory that
-            one thread has freed is not available to another.
+    Items are consumed lazily: at most `2 * threads` calls are running or waiting, which limits memory. With one thread,
+    calls are made in the caller's thread, because memory that one thread has freed is not available to another.
 
     Yields:
         The finished call of each item in order; its `result()` raises the exception of the call.
@@ -188,9 +180,11 @@ def run_parallel(work: Callable[[Item], Result], items: Iterable[Item], *, threa
         for item in items:
             begun.append(pool.submit(work, item))
             if len(begun) >= 2 * threads:
-                yield _finished(begun.popleft())
+                wait([begun[0]])
+                yield begun.popleft()
         while begun:
-            yield _finished(begun.popleft())
+            wait([begun[0]])
+            yield begun.popleft()
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -201,9 +195,4 @@ def _called(work: Callable[[Item], Result], item: Item) -> Future[Result]:
         call.set_result(work(item))
     except Exception as error:
         call.set_exception(error)
-    return call
-
-
-def _finished(call: Future[Result]) -> Future[Result]:
-    call.exception()  # waits
     return call

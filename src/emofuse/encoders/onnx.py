@@ -173,7 +173,7 @@ MAX_TOKENS = 256
 
 POOLINGS = ("mean", "cls")
 
-_IDENTITY = ("name", "weights_hash", "pooling", "dim", "tokenizer_hash", "max_tokens", "revision")
+IDENTITY = ("name", "weights_hash", "pooling", "dim", "tokenizer_hash", "max_tokens", "revision")
 
 
 class OnnxTextEncoder:
@@ -206,7 +206,7 @@ class OnnxTextEncoder:
         self.file_hash: str = about["model_sha256"]
         self.pooling: str = about["pooling"]
         self.dim: int = about["dim"]
-        self.identity: dict[str, Any] = {key: about[key] for key in _IDENTITY if key in about}
+        self.identity: dict[str, Any] = {key: about[key] for key in IDENTITY if key in about}
         self._tokenizer = _open_tokenizer(folder / "tokenizer.json", about["max_tokens"])
         self._session = open_session(folder / "model.onnx", threads)
         self._inputs = [node.name for node in self._session.get_inputs()]

@@ -147,14 +147,9 @@ def require_speech_encoder(encoder: SpeechEncoder, identity: Mapping[str, Any], 
 
 
 def layer_states(model: Any, clip: torch.Tensor) -> list[torch.Tensor]:
-    """Hidden states of one clip: the input of the first layer, then the output of each.
+    """Hidden states of one clip, (steps, dim) each: the input of the first layer, then the output of each layer.
 
-    Args:
-        model: `SpeechEncoder.model`.
-        clip: Whisper's log-Mel (80, frames), or samples (n,).
-
-    Returns:
-        One (steps, dim) per layer.
+    `model` is `SpeechEncoder.model`; `clip` is Whisper's log-Mel (80, frames), or samples (n,).
     """
     if hasattr(model, "embed_positions"):
         return _whisper_states(model, clip)

