@@ -92,7 +92,7 @@ def test_changed_export_is_refused(tiny_encoders, tmp_path):
 @pytest.mark.slow
 def test_fp32_where_int8_strays(tiny_encoders, tmp_path, monkeypatch):
     encoder, cosines = load_text_encoder(str(tiny_encoders["bert"])), [0.9, 1.0, 0.9, 0.9]
-    monkeypatch.setattr(export, "_lowest_cosine", lambda *_: cosines.pop(0))
+    monkeypatch.setattr(export, "lowest_cosine", lambda *_: cosines.pop(0))
     assert export_text_encoder(encoder, tmp_path / "onnx") == 1.0
     about = read_json(tmp_path / "onnx" / "encoder.json")
     assert about["weights"] == "fp32" and about["model_sha256"] == sha256(tmp_path / "onnx" / "model.onnx")
