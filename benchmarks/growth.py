@@ -22,7 +22,7 @@ import torch
 
 from emofuse.data.features import Clip as FeatureClip
 from emofuse.data.utterances import Utterances
-from emofuse.inference.transcripts import match_transcripts
+from emofuse.inference.clips import match_transcripts
 from emofuse.segment import Segment
 from emofuse.stress.rows import Rows, balanced_sample
 from emofuse.training.module import predict_rows

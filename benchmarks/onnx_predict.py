@@ -22,7 +22,7 @@ from torch import Tensor
 
 from emofuse.audio import FrontEnd
 from emofuse.config import ModelConfig
-from emofuse.encoders.text_onnx import OnnxTextEncoder
+from emofuse.encoders.onnx import OnnxTextEncoder
 from emofuse.inference.bundle import DEFAULT_FOLDER, TEXT_ENCODER_FOLDER, Bundle
 from emofuse.models.ser import build_model
 from emofuse.training.export import DIMENSIONS, INPUTS, Answers, export_bundle

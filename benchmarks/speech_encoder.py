@@ -29,9 +29,9 @@ from sklearn.metrics import recall_score
 from emofuse.audio import SAMPLE_RATE, read_audio
 from emofuse.corpora import read_corpus
 from emofuse.corpora.splits import make_splits
+from emofuse.encoders.export import export_speech_encoder
+from emofuse.encoders.onnx import OnnxSpeechEncoder
 from emofuse.encoders.speech import SpeechEncoder, load_speech_encoder, pool_time
-from emofuse.encoders.speech_export import export_speech_encoder
-from emofuse.encoders.speech_onnx import OnnxSpeechEncoder
 from emofuse.files import sha256
 
 Hear = Callable[[np.ndarray], np.ndarray]  # samples (n,) to states (steps, layers * dim)
@@ -114,7 +114,7 @@ def compare(hearers: dict[str, Hear], seconds: int, threads: int, runs: int) -> 
 
 def memory(path: Path, facts: dict) -> str:
     code = (
-        "import re, numpy as np, onnxruntime; from emofuse.encoders.speech_onnx import OnnxSpeechEncoder\n"
+        "import re, numpy as np, onnxruntime; from emofuse.encoders.onnx import OnnxSpeechEncoder\n"
         "def peak(): return re.search(r'VmHWM:\\s+(.*)', open('/proc/self/status').read())[1]\n"
         f"before = peak(); encoder = OnnxSpeechEncoder({str(path)!r}, {facts!r}, 2); loaded = peak()\n"
         "encoder.states(np.random.default_rng(0).normal(0, 0.1, 240_000).astype(np.float32))\n"

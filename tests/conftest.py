@@ -51,7 +51,7 @@ def text_encoder() -> Path:
 def facts(text_encoder):
     """What the bundle of `small_model` says about itself."""
     from emofuse.audio import FrontEnd
-    from emofuse.encoders.text_onnx import OnnxTextEncoder
+    from emofuse.encoders.onnx import OnnxTextEncoder
     from emofuse.inference.bundle import Bundle
 
     return Bundle(

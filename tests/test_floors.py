@@ -22,8 +22,6 @@ FLOORS = [
         "config_data",
         "config_keys",
         "config_model",
-        "threads",
-        "stores",
         "words",
     },
     {"csv_table", "file_names", "segment", "plot_style"},

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from emofuse.errors import EmofuseError
-from emofuse.stores import open_store
+from emofuse.files import open_store
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS words (word TEXT PRIMARY KEY)"
 
@@ -100,7 +100,7 @@ def test_a_store_that_may_only_be_read(tmp_path):
 def test_several_processes_at_once(tmp_path):
     code = """
 import sys
-from emofuse.stores import open_store
+from emofuse.files import open_store
 for i in range(20):
     with open_store(sys.argv[1], "CREATE TABLE IF NOT EXISTS words (word TEXT PRIMARY KEY)") as store, store:
         store.execute("INSERT INTO words VALUES (?)", (f"{sys.argv[2]} {i}",))

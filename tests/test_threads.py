@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from emofuse.threads import available_cores, locked_cached_property, run_parallel
+from emofuse.hardware import available_cores, locked_cached_property, run_parallel
 
 
 def test_available_cores(monkeypatch):

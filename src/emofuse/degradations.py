@@ -52,11 +52,8 @@ def add_reverberation(samples: Samples, white: Samples, *, rt60: float, below: f
 def colour_noise(white: Samples, slope: float, *, flat_below: float = 0.0) -> Samples:
     """Filter white noise (n,) to fall by `slope` times 6 dB per octave: 0 is white, 0.5 pink, 1 brown.
 
-    Args:
-        white: white noise, (n,).
-        slope: slope of the amplitude, at least 0.
-        flat_below: frequency in Hz below which the spectrum is flat. Without it, half of the power of pink noise would
-            be below 50 Hz, where it is inaudible.
+    The spectrum is flat below `flat_below` Hz: without it, half of the power of pink noise would be below 50 Hz, where
+    it is inaudible.
     """
     spectrum = np.fft.rfft(white)
     lowest = max(1.0, flat_below * len(white) / SAMPLE_RATE)
@@ -90,10 +87,7 @@ def apply_mu_law(samples: Samples) -> Samples:
 def apply_codec(samples: Samples, codec: Literal["mp3", "opus"], kbps: float) -> Samples:
     """Encode and decode with MP3 (LAME, constant bit rate) or Opus (variable around the rate); the peak is at most 1.
 
-    Args:
-        samples: (n,).
-        codec: "mp3" or "opus".
-        kbps: bit rate in kbit/s, at least 8 for MP3 (which uses its nearest rate), at least 6 for Opus.
+    `kbps` is at least 8 for MP3 (which uses its nearest rate), at least 6 for Opus.
     """
     import av
 

@@ -1,10 +1,11 @@
-"""Atomic writes and content hashes."""
+"""Atomic writes, content hashes, and SQLite files for cached results."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -12,19 +13,22 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from emofuse.errors import EmofuseError
-from emofuse.stores import open_store
 
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_WAIT = 60  # seconds for other processes that write to a store
 _AT_ONCE = 256  # files per commit
 _SETTLED = 2_000_000_000  # ns; coarsest resolution of times in file systems
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS files "
     "(path TEXT PRIMARY KEY, size INTEGER, modified INTEGER, changed INTEGER, sha256 TEXT) WITHOUT ROWID"
 )
+
+_log = logging.getLogger(__name__)
 
 _State = tuple[int, int, int]  # size in bytes, time of the last modification, of the last change of the inode (ns)
 
@@ -212,3 +216,95 @@ def _hash(
 def _state(path: str) -> _State:
     stat = os.stat(path)
     return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+
+
+@contextmanager
+def open_store(path: Path | str, schema: str) -> Iterator[sqlite3.Connection]:
+    """Yield a connection to an SQLite file, which is created if missing. Commit with `with store:`.
+
+    Stores use the rollback journal, because write-ahead logging does not work on network file systems, and full
+    synchronisation, so that commits survive a power cut. Any number of processes may use one at once. A damaged file is
+    renamed to NAME.damaged and created again, with a warning. If the damage is detected only while the block runs, the
+    block fails, and the next run gets a new file.
+
+    Args:
+        path: the file; its folder is created too.
+        schema: `CREATE TABLE IF NOT EXISTS ...` for its tables, separated by semicolons.
+
+    Raises:
+        EmofuseError: the file cannot be used (read-only, locked, disk full, of another program, damaged).
+    """
+    path = Path(path)
+    store = _open(path, schema)
+    try:
+        yield store
+    except sqlite3.Error as error:
+        store.close()
+        if not _is_damage(error):
+            raise _unusable(path, error) from error
+        _set_aside(path)
+        raise EmofuseError(
+            f"{path}: this cache is damaged ({error}) and was renamed. Run the command again."
+        ) from error
+    finally:
+        store.close()
+
+
+def _open(path: Path, schema: str) -> sqlite3.Connection:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            return _connected(path, schema)
+        except sqlite3.DatabaseError as error:
+            if not _is_damage(error):
+                raise
+            _set_aside(path)
+            return _connected(path, schema)
+    except (OSError, sqlite3.Error) as error:
+        raise _unusable(path, error) from error
+
+
+def _connected(path: Path, schema: str) -> sqlite3.Connection:
+    store = sqlite3.connect(path, timeout=_WAIT, isolation_level="IMMEDIATE")
+    try:
+        store.execute("PRAGMA synchronous = FULL")
+        store.executescript(schema)  # writes nothing if the tables exist, so read-only files work
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED  # the low byte is the kind of error
+
+
+def _set_aside(path: Path) -> None:
+    """Rename a damaged file and its journal, which would be played back into the new file."""
+    from filelock import FileLock
+
+    with FileLock(f"{path}.lock"):
+        if _is_sound(path):  # another process has replaced it
+            return
+        aside = path.with_name(f"{path.name}.damaged")
+        for ending in ("-journal", ""):
+            if os.path.exists(f"{path}{ending}"):
+                os.replace(f"{path}{ending}", f"{aside}{ending}")
+    _log.warning("%s is damaged. It was renamed to %s and is created again.", path, aside.name)
+
+
+def _is_sound(path: Path) -> bool:
+    with closing(sqlite3.connect(path, timeout=_WAIT)) as store:
+        try:
+            return store.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
+        except sqlite3.DatabaseError as error:
+            if _is_damage(error):
+                return False
+            raise
+
+
+def _unusable(path: Path, error: Exception) -> EmofuseError:
+    return EmofuseError(
+        f"{path}: this cache cannot be used ({error}). Make it writable and free some space, or name another folder in "
+        "EMOFUSE_CACHE."
+    )

@@ -1,15 +1,19 @@
-"""Processor and GPU of this machine, and the right precision for them."""
+"""Processor and GPU of this machine, the right precision for them, and threads."""
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
-from collections.abc import Iterator
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from emofuse.errors import EmofuseError
 
@@ -25,15 +29,10 @@ _CPUINFO = Path("/proc/cpuinfo")
 
 @dataclass(frozen=True)
 class Processor:
-    """A processor.
+    """A processor."""
 
-    Attributes:
-        name: the maker's name, such as "Intel(R) Xeon(R) Processor".
-        instruction_sets: those that matter for speed, by their Linux names such as "avx2"; empty if unknown.
-    """
-
-    name: str
-    instruction_sets: tuple[str, ...]
+    name: str  # the maker's, such as "Intel(R) Xeon(R) Processor"
+    instruction_sets: tuple[str, ...]  # those that matter for speed, by Linux names such as "avx2"; empty if unknown
 
     @property
     def has_bf16(self) -> bool:
@@ -132,3 +131,68 @@ def _name_without_cpuinfo() -> str:
         if done.returncode == 0 and done.stdout.strip():
             return done.stdout.strip()
     return platform.processor() or platform.machine() or "unknown processor"
+
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def available_cores() -> int:
+    """Number of processor cores that this process may use, at least 1."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class locked_cached_property(cached_property):
+    """A `cached_property` that is computed only once even if several threads read it at the same time.
+
+    From Python 3.12 on, `cached_property` itself may compute it in each thread.
+    """
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        super().__init__(function)
+        self._making = threading.RLock()
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """Compute the value once; later reads find it in the instance, without a lock."""
+        if instance is None:
+            return self
+        with self._making:
+            return super().__get__(instance, owner)
+
+
+def run_parallel(work: Callable[[Item], Result], items: Iterable[Item], *, threads: int) -> Iterator[Future[Result]]:
+    """Call a function on items in parallel threads.
+
+    Items are consumed lazily: at most `2 * threads` calls are running or waiting, which limits memory. With one thread,
+    calls are made in the caller's thread, because memory that one thread has freed is not available to another.
+
+    Yields:
+        The finished call of each item in order; its `result()` raises the exception of the call.
+    """
+    if threads == 1:
+        yield from (_called(work, item) for item in items)
+        return
+    begun: deque[Future[Result]] = deque()
+    pool = ThreadPoolExecutor(threads)
+    try:
+        for item in items:
+            begun.append(pool.submit(work, item))
+            if len(begun) >= 2 * threads:
+                wait([begun[0]])
+                yield begun.popleft()
+        while begun:
+            wait([begun[0]])
+            yield begun.popleft()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _called(work: Callable[[Item], Result], item: Item) -> Future[Result]:
+    call: Future[Result] = Future()
+    try:
+        call.set_result(work(item))
+    except Exception as error:
+        call.set_exception(error)
+    return call

@@ -2,7 +2,7 @@
 
 import pytest
 
-from emofuse.encoders.hub import find_checkpoint
+from emofuse.encoders.weights import find_checkpoint
 from emofuse.errors import EmofuseError
 from emofuse.files import hash_of, sha256
 

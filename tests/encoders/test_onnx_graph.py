@@ -8,8 +8,8 @@ import torch
 from onnx import TensorProto
 from torch import nn
 
-from emofuse.encoders import onnx_graph
-from emofuse.encoders.onnx_graph import BLOCK, store_as_fp16, store_as_int8, to_onnx
+from emofuse.encoders import export as onnx_graph
+from emofuse.encoders.export import BLOCK, store_as_fp16, store_as_int8, to_onnx
 
 
 class Small(nn.Module):

@@ -4,7 +4,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from emofuse.encoders.sessions import open_session
+from emofuse.encoders.onnx import open_session
 from emofuse.errors import EmofuseError
 
 

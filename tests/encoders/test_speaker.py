@@ -1,4 +1,5 @@
 import os
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,14 @@ from emofuse.errors import EmofuseError
 @pytest.fixture(scope="module")
 def encoder():
     return SpeakerEncoder()
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """The script that writes the file of the package."""
+    pytest.importorskip("torch")
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
+    return import_module("speaker_export")
 
 
 def voice(pitch, seconds, seed=0):
@@ -69,16 +78,16 @@ def test_damaged_or_missing_file(tmp_path, monkeypatch):
 
 
 @pytest.mark.weights
-def test_export_makes_the_file_of_the_package_and_agrees_with_pytorch(encoder, tmp_path):
+def test_export_makes_the_file_of_the_package_and_agrees_with_pytorch(encoder, script, tmp_path):
     """Needs EMOFUSE_SPEAKER_CHECKPOINT, the path of `pretrained.pt` from Resemblyzer 0.1.4."""
     torch = pytest.importorskip("torch")
+
     from emofuse.encoders.speaker import SPEAKER_ENCODER_SHA256
-    from emofuse.encoders.speaker_export import export_speaker_encoder, load_checkpoint
 
     if not (checkpoint := os.environ.get("EMOFUSE_SPEAKER_CHECKPOINT")):
         pytest.skip("EMOFUSE_SPEAKER_CHECKPOINT is not set")
-    assert export_speaker_encoder(Path(checkpoint), tmp_path / "ge2e.onnx") == SPEAKER_ENCODER_SHA256
-    weights = {name: torch.from_numpy(values) for name, values in load_checkpoint(checkpoint).items()}
+    assert script.export_speaker_encoder(Path(checkpoint), tmp_path / "ge2e.onnx") == SPEAKER_ENCODER_SHA256
+    weights = {name: torch.from_numpy(values) for name, values in script.load_checkpoint(checkpoint).items()}
     lstm, linear = torch.nn.LSTM(40, 256, 3, batch_first=True), torch.nn.Linear(256, 256)
     lstm.load_state_dict({name[5:]: values for name, values in weights.items() if name.startswith("lstm.")})
     linear.load_state_dict({name[7:]: values for name, values in weights.items() if name.startswith("linear.")})
@@ -92,10 +101,7 @@ def test_export_makes_the_file_of_the_package_and_agrees_with_pytorch(encoder, t
 
 
 @pytest.mark.weights
-def test_another_checkpoint_is_refused(tmp_path):
-    pytest.importorskip("torch")
-    from emofuse.encoders.speaker_export import load_checkpoint
-
+def test_another_checkpoint_is_refused(script, tmp_path):
     (tmp_path / "other.pt").write_bytes(b"x")
     with pytest.raises(EmofuseError, match=r"other\.pt.*Resemblyzer"):
-        load_checkpoint(tmp_path / "other.pt")
+        script.load_checkpoint(tmp_path / "other.pt")

@@ -1,4 +1,4 @@
-"""What cannot be exported is refused; parity is tested with `emofuse.encoders.speech_onnx`."""
+"""What cannot be exported is refused; parity is tested with `emofuse.encoders.onnx`."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,9 @@ import torch
 import transformers
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from emofuse.encoders import speech_export
+from emofuse.encoders import export as speech_export
+from emofuse.encoders.export import export_speech_encoder
 from emofuse.encoders.speech import SpeechEncoder
-from emofuse.encoders.speech_export import export_speech_encoder
 from emofuse.errors import EmofuseError
 from emofuse.silence import trim_silence
 

@@ -11,9 +11,9 @@ import transformers
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from emofuse.data.states import select_layers
+from emofuse.encoders.export import export_speech_encoder
+from emofuse.encoders.onnx import OnnxSpeechEncoder
 from emofuse.encoders.speech import SpeechEncoder, load_speech_encoder, pool_time
-from emofuse.encoders.speech_export import export_speech_encoder
-from emofuse.encoders.speech_onnx import OnnxSpeechEncoder
 from emofuse.encoders.weights import find_weights
 from emofuse.errors import EmofuseError
 from emofuse.files import sha256
@@ -98,7 +98,7 @@ def test_what_lies_past_thirty_seconds_is_left_out(exported):
 def test_no_torch(exported):
     path, facts = exported
     code = (
-        f"import sys; import numpy as np; from emofuse.encoders.speech_onnx import OnnxSpeechEncoder\n"
+        f"import sys; import numpy as np; from emofuse.encoders.onnx import OnnxSpeechEncoder\n"
         f"OnnxSpeechEncoder({str(path)!r}, {facts!r}).states(np.ones(16000, np.float32))\n"
         "assert not {'torch', 'transformers', 'pandas', 'onnx'} & set(sys.modules)"
     )

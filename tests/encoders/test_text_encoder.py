@@ -7,10 +7,10 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from emofuse.encoders import text_export as export
+from emofuse.encoders import export as export
+from emofuse.encoders.export import export_text_encoder, exported_text_encoder
+from emofuse.encoders.onnx import OnnxTextEncoder, require_text_encoder
 from emofuse.encoders.text import CachedTextEncoder, load_text_encoder
-from emofuse.encoders.text_export import export_text_encoder, exported_text_encoder
-from emofuse.encoders.text_onnx import OnnxTextEncoder, require_text_encoder
 from emofuse.encoders.weights import MINILM_SHA256
 from emofuse.errors import EmofuseError
 from emofuse.files import read_json, sha256
@@ -92,7 +92,7 @@ def test_changed_export_is_refused(tiny_encoders, tmp_path):
 @pytest.mark.slow
 def test_fp32_where_int8_strays(tiny_encoders, tmp_path, monkeypatch):
     encoder, cosines = load_text_encoder(str(tiny_encoders["bert"])), [0.9, 1.0, 0.9, 0.9]
-    monkeypatch.setattr(export, "_lowest_cosine", lambda *_: cosines.pop(0))
+    monkeypatch.setattr(export, "lowest_cosine", lambda *_: cosines.pop(0))
     assert export_text_encoder(encoder, tmp_path / "onnx") == 1.0
     about = read_json(tmp_path / "onnx" / "encoder.json")
     assert about["weights"] == "fp32" and about["model_sha256"] == sha256(tmp_path / "onnx" / "model.onnx")
@@ -125,7 +125,7 @@ def test_what_descends_from_minilm_says_so(tiny_encoders, generations):
     elif generations:
         start = {"weights_hash": MINILM_SHA256}
         encoder.finetuning = {"start": start if generations == 1 else {"weights_hash": "1" * 64, "start": start}}
-    told = "\n".join(export._about(encoder, "int8"))
+    told = export._about(encoder, "int8")
     assert ("Apache License 2.0" in told) == (MINILM_SHA256 in export._ancestry(encoder)) == (generations is not None)
     assert ("fine-tuned" in told) == bool(generations) and encoder.weights_hash in told
 

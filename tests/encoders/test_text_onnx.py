@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from emofuse.encoders.text_onnx import OnnxTextEncoder, require_text_encoder, tokenizer_hash
+from emofuse.encoders.onnx import OnnxTextEncoder, require_text_encoder, tokenizer_hash
 from emofuse.encoders.weights import MINILM_SHA256
 from emofuse.errors import EmofuseError
 from emofuse.files import read_json, sha256
@@ -125,7 +125,7 @@ def test_empty_text(encoder, text):
 
 def test_no_torch(text_encoder):
     code = (
-        "import sys; from emofuse.encoders.text_onnx import OnnxTextEncoder;"
+        "import sys; from emofuse.encoders.onnx import OnnxTextEncoder;"
         f"OnnxTextEncoder({str(text_encoder)!r}).encode(['words']);"
         "assert not {'torch', 'transformers', 'pandas', 'lightning'} & set(sys.modules)"
     )
@@ -146,7 +146,7 @@ def original():
 @pytest.fixture(scope="module")
 def exported(original, tmp_path_factory):
     """The folder of MiniLM as ONNX."""
-    from emofuse.encoders.text_export import export_text_encoder
+    from emofuse.encoders.export import export_text_encoder
 
     folder = tmp_path_factory.mktemp("exported") / "minilm"
     export_text_encoder(original, folder)

@@ -180,7 +180,7 @@ def test_number_of_threads(bundle_folder, monkeypatch):
 
 
 def test_eight_threads_at_once_load_each_part_once(bundle_folder, clip, monkeypatch):
-    from emofuse.encoders import text_onnx as text_module
+    from emofuse.encoders import onnx as text_module
 
     loaded, together = Counter(), Barrier(8)
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from emofuse.errors import EmofuseError
-from emofuse.inference.transcripts import match_transcripts, read_transcripts, segments_of
+from emofuse.inference.clips import match_transcripts, read_transcripts, segments_of
 from emofuse.segment import Segment
 
 

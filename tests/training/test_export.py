@@ -10,7 +10,7 @@ import torch
 
 import emofuse
 from emofuse.config import ModelConfig, parse_recipe
-from emofuse.encoders.onnx_graph import store_as_fp16
+from emofuse.encoders.export import store_as_fp16
 from emofuse.errors import EmofuseError
 from emofuse.inference.bundle import Bundle
 from emofuse.models.ser import build_model

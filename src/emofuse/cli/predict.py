@@ -74,8 +74,7 @@ def predict(
     """
     import emofuse
     from emofuse.inference import formats
-    from emofuse.inference.clips import adaptation, predict_clips
-    from emofuse.inference.transcripts import segments_of
+    from emofuse.inference.clips import adaptation, predict_clips, segments_of
 
     errors: list[EmofuseError] = []
 

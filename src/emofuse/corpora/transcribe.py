@@ -17,9 +17,8 @@ from emofuse.audio import AudioError, read_audio
 from emofuse.corpora.table import TableError
 from emofuse.encoders.recogniser import Transcript
 from emofuse.errors import EmofuseError
-from emofuse.files import file_hashes, hash_of
+from emofuse.files import file_hashes, hash_of, open_store
 from emofuse.metrics.intervals import bootstrap_interval
-from emofuse.stores import open_store
 
 _log = logging.getLogger(__name__)
 

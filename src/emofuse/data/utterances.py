@@ -18,8 +18,8 @@ from emofuse.data.augment import drop_modality, mixup, spec_augment
 from emofuse.data.batch import Batch
 from emofuse.data.features import Clip, clips_of
 from emofuse.errors import EmofuseError
+from emofuse.hardware import available_cores
 from emofuse.labels import DIMENSIONS
-from emofuse.threads import available_cores
 
 BUCKET_BATCHES = 16  # batches of one bucket share similar lengths; more makes batches less random
 

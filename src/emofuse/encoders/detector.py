@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-_RATE = 16000
+from emofuse.audio import SAMPLE_RATE
+
 _WINDOW = 512  # samples per decision of the detector, 32 ms
 
 
@@ -28,7 +29,7 @@ def speech_segments(samples: np.ndarray, max_seconds: float = 15.0) -> list[tupl
     """
     if max_seconds < 1:
         raise ValueError(f"max_seconds must be at least 1, not {max_seconds}")
-    longest = int(max_seconds * _RATE)
+    longest = int(max_seconds * SAMPLE_RATE)
     stretches = [part for start, end in _speech(samples) for part in _cut(np.asarray(samples), start, end, longest)]
     segments: list[tuple[int, int]] = []
     for start, end in stretches:
@@ -36,7 +37,7 @@ def speech_segments(samples: np.ndarray, max_seconds: float = 15.0) -> list[tupl
             segments[-1] = (segments[-1][0], end)
         else:
             segments.append((start, end))
-    return [(start / _RATE, end / _RATE) for start, end in segments]
+    return [(start / SAMPLE_RATE, end / SAMPLE_RATE) for start, end in segments]
 
 
 def has_speech(samples: np.ndarray) -> bool:
@@ -45,14 +46,9 @@ def has_speech(samples: np.ndarray) -> bool:
 
 
 def find_speech(samples: np.ndarray, **options: Any) -> list[tuple[int, int]]:
-    """Find stretches of speech with the Silero detector that faster-whisper ships.
+    """Find stretches of speech (first sample, last + 1) in samples (n,), 16 kHz, with Silero's detector.
 
-    Args:
-        samples: (n,), mono, 16 kHz.
-        options: as `faster_whisper.vad.VadOptions` takes them.
-
-    Returns:
-        First sample and last sample + 1 of each stretch, in order.
+    `options` are those of `faster_whisper.vad.VadOptions`.
     """
     from faster_whisper.vad import VadOptions, get_speech_timestamps
 

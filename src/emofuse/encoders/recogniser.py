@@ -10,6 +10,7 @@ import math
 from bisect import bisect
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -22,7 +23,7 @@ from emofuse.encoders.detector import find_speech
 from emofuse.encoders.weights import WEIGHTS, find_weights
 from emofuse.errors import EmofuseError
 from emofuse.files import file_hash, hash_of
-from emofuse.threads import available_cores, locked_cached_property
+from emofuse.hardware import available_cores, locked_cached_property
 from emofuse.words import has_words
 
 # A transcript counts as a decoding loop if it is repetitive (Whisper's own limit of the compression ratio) and has more
@@ -143,29 +144,18 @@ class Transcriber:
         """
         language = self._check_language(language) or self.language
         spans = [(round(start * SAMPLE_RATE), round(end * SAMPLE_RATE)) for start, end in segments]
-        return self._transcribe_spans(samples, spans, language)
-
-    def transcribe_batch(self, samples: Sequence[np.ndarray], language: str | None = None) -> list[Transcript]:
-        """Transcribe several clips, as many at once as the transcriber has workers.
-
-        Each clip is decoded on its own, so a transcript never depends on the others. As Whisper always processes 30
-        seconds, one clip keeps a core busy: several workers with one thread each are faster than one worker with all
-        threads, and batching clips in one call of the network gains nothing on a processor.
-
-        Args:
-            samples: clips as for `transcribe`.
-            language: of all clips, overrides that of the transcriber.
-
-        Raises:
-            EmofuseError: as `transcribe`.
-        """
-        with ThreadPoolExecutor(self._workers) as pool:
-            return list(pool.map(lambda clip: self.transcribe(clip, language), samples))
-
-    def _transcribe_spans(self, samples: np.ndarray, spans: list[Span], language: str | None) -> list[Transcript]:
         with ThreadPoolExecutor(self._workers) as pool:
             windows = pool.map(lambda window: self._transcribe_window(samples, window, language), _windows(spans))
             return [transcript for window in windows for transcript in window]
+
+    def transcribe_batch(self, samples: Sequence[np.ndarray], language: str | None = None) -> list[Transcript]:
+        """Transcribe several clips as `transcribe` does, as many at once as the transcriber has workers.
+
+        As Whisper always processes 30 seconds, one clip keeps a core busy: several workers with one thread each are
+        faster than one worker with all threads, and batching clips in one call of the network gains nothing.
+        """
+        with ThreadPoolExecutor(self._workers) as pool:
+            return list(pool.map(lambda clip: self.transcribe(clip, language), samples))
 
     def _transcribe_window(self, samples: np.ndarray, spans: list[Span], language: str | None) -> list[Transcript]:
         window, pauses = _cut_window(samples, spans)
@@ -183,14 +173,9 @@ class Transcriber:
         return transcripts
 
     def _decode(self, window: np.ndarray, pauses: list[int], language: str | None) -> _DecodedWindow:
-        """Decode one window.
+        """Decode a window of samples (n,), with segments between the middles of `pauses` (in samples).
 
         Like `WhisperModel.transcribe`, but the encoder runs only once for the language and the words.
-
-        Args:
-            window: (n,) samples.
-            pauses: for each pause between two segments, the sample in its middle.
-            language: None to detect it.
         """
         from faster_whisper.tokenizer import Tokenizer
         from faster_whisper.transcribe import pad_or_trim
@@ -281,17 +266,10 @@ def _cut_window(samples: np.ndarray, spans: list[Span]) -> tuple[np.ndarray, lis
 
 
 def _split_words(timed_words: list[tuple[str, float]], pauses: list[float]) -> list[str]:
-    """Divide words among segments.
+    """Divide words with their times in seconds among segments, one more than there are pauses (times of the middles).
 
     The alignment may be off by a word at a pause. Where the word before or after the pause ends a phrase (with a
     punctuation mark), the text is cut there. Punctuation marks that are words of their own stay with the word before.
-
-    Args:
-        timed_words: each word with its time in seconds.
-        pauses: time of the middle of each pause.
-
-    Returns:
-        One text per segment, one more than there are pauses.
     """
     words: list[str] = []
     times: list[float] = []
@@ -356,13 +334,12 @@ def _find_model(name: str) -> Path:
             f"unknown speech recogniser {name!r}: expected a folder, a hub name, or one of "
             f"{', '.join([*packaged, *available_models()])}."
         )
-    for local in (True, False):
-        try:
-            return Path(download_model(name, local_files_only=local))
-        except Exception as error:  # network, hub and name errors have no common base class
-            if not local:
-                raise EmofuseError(
-                    f"speech recogniser {name!r} is not in the local hub cache, and its download failed "
-                    f"({str(error).splitlines()[0]}). Give a folder that holds it, or one of {', '.join(packaged)}."
-                ) from error
-    raise AssertionError("unreachable")
+    with suppress(Exception):  # network, hub and name errors have no common base class
+        return Path(download_model(name, local_files_only=True))
+    try:
+        return Path(download_model(name))
+    except Exception as error:
+        raise EmofuseError(
+            f"speech recogniser {name!r} is not in the local hub cache, and its download failed "
+            f"({str(error).splitlines()[0]}). Give a folder that holds it, or one of {', '.join(packaged)}."
+        ) from error

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from emofuse.audio import FrontEnd, log_mel
-from emofuse.encoders.sessions import open_session
+from emofuse.encoders.onnx import open_session
 from emofuse.errors import EmofuseError
 from emofuse.files import sha256
 
@@ -83,14 +83,7 @@ def speaker_mel(samples: np.ndarray) -> np.ndarray:
     As `librosa.feature.melspectrogram` with its default options; quiet segments are amplified first, as the weights
     were trained.
 
-    Args:
-        samples: float32 (n,), 16 kHz.
-
-    Returns:
-        float32 (1 + n // 160, 40).
-
-    Raises:
-        AudioError: the samples are not one-dimensional.
+    Maps float32 (n,), 16 kHz, to float32 (1 + n // 160, 40); AudioError if the samples are not one-dimensional.
     """
     samples = np.asarray(samples, np.float32)
     level = 10 * np.log10(max(float(np.square(samples, dtype=np.float64).mean()), 1e-10)) if samples.size else 0.0
@@ -101,16 +94,10 @@ def speaker_mel(samples: np.ndarray) -> np.ndarray:
 
 
 def split_partials(mel: np.ndarray) -> np.ndarray:
-    """Cut a spectrogram into overlapping partials of 160 frames.
+    """Cut a spectrogram (frames, 40) into overlapping partials (partials, 160, 40).
 
     The last partial ends with the spectrogram. A spectrogram of fewer than 160 frames is repeated until it fills one:
     silence after it would say more than the voice.
-
-    Args:
-        mel: (frames, 40), at least one frame.
-
-    Returns:
-        (partials, 160, 40).
     """
     if len(mel) < PARTIAL_FRAMES:
         return np.resize(mel, (1, PARTIAL_FRAMES, mel.shape[1]))

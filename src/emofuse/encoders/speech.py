@@ -18,8 +18,7 @@ from torch import nn
 from emofuse import silence
 from emofuse.audio import SAMPLE_RATE, WHISPER, WHISPER_SECONDS, whisper_log_mel
 from emofuse.console import quiet_loading
-from emofuse.encoders.hub import find_checkpoint
-from emofuse.encoders.weights import WEIGHTS, find_weights
+from emofuse.encoders.weights import WEIGHTS, find_checkpoint, find_weights
 from emofuse.errors import EmofuseError
 from emofuse.files import file_hash, hash_of
 from emofuse.hardware import full_precision
@@ -92,7 +91,7 @@ def load_speech_encoder(name: str) -> SpeechEncoder:
     Args:
         name: `whisper-base`, `whisper-tiny.en` (from registry packages), or the folder or hub name, also with a
             revision (`facebook/wav2vec2-base@COMMIT`), of a Whisper, wav2vec2, HuBERT or WavLM checkpoint for
-            transformers; see `emofuse.encoders.hub`.
+            transformers; see `emofuse.encoders.weights`.
 
     Raises:
         EmofuseError: the model is missing, cannot be downloaded, has no safetensors, or is of another kind.
@@ -148,14 +147,9 @@ def require_speech_encoder(encoder: SpeechEncoder, identity: Mapping[str, Any], 
 
 
 def layer_states(model: Any, clip: torch.Tensor) -> list[torch.Tensor]:
-    """Hidden states of one clip: the input of the first layer, then the output of each.
+    """Hidden states of one clip, (steps, dim) each: the input of the first layer, then the output of each layer.
 
-    Args:
-        model: `SpeechEncoder.model`.
-        clip: Whisper's log-Mel (80, frames), or samples (n,).
-
-    Returns:
-        One (steps, dim) per layer.
+    `model` is `SpeechEncoder.model`; `clip` is Whisper's log-Mel (80, frames), or samples (n,).
     """
     if hasattr(model, "embed_positions"):
         return _whisper_states(model, clip)

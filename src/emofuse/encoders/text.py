@@ -12,40 +12,19 @@ import zlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from emofuse.console import quiet_loading
-from emofuse.encoders.hub import find_checkpoint
-from emofuse.encoders.text_onnx import MAX_TOKENS, check_pooling, check_texts, tokenizer_hash
-from emofuse.encoders.weights import find_weights
+from emofuse.encoders.onnx import IDENTITY, MAX_TOKENS, check_pooling, check_texts, tokenizer_hash
+from emofuse.encoders.weights import find_checkpoint, find_weights
 from emofuse.errors import EmofuseError
-from emofuse.files import hash_of, read_json
-from emofuse.stores import open_store
+from emofuse.files import hash_of, open_store, read_json
 
 FINETUNING_FILE = "finetuning.json"
 _BATCH = 32
 _SCHEMA = "CREATE TABLE IF NOT EXISTS embeddings (text TEXT PRIMARY KEY, vector BLOB, crc INTEGER)"
-
-
-class Encoder(Protocol):
-    """Interface of all text encoders."""
-
-    name: str
-    weights_hash: str
-    file_hash: str
-    pooling: str
-    dim: int
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """Facts stored with a trained model, see `TextEncoder.identity`."""
-        ...
-
-    def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """Embed texts: float32 (n, dim)."""
-        ...
 
 
 def load_text_encoder(name: str, pooling: str = "mean", device: str = "cpu") -> TextEncoder:
@@ -53,7 +32,7 @@ def load_text_encoder(name: str, pooling: str = "mean", device: str = "cpu") -> 
 
     Args:
         name: `minilm` (all-MiniLM-L6-v2, from its package), a folder, or a hub name such as `bert-base-uncased`, also
-            with a revision (`bert-base-uncased@COMMIT`); see `emofuse.encoders.hub`.
+            with a revision (`bert-base-uncased@COMMIT`); see `emofuse.encoders.weights`.
         pooling: `mean` or `cls`.
         device: a torch device.
 
@@ -86,12 +65,9 @@ def load_text_encoder(name: str, pooling: str = "mean", device: str = "cpu") -> 
 class TextEncoder:
     """A frozen BERT-family model with its tokenizer. Texts are truncated to `max_tokens` tokens.
 
+    Attributes not listed here are those of `OnnxTextEncoder`; `file_hash` equals `weights_hash`.
+
     Attributes:
-        name: as given to `load_text_encoder`; the last part of a folder's path.
-        weights_hash: SHA-256 of the safetensors file (or of the list of hashes of its parts).
-        file_hash: the same as `weights_hash`.
-        pooling: `mean` or `cls`.
-        dim: size of an embedding.
         finetuning: what `emofuse.training.text_finetune` recorded ("start" is the identity of the encoder it started
             from, which has a "start" too if it was fine-tuned); empty if the weights were not fine-tuned.
         revision: commit of a model of the hub; None if unknown.
@@ -126,23 +102,12 @@ class TextEncoder:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Facts stored with a trained model.
-
-        name, weights_hash, pooling, dim, tokenizer_hash, max_tokens, and revision if known.
-        """
-        identity = {
-            "name": self.name,
-            "weights_hash": self.weights_hash,
-            "pooling": self.pooling,
-            "dim": self.dim,
-            "tokenizer_hash": self.tokenizer_hash,
-            "max_tokens": self.max_tokens,
-        }
-        return identity | ({"revision": self.revision} if self.revision else {})
+        """Facts stored with a trained model: those of `emofuse.encoders.onnx.IDENTITY`, revision only if known."""
+        return {key: value for key in IDENTITY if (value := getattr(self, key)) is not None}
 
     @cached_property
     def tokenizer_hash(self) -> str:
-        """SHA-256 of the tokenizer's behaviour, see `emofuse.encoders.text_onnx.tokenizer_hash`."""
+        """SHA-256 of the tokenizer's behaviour, see `emofuse.encoders.onnx.tokenizer_hash`."""
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
         if backend is None:  # a tokenizer written in Python
             return hash_of([type(self.tokenizer).__name__, self.tokenizer.get_vocab()])
@@ -151,14 +116,7 @@ class TextEncoder:
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Embed texts in batches of similar length; embeddings do not depend on the batch (within 1e-5).
 
-        Args:
-            texts: none of them empty; callers handle missing texts.
-
-        Returns:
-            float32 (n, dim), not normalised.
-
-        Raises:
-            EmofuseError: a text is empty or only white space.
+        Arguments, result and errors are those of `OnnxTextEncoder.encode`.
         """
         import torch
 
@@ -203,13 +161,10 @@ class CachedTextEncoder:
         folder: folder of the cache files, one per encoder.
     """
 
-    def __init__(self, encoder: Encoder, folder: Path | str):
+    def __init__(self, encoder: Any, folder: Path | str):
         self.encoder = encoder
-        self.name = encoder.name
-        self.weights_hash = encoder.weights_hash
-        self.file_hash = encoder.file_hash
-        self.pooling = encoder.pooling
-        self.dim = encoder.dim
+        self.name, self.pooling, self.dim = encoder.name, encoder.pooling, encoder.dim
+        self.weights_hash, self.file_hash = encoder.weights_hash, encoder.file_hash
         made_by = [encoder.file_hash, encoder.pooling, *map(encoder.identity.get, ("tokenizer_hash", "max_tokens"))]
         self.path = Path(folder) / f"text-{hash_of(made_by)[:16]}.sqlite"
 

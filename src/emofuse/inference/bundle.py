@@ -95,11 +95,6 @@ class Bundle:
         return self.folder / MODEL_FILE
 
     @property
-    def speech_encoder_path(self) -> Path:
-        """Path of the speech encoder's ONNX file, which not every bundle has."""
-        return self.folder / SPEECH_ENCODER_FILE
-
-    @property
     def text_encoder_path(self) -> Path:
         """Folder of the text encoder, which not every bundle has."""
         return self.folder / TEXT_ENCODER_FOLDER

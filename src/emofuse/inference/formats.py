@@ -10,11 +10,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
 from emofuse.console import as_text
+from emofuse.labels import DIMENSIONS
 
 if TYPE_CHECKING:
     from emofuse.inference.predictor import Prediction
 
-_DIMENSIONS = ("arousal", "valence", "dominance")
 _PER_CLASS = {"precision_per_class": "precision", "recall_per_class": "recall", "f1_per_class": "F1"}
 
 
@@ -58,7 +58,7 @@ def to_table(predictions: Sequence[Prediction], *, width: int | None = None, col
         if has_file:
             place = ["" if p.file == previous else base_name(p.file), _time(p)]
             previous = p.file
-        values = [getattr(p, name) for name in _DIMENSIONS]
+        values = [getattr(p, name) for name in DIMENSIONS]
         avd = "-" if None in values else " ".join(f"{value:.2f}" for value in values)
         used = f"{p.used}\nadapted" if p.adapted else p.used
         table.add_row(*(Text(cell) for cell in (*place, _words(p), _top(p), avd, used)))
@@ -142,7 +142,7 @@ def _flat(prediction: Prediction) -> dict[str, Any]:
         if name == "probabilities":
             row.update({f"p_{label}": p for label, p in value.items()})
         elif name == "intervals":  # every row has these columns
-            for dimension in _DIMENSIONS:
+            for dimension in DIMENSIONS:
                 row[f"{dimension}_low"], row[f"{dimension}_high"] = value.get(dimension, (None, None))
         else:
             row[name] = value

@@ -8,28 +8,22 @@ from typing import Any
 import numpy as np
 
 from emofuse.audio import SAMPLE_RATE, WHISPER_SECONDS, FrontEnd, log_mel
-from emofuse.encoders.sessions import open_session
-from emofuse.inference.bundle import Bundle
+from emofuse.encoders.onnx import open_session
+from emofuse.hardware import locked_cached_property
+from emofuse.inference.bundle import SPEECH_ENCODER_FILE, Bundle
 from emofuse.metrics.calibration import Calibration, apply_temperature
 from emofuse.silence import sound_bounds
-from emofuse.threads import locked_cached_property
 
 _DUMMY_FRAMES = 16  # number of frames given for text alone, which the model ignores
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Output of the model for one utterance.
+    """Output of the model for one utterance."""
 
-    Attributes:
-        probabilities: calibrated probabilities of the categories (K,), which sum to 1; empty without that head.
-        dimensions: arousal, valence, dominance in 0..1, (3,); empty without that head.
-        calibration: calibration for this input (with audio, or text alone); None if the bundle has none.
-    """
-
-    probabilities: np.ndarray
-    dimensions: np.ndarray
-    calibration: Calibration | None
+    probabilities: np.ndarray  # (K,), calibrated, of the categories; empty without that head
+    dimensions: np.ndarray  # (3,), arousal, valence, dominance in 0..1; empty without that head
+    calibration: Calibration | None  # for this input (with audio, or text alone)
 
 
 class Network:
@@ -117,15 +111,15 @@ class Network:
 
     @locked_cached_property
     def _speech_encoder(self) -> Any:
-        from emofuse.encoders.speech_onnx import OnnxSpeechEncoder
+        from emofuse.encoders.onnx import OnnxSpeechEncoder
 
-        path, facts = self.bundle.speech_encoder_path, self.bundle.speech_encoder
+        path, facts = self.bundle.folder / SPEECH_ENCODER_FILE, self.bundle.speech_encoder
         # `Bundle.load` has checked the hash if the bundle lists its files.
         return OnnxSpeechEncoder(path, facts, self._threads, check_hash=not self.bundle.files)
 
     @locked_cached_property
     def _text_encoder(self) -> Any:
-        from emofuse.encoders.text_onnx import OnnxTextEncoder, require_text_encoder
+        from emofuse.encoders.onnx import OnnxTextEncoder, require_text_encoder
 
         encoder = OnnxTextEncoder(self.bundle.text_encoder_path, threads=self._threads)
         require_text_encoder(encoder, self.bundle.text_encoder, str(self.bundle.folder))

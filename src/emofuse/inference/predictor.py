@@ -16,12 +16,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from emofuse.audio import SAMPLE_RATE, EndsEarly, check_samples, read_audio
+from emofuse.encoders import detector
 from emofuse.errors import EmofuseError
+from emofuse.hardware import available_cores, run_parallel
 from emofuse.inference.bundle import Bundle
 from emofuse.inference.network import Network
 from emofuse.segment import checked_text
-from emofuse.threads import available_cores, run_parallel
-from emofuse.words import has_words
+from emofuse.words import has_words, language_of
 
 MAX_SECONDS = 15.0  # longest segment
 MAX_UTTERANCE_SECONDS = 30.0  # longest recording with a given text
@@ -78,30 +79,19 @@ class Prediction:
 
 
 class SegmentPrediction(NamedTuple):
-    """A prediction together with the network's input.
-
-    Attributes:
-        prediction: the prediction.
-        samples: samples of the segment, float32 (n,), 16 kHz; None without a recording.
-        frames: input of the network (frames, width), after adaptation to the speaker; None if it used no audio.
-    """
+    """A prediction together with the network's input."""
 
     prediction: Prediction
-    samples: np.ndarray | None
-    frames: np.ndarray | None
+    samples: np.ndarray | None  # float32 (n,), 16 kHz; None without a recording
+    frames: np.ndarray | None  # (frames, width), after adaptation to the speaker; None if no audio was used
 
 
 @dataclass(frozen=True)
 class SpeakerProfile:
-    """Statistics of one speaker's audio, for the model to adapt to.
+    """Statistics of one speaker's audio, for the model to adapt to."""
 
-    Attributes:
-        means: frames of each segment averaged over time, (n, width).
-        seconds: duration of each segment, (n,).
-    """
-
-    means: np.ndarray
-    seconds: np.ndarray
+    means: np.ndarray  # (n, width), frames of each segment averaged over time
+    seconds: np.ndarray  # (n,), duration of each segment
 
     @classmethod
     def merge(cls, profiles: Sequence[SpeakerProfile]) -> SpeakerProfile:
@@ -189,27 +179,14 @@ class Predictor:
             EmofuseError: the audio cannot be read or used, a long recording has no speech, or the model cannot use the
                 given modalities.
         """
-        options: Any = {
-            "sample_rate": sample_rate,
-            "language": language,
-            "start": start,
-            "end": end,
-            "speaker": speaker,
-        }
+        options = {"sample_rate": sample_rate, "language": language, "start": start, "end": end, "speaker": speaker}
         return [segment.prediction for segment in self.iter_segments(audio, text, **options)]
 
     def iter_segments(
-        self,
-        audio: Path | str | np.ndarray | None = None,
-        text: str | None = None,
-        *,
-        sample_rate: int | None = None,
-        language: str | None = None,
-        start: float = 0.0,
-        end: float | None = None,
-        speaker: SpeakerProfile | None = None,
+        self, audio: Path | str | np.ndarray | None, text: str | None, **options: Any
     ) -> Iterator[SegmentPrediction]:
         """Yield each segment's prediction together with its samples and frames. Arguments are those of a call."""
+        language, start = options.get("language"), options.get("start", 0.0)
         text = checked_text(text)
         given = _Transcript()
         if text is not None and has_words(text):
@@ -219,18 +196,20 @@ class Predictor:
                 raise EmofuseError("There is nothing to predict from: give a recording, a text, or both.")
             yield SegmentPrediction(self._predict(None, given), None, None)
             return
-        file, samples = self._read(audio, sample_rate, start, end)
+        file, samples = self._read(audio, options.get("sample_rate"), start, options.get("end"))
         name = file or "samples"
         segments = self._segments(samples, has_text=given.text is not None, name=name)
         transcripts = self._recognise(samples, segments, language) if text is None else [given] * len(segments)
         all_frames = self._frames(samples, segments, name)
-        offset = self._offset(all_frames, segments, speaker)
+        offset = self._offset(all_frames, segments, options.get("speaker"))
         for (first, last), frames, transcript in zip(segments, all_frames, transcripts, strict=True):
             adapted = offset is not None and frames is not None
             frames = frames - offset if adapted else frames
             part = samples[round(first * SAMPLE_RATE) : round(last * SAMPLE_RATE)]
             prediction = self._predict(frames, transcript, name)
-            if frames is not None and prediction.uncertain is not None and not _has_speech(part, len(segments)):
+            # If a recording was cut into several segments, the detector has found speech in each.
+            check_speech = frames is not None and prediction.uncertain is not None and len(segments) == 1
+            if check_speech and not detector.has_speech(part):
                 prediction = _lower_confidence(prediction)
             prediction = replace(prediction, file=file, start=start + first, end=start + last, adapted=adapted)
             yield SegmentPrediction(prediction, part, frames)
@@ -296,9 +275,7 @@ class Predictor:
                 f"{name}: {seconds:.0f} s are too long for one text (at most {MAX_UTTERANCE_SECONDS:.0f} s). Leave the "
                 "text out, or give transcripts of shorter parts (--transcripts with the columns start and end)."
             )
-        from emofuse.encoders.detector import speech_segments
-
-        segments = speech_segments(samples, max_seconds=MAX_SECONDS)
+        segments = detector.speech_segments(samples, max_seconds=MAX_SECONDS)
         if not segments:
             raise EmofuseError(
                 f"{name}: there is no speech in {seconds:.0f} s. Give a recording in which someone speaks."
@@ -335,8 +312,6 @@ class Predictor:
         """Language of a given text, if the model uses audio too (and can do without the text); None if unclear."""
         if "text" not in self.bundle.reads or "audio" not in self.bundle.reads:
             return None
-        from emofuse.words import language_of
-
         return language_of(text)
 
     def _predict(self, frames: np.ndarray | None, transcript: _Transcript, name: str = "text") -> Prediction:
@@ -384,13 +359,6 @@ def _measure(all_frames: list[np.ndarray], segments: list[tuple[float, float]]) 
     return SpeakerProfile(
         np.stack([frames.mean(axis=0) for frames in all_frames]), np.array([b - a for a, b in segments])
     )
-
-
-def _has_speech(samples: np.ndarray, segments: int) -> bool:
-    """Whether a segment has speech. If a recording was cut into several, the detector has found speech in each."""
-    from emofuse.encoders.detector import has_speech
-
-    return segments > 1 or has_speech(samples)
 
 
 def _lower_confidence(prediction: Prediction) -> Prediction:

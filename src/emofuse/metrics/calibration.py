@@ -46,9 +46,8 @@ class Calibration:
     speakers: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        widths = self.dimension_half_width
-        return asdict(self) | {"dimension_half_width": None if widths is None else list(widths)}
+        """Values for JSON, in which the tuple becomes a list."""
+        return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Calibration:
@@ -60,13 +59,10 @@ class Calibration:
 def apply_temperature(probabilities: ArrayLike, temperature: float) -> Floats:
     """Probabilities at a temperature: p^(1/T), normalised, which equals softmax(z / T) of their logits z.
 
-    Args:
-        probabilities: (..., K), each row a distribution.
-        temperature: above 0; below 1 sharpens, above 1 flattens.
+    Takes (..., K), each row a distribution; a temperature below 1 sharpens, above 1 flattens.
 
-    Example:
-        >>> apply_temperature([0.8, 0.2], 2.0).round(3)
-        array([0.667, 0.333])
+    >>> apply_temperature([0.8, 0.2], 2.0).round(3)
+    array([0.667, 0.333])
     """
     return softmax(log_of(probabilities) / temperature)
 

@@ -70,10 +70,9 @@ def bootstrap_interval(
     Raises:
         ValueError: an unknown metric, a level outside 0..1, fewer than one resample, or inputs that do not fit.
 
-    Example:
-        >>> interval = bootstrap_interval("wa", [0, 1, 1, 0], [0, 1, 0, 0], ["a", "a", "b", "b"], seed=0)
-        >>> interval.value, interval.low, interval.high
-        (0.75, 0.5, 1.0)
+    >>> interval = bootstrap_interval("wa", [0, 1, 1, 0], [0, 1, 0, 0], ["a", "a", "b", "b"], seed=0)
+    >>> interval.value, interval.low, interval.high
+    (0.75, 0.5, 1.0)
     """
     statistics, score = additive_metric(metric)
     check_options(resamples, level)
@@ -117,16 +116,10 @@ def sums_per_group(rows: Floats, groups: Sequence[Any] | NDArray[Any]) -> tuple[
 
 
 def resampled_scores(sums: Floats, score: Callable[[Floats], Floats], resamples: int, seed: int) -> Floats:
-    """Draw groups with replacement, as many as there are, and score the sum of their statistics.
+    """Draw groups with replacement, as many as there are, and score the sum of their statistics (G, S).
 
-    Args:
-        sums: (G, S) statistics of each group.
-        score: (r, S) -> (r, ...).
-        resamples: number of draws.
-        seed: seed of the draws. Draws are equal for equal G and seed, so that systems can be paired.
-
-    Returns:
-        (resamples, ...); NaN with fewer than two groups.
+    `score` maps (r, S) to (r, ...). Draws are equal for equal G and seed, so that systems can be paired. Returns
+    (resamples, ...); NaN with fewer than two groups.
     """
     size = len(sums)
     if size < 2:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from emofuse.errors import EmofuseError
 from emofuse.metrics.intervals import Metric, additive_metric, number_groups
-from emofuse.metrics.scores import Floats, Labels, class_numbers
+from emofuse.metrics.scores import Floats, Labels, as_array, class_numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,13 +50,16 @@ class Outcomes:
 
     def __post_init__(self) -> None:
         additive_metric(self.metric)
-        truth, predictions = _array(self.truth), {name: np.asarray(values) for name, values in self.predictions.items()}
+        truth, predictions = (
+            as_array(self.truth),
+            {name: np.asarray(values) for name, values in self.predictions.items()},
+        )
         if self.metric in CATEGORIES:
             if self.labels is None:
                 raise ValueError(f"metric {self.metric} requires labels, the class names in order")
             predictions = {name: self._numbers(name, values) for name, values in predictions.items()}
         numbers = class_numbers(truth, labels=self.labels) if self.of_classes else truth.astype(np.float64)
-        arrays = {"keys": _array(self.keys), "truth": numbers, "speakers": _array(self.speakers)}
+        arrays = {"keys": as_array(self.keys), "truth": numbers, "speakers": as_array(self.speakers)}
         for name, values in {**arrays, "predictions": predictions}.items():
             object.__setattr__(self, name, values)
         self._check()
@@ -80,29 +83,20 @@ class Outcomes:
         """Select rows by (n,) booleans or by positions."""
         chosen = np.asarray(rows)
         predictions = {name: values[:, chosen] for name, values in self.predictions.items()}
-        return replace(
-            self,
-            keys=self.keys[chosen],
-            truth=self.truth[chosen],
-            predictions=predictions,
-            speakers=self.speakers[chosen],
-        )
+        columns = {name: getattr(self, name)[chosen] for name in ("keys", "truth", "speakers")}
+        return replace(self, predictions=predictions, **columns)
 
     def sums(self) -> tuple[Floats, int]:
         """Sum the statistics of each speaker to (speakers, systems, seeds, S); also return the number of rows."""
         statistics = additive_metric(self.metric).statistics
-        systems = list(self.predictions.values())
         known = self.known
         truth, speakers = self.truth[known], number_groups(self.speakers[known])
-
-        def summed(prediction: NDArray[Any]) -> Floats:
-            rows = statistics(truth, prediction[known], self.labels)
-            sums = np.zeros((speakers.max(initial=-1) + 1, rows.shape[1]))
-            np.add.at(sums, speakers, rows)
-            return sums
-
-        sums = np.stack([[summed(prediction) for prediction in seeds] for seeds in systems])
-        return np.moveaxis(sums, 2, 0), len(speakers)
+        rows = np.array(  # (systems, seeds, known rows, S)
+            [[statistics(truth, one[known], self.labels) for one in seeds] for seeds in self.predictions.values()]
+        )
+        sums = np.zeros((speakers.max(initial=-1) + 1, *rows.shape[:2], rows.shape[3]))
+        np.add.at(sums, speakers, np.moveaxis(rows, 2, 0))
+        return sums, len(speakers)
 
     def _numbers(self, system: str, values: NDArray[Any]) -> NDArray[np.int64]:
         if values.ndim != 2:
@@ -199,7 +193,3 @@ def _same_rows(rows: pd.DataFrame, reference: pd.DataFrame, truth: str, name: st
                 f"{name}: {column} of {same.idxmin()} differs from the first table's. Read every system's corpus with "
                 "the same labels."
             )
-
-
-def _array(values: ArrayLike) -> NDArray[Any]:
-    return np.asarray(values, dtype=None if hasattr(values, "dtype") else object)

@@ -117,10 +117,8 @@ def average_ranks(
 def _friedman_p(means: Floats, n: int) -> float:
     k = len(means)
     chi = 12 * n / (k * (k + 1)) * ((means - (k + 1) / 2) ** 2).sum()
-    left = n * (k - 1) - chi
-    return (
-        float(f_distribution.sf((n - 1) * chi / left, k - 1, (k - 1) * (n - 1))) if left > 1e-9 else 0.0
-    )  # all tasks agree
+    left = n * (k - 1) - chi  # 0 if all tasks agree
+    return float(f_distribution.sf((n - 1) * chi / left, k - 1, (k - 1) * (n - 1))) if left > 1e-9 else 0.0
 
 
 def _critical_difference(k: int, n: int, alpha: float) -> float:

@@ -31,134 +31,88 @@ RANGES |= dict.fromkeys(("ccc", "pearson"), (-1.0, 1.0))
 
 
 def uar(truth: ArrayLike, prediction: ArrayLike, *, labels: Labels = None) -> float:
-    """Unweighted average recall: the mean recall over the classes that occur in the truth.
+    """Unweighted average recall, 0..1: the mean recall over the classes that occur in the truth.
 
     Args:
         truth: (n,) classes.
         prediction: (n,) classes.
         labels: class names in order; see the module's docstring.
 
-    Returns:
-        Value in 0..1; NaN without rows.
-
     Raises:
         ValueError: the lengths differ, a class is unknown, or a prediction is missing.
 
-    Example:
-        >>> uar([0, 0, 0, 1], [0, 0, 1, 1])
-        0.8333333333333333
+    >>> uar([0, 0, 0, 1], [0, 0, 1, 1])
+    0.8333333333333333
     """
-    return float(_uar(_cells(truth, prediction, labels).sum(axis=0)))
+    return float(_uar(_counts(truth, prediction, labels)))
 
 
 def wa(truth: ArrayLike, prediction: ArrayLike, *, labels: Labels = None) -> float:
-    """Weighted accuracy: the share of correct rows (recall weighted by class frequency).
+    """Weighted accuracy, 0..1: the share of correct rows. Arguments and errors as `uar`.
 
-    Args, Raises: as `uar`.
-
-    Returns:
-        Value in 0..1; NaN without rows.
-
-    Example:
-        >>> wa([0, 0, 0, 1], [0, 0, 1, 1])
-        0.75
+    >>> wa([0, 0, 0, 1], [0, 0, 1, 1])
+    0.75
     """
-    return float(_wa(_cells(truth, prediction, labels).sum(axis=0)))
+    return float(_wa(_counts(truth, prediction, labels)))
 
 
 def macro_f1(truth: ArrayLike, prediction: ArrayLike, *, labels: Labels = None) -> float:
-    """Mean of the classes' F1 = 2 TP / (2 TP + FP + FN), over the classes that occur in truth or prediction.
+    """Mean of the classes' F1, 0..1, over the classes that occur in truth or prediction. Arguments and errors as `uar`.
 
-    Args, Raises: as `uar`.
-
-    Returns:
-        Value in 0..1; NaN without rows.
-
-    Example:
-        >>> round(macro_f1([0, 0, 0, 1], [0, 0, 1, 1]), 4)
-        0.7333
+    >>> round(macro_f1([0, 0, 0, 1], [0, 0, 1, 1]), 4)
+    0.7333
     """
-    return float(_macro_f1(_cells(truth, prediction, labels).sum(axis=0)))
+    return float(_macro_f1(_counts(truth, prediction, labels)))
 
 
 def weighted_f1(truth: ArrayLike, prediction: ArrayLike, *, labels: Labels = None) -> float:
-    """Mean of the classes' F1, weighted by how often each class occurs in the truth.
+    """Mean of the classes' F1, 0..1, weighted by frequency in the truth. Arguments and errors as `uar`.
 
-    Args, Raises: as `uar`.
-
-    Returns:
-        Value in 0..1; NaN without rows.
-
-    Example:
-        >>> round(weighted_f1([0, 0, 0, 1], [0, 0, 1, 1]), 4)
-        0.7667
+    >>> round(weighted_f1([0, 0, 0, 1], [0, 0, 1, 1]), 4)
+    0.7667
     """
-    return float(_weighted_f1(_cells(truth, prediction, labels).sum(axis=0)))
+    return float(_weighted_f1(_counts(truth, prediction, labels)))
 
 
 def recall_per_class(truth: ArrayLike, prediction: ArrayLike, *, labels: Labels = None) -> Floats:
-    """Recall of each class.
+    """Recall of each class (K,), 0..1; NaN for a class that is not in the truth. Arguments and errors as `uar`.
 
-    Args, Raises: as `uar`.
-
-    Returns:
-        (K,) values in 0..1, in the order of the classes; NaN for a class that does not occur in the truth.
-
-    Example:
-        >>> recall_per_class([0, 0, 1], [0, 1, 1], labels=["anger", "fear", "disgust"])
-        array([0.5, 1. , nan])
+    >>> recall_per_class([0, 0, 1], [0, 1, 1], labels=["anger", "fear", "disgust"])
+    array([0.5, 1. , nan])
     """
-    return _recall(_cells(truth, prediction, labels).sum(axis=0))
+    return _recall(_counts(truth, prediction, labels))
 
 
 def precision_per_class(truth: ArrayLike, prediction: ArrayLike, *, labels: Labels = None) -> Floats:
-    """Precision of each class: the share of correct rows among those predicted as the class.
+    """Precision of each class (K,), 0..1; NaN for a class that is never predicted. Arguments and errors as `uar`.
 
-    Args, Raises: as `uar`.
-
-    Returns:
-        (K,) values in 0..1, in the order of the classes; NaN for a class that is never predicted.
-
-    Example:
-        >>> precision_per_class([0, 0, 1], [0, 1, 1], labels=["anger", "fear", "disgust"])
-        array([1. , 0.5, nan])
+    >>> precision_per_class([0, 0, 1], [0, 1, 1], labels=["anger", "fear", "disgust"])
+    array([1. , 0.5, nan])
     """
-    return _precision(_cells(truth, prediction, labels).sum(axis=0))
+    return _recall(_counts(truth, prediction, labels).swapaxes(-1, -2))
 
 
 def f1_per_class(truth: ArrayLike, prediction: ArrayLike, *, labels: Labels = None) -> Floats:
-    """F1 of each class: 2 TP / (2 TP + FP + FN).
+    """F1 of each class, 2 TP / (2 TP + FP + FN): (K,), 0..1; NaN for a class in neither. Arguments, errors as `uar`.
 
-    Args, Raises: as `uar`.
-
-    Returns:
-        (K,) values in 0..1, in the order of the classes; NaN for a class in neither truth nor prediction.
-
-    Example:
-        >>> f1_per_class([0, 0, 1], [0, 1, 1], labels=["anger", "fear", "disgust"]).round(4)
-        array([0.6667, 0.6667,    nan])
+    >>> f1_per_class([0, 0, 1], [0, 1, 1], labels=["anger", "fear", "disgust"]).round(4)
+    array([0.6667, 0.6667,    nan])
     """
-    return _f1(_cells(truth, prediction, labels).sum(axis=0))
+    return _f1(_counts(truth, prediction, labels))
 
 
 def confusion(truth: ArrayLike, prediction: ArrayLike, *, labels: Labels = None) -> NDArray[np.int64]:
-    """Confusion matrix: rows are the truth, columns the prediction.
+    """Confusion matrix, (K, K) counts: rows are the truth, columns the prediction. Arguments and errors as `uar`.
 
-    Args, Raises: as `uar`.
-
-    Returns:
-        (K, K) counts.
-
-    Example:
-        >>> confusion(["anger", "fear", "fear"], ["anger", "fear", "anger"])
-        array([[1, 0],
-               [1, 1]])
+    >>> confusion(["anger", "fear", "fear"], ["anger", "fear", "anger"])
+    array([[1, 0],
+           [1, 1]])
     """
-    return _square(_cells(truth, prediction, labels).sum(axis=0)).astype(np.int64)
+    return _counts(truth, prediction, labels).astype(np.int64)
 
 
 def ece(truth: ArrayLike, probabilities: ArrayLike, *, labels: Labels = None) -> float:
-    """Expected calibration error: the mean over rows of |accuracy - confidence| of the row's confidence bin.
+    """Expected calibration error, 0..1: the mean over rows of |accuracy - confidence| of the row's confidence bin.
 
     Confidence is the highest probability of a row; `ECE_BINS` bins of equal width, closed above (Guo et al. 2017).
 
@@ -167,90 +121,91 @@ def ece(truth: ArrayLike, probabilities: ArrayLike, *, labels: Labels = None) ->
         probabilities: (n, K), each row a distribution.
         labels: the K class names in order, where `truth` holds strings.
 
-    Returns:
-        Value in 0..1; NaN without rows.
-
     Raises:
         ValueError: the shapes do not fit, a class is unknown, or `truth` holds strings and `labels` is not given.
 
-    Example:
-        >>> round(ece([0, 1], [[0.9, 0.1], [0.7, 0.3]]), 3)
-        0.4
+    >>> round(ece([0, 1], [[0.9, 0.1], [0.7, 0.3]]), 3)
+    0.4
     """
     return float(_ece(_calibration(truth, probabilities, labels).sum(axis=0)))
 
 
 def ccc(truth: ArrayLike, prediction: ArrayLike) -> float:
-    """Concordance correlation coefficient (Lin 1989) in the covariance form, with population variances.
+    """Concordance correlation coefficient (Lin 1989) of (n,) numbers, -1..1, with population variances.
 
-    CCC = 2 cov(x, y) / (var(x) + var(y) + (mean(x) - mean(y))^2)
+    CCC = 2 cov(x, y) / (var(x) + var(y) + (mean(x) - mean(y))^2); 0 if one of the two is constant, NaN if both are (so
+    also with fewer than two rows). ValueError if the lengths differ.
 
-    Args:
-        truth: (n,) numbers, any scale.
-        prediction: (n,) numbers, the same scale.
-
-    Returns:
-        Value in -1..1. 0 if one of the two is constant; NaN if both are (so also with fewer than two rows).
-
-    Raises:
-        ValueError: the lengths differ.
-
-    Example:
-        >>> round(ccc([0.0, 0.5, 1.0], [0.1, 0.5, 0.9]), 4)
-        0.9756
+    >>> round(ccc([0.0, 0.5, 1.0], [0.1, 0.5, 0.9]), 4)
+    0.9756
     """
     return float(_ccc(_moments(truth, prediction).sum(axis=0)))
 
 
 def pearson(truth: ArrayLike, prediction: ArrayLike) -> float:
-    """Pearson's correlation cov(x, y) / (sd(x) sd(y)).
+    """Pearson's correlation, -1..1; NaN if one of the two is constant. Arguments and errors as `ccc`.
 
-    Args, Raises: as `ccc`.
-
-    Returns:
-        Value in -1..1; NaN if one of the two is constant.
-
-    Example:
-        >>> round(pearson([0.0, 0.5, 1.0], [0.1, 0.5, 0.9]), 4)
-        1.0
+    >>> round(pearson([0.0, 0.5, 1.0], [0.1, 0.5, 0.9]), 4)
+    1.0
     """
     return float(_pearson(_moments(truth, prediction).sum(axis=0)))
 
 
 def mae(truth: ArrayLike, prediction: ArrayLike) -> float:
-    """Mean absolute error.
+    """Mean absolute error, in the units of the input. Arguments and errors as `ccc`.
 
-    Args, Raises: as `ccc`.
-
-    Returns:
-        Value from 0 up, in the units of the input; NaN without rows.
-
-    Example:
-        >>> round(mae([0.0, 0.5], [0.1, 0.5]), 4)
-        0.05
+    >>> round(mae([0.0, 0.5], [0.1, 0.5]), 4)
+    0.05
     """
     return float(_mae(_moments(truth, prediction).sum(axis=0)))
 
 
 def class_numbers(classes: ArrayLike, *, labels: Labels = None) -> NDArray[np.int64]:
-    """Convert classes (n,) to numbers, -1 where missing; see the module's docstring.
+    """Convert classes (n,) to numbers, -1 where missing. ValueError if a class is unknown or the shape is not (n,).
 
-    Raises:
-        ValueError: a class is unknown, or the shape is not (n,).
-
-    Example:
-        >>> class_numbers(["fear", None, "anger"], labels=["anger", "fear"])
-        array([ 1, -1,  0])
+    >>> class_numbers(["fear", None, "anger"], labels=["anger", "fear"])
+    array([ 1, -1,  0])
     """
-    return _codes(_values(classes), labels)
+    values = as_array(classes)
+    if values.ndim != 1:
+        raise ValueError(f"classes must have the shape (rows,), not {values.shape}")
+    if values.dtype.kind in "iu":
+        codes = np.where(values < 0, -1, values).astype(np.int64)
+    else:
+        numbers = {label: number for number, label in enumerate(labels or ())}
+        codes = np.array([_class_number(value, numbers) for value in values], dtype=np.int64)
+    if labels is not None and codes.max(initial=-1) >= len(labels):
+        raise ValueError(f"class {codes.max()}, but only {len(labels)} labels: {', '.join(labels)}")
+    return codes
 
 
-# Scores of summed statistics: (..., S) -> (...). Confusion matrices are flat, S = K * K.
+def as_array(values: ArrayLike) -> NDArray[Any]:
+    """Make an array in which a list of strings and NaN stays as it is ("nan" would be a string otherwise)."""
+    return np.asarray(values, dtype=None if hasattr(values, "dtype") else object)
+
+
+def _class_number(value: Any, numbers: dict[str, int]) -> int:
+    if value is None or value != value:
+        return -1
+    if isinstance(value, str):
+        if value not in numbers:
+            raise ValueError(f"class {value!r} is not among the labels: {', '.join(numbers) or 'none given'}")
+        return numbers[value]
+    if int(value) != value:
+        raise ValueError(f"class {value!r} is neither a string nor a whole number")
+    return max(int(value), -1)
+
+
+def _counts(truth: ArrayLike, prediction: ArrayLike, labels: Labels) -> Floats:
+    return _square(_cells(truth, prediction, labels).sum(axis=0))
+
+
+# Scores of summed statistics: (..., S) -> (...), of confusion matrices: (..., truth, prediction) -> (...).
 
 
 def _square(cells: Floats) -> Floats:
     k = round(cells.shape[-1] ** 0.5)
-    return cells.reshape(*cells.shape[:-1], k, k)  # (..., truth, prediction)
+    return cells.reshape(*cells.shape[:-1], k, k)
 
 
 def _divide(numerator: Any, denominator: Any) -> Floats:
@@ -259,39 +214,35 @@ def _divide(numerator: Any, denominator: Any) -> Floats:
 
 
 def _mean_of_defined(values: Floats) -> Floats:
-    defined = ~np.isnan(values)
-    return _divide(np.where(defined, values, 0.0).sum(axis=-1), defined.sum(axis=-1))
+    return _divide(np.nansum(values, axis=-1), (~np.isnan(values)).sum(axis=-1))
 
 
-def _recall(cells: Floats) -> Floats:
-    matrix = _square(cells)
-    return _divide(np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(axis=-1))
+def _hits(matrix: Floats) -> Floats:
+    return np.diagonal(matrix, axis1=-2, axis2=-1)
 
 
-def _precision(cells: Floats) -> Floats:
-    matrix = _square(cells)
-    return _divide(np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(axis=-2))
+def _recall(matrix: Floats) -> Floats:
+    return _divide(_hits(matrix), matrix.sum(axis=-1))
 
 
-def _uar(cells: Floats) -> Floats:
-    return _mean_of_defined(_recall(cells))
+def _f1(matrix: Floats) -> Floats:
+    return _divide(2 * _hits(matrix), matrix.sum(axis=-1) + matrix.sum(axis=-2))
 
 
-def _wa(cells: Floats) -> Floats:
-    return _divide(np.trace(_square(cells), axis1=-2, axis2=-1), cells.sum(axis=-1))
+def _uar(matrix: Floats) -> Floats:
+    return _mean_of_defined(_recall(matrix))
 
 
-def _f1(cells: Floats) -> Floats:
-    matrix = _square(cells)
-    return _divide(2 * np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(axis=-1) + matrix.sum(axis=-2))
+def _wa(matrix: Floats) -> Floats:
+    return _divide(_hits(matrix).sum(axis=-1), matrix.sum(axis=(-2, -1)))
 
 
-def _macro_f1(cells: Floats) -> Floats:
-    return _mean_of_defined(_f1(cells))
+def _macro_f1(matrix: Floats) -> Floats:
+    return _mean_of_defined(_f1(matrix))
 
 
-def _weighted_f1(cells: Floats) -> Floats:
-    return _divide(np.nansum(_f1(cells) * _square(cells).sum(axis=-1), axis=-1), cells.sum(axis=-1))
+def _weighted_f1(matrix: Floats) -> Floats:
+    return _divide(np.nansum(_f1(matrix) * matrix.sum(axis=-1), axis=-1), matrix.sum(axis=(-2, -1)))
 
 
 def _ece(sums: Floats) -> Floats:
@@ -330,11 +281,11 @@ def _mae(sums: Floats) -> Floats:
 
 
 def _cells(truth: ArrayLike, prediction: ArrayLike, labels: Labels) -> Floats:
-    true, predicted = _values(truth), _values(prediction)
+    true, predicted = as_array(truth), as_array(prediction)
     _same_length(true, predicted)
     if labels is None:
-        labels = sorted({value for value in (*true, *predicted) if isinstance(value, str)}) or None
-    x, y = _codes(true, labels), _codes(predicted, labels)
+        labels = sorted({value for value in (*true.ravel(), *predicted.ravel()) if isinstance(value, str)}) or None
+    x, y = class_numbers(true, labels=labels), class_numbers(predicted, labels=labels)
     present = x >= 0
     if (present & (y < 0)).any():
         raise ValueError(f"row {int(np.argmax(present & (y < 0)))} has a truth but no prediction")
@@ -347,7 +298,7 @@ def _cells(truth: ArrayLike, prediction: ArrayLike, labels: Labels) -> Floats:
 def _calibration(truth: ArrayLike, probabilities: ArrayLike, labels: Labels) -> Floats:
     """1, and confidence - correctness in the column of the row's bin."""
     values = np.asarray(probabilities, dtype=np.float64)  # (n, K)
-    true = _values(truth)
+    true = as_array(truth)
     if values.ndim != 2 and len(true) + len(values) > 0:
         raise ValueError(f"probabilities must have the shape (rows, classes), not {values.shape}")
     _same_length(true, values)
@@ -356,7 +307,7 @@ def _calibration(truth: ArrayLike, probabilities: ArrayLike, labels: Labels) -> 
         return sums
     if labels is not None and len(labels) != values.shape[1]:
         raise ValueError(f"{len(labels)} labels, but probabilities of {values.shape[1]} classes")
-    x = _codes(true, labels)
+    x = class_numbers(true, labels=labels)
     if x.max() >= values.shape[1]:
         raise ValueError(f"class {x.max()} in the truth, but probabilities of {values.shape[1]} classes")
     confidence = values.max(axis=1)  # (n,)
@@ -390,38 +341,6 @@ def _same_length(truth: Sequence[Any] | NDArray[Any], prediction: Sequence[Any] 
         raise ValueError(f"{len(truth)} rows of truth, but {len(prediction)} of prediction")
 
 
-def _values(classes: ArrayLike) -> NDArray[Any]:
-    # A list of strings and NaN would become an array of strings, with "nan" among them.
-    values = np.asarray(classes, dtype=None if hasattr(classes, "dtype") else object)
-    if values.ndim != 1:
-        raise ValueError(f"classes must have the shape (rows,), not {values.shape}")
-    return values
-
-
-def _codes(values: NDArray[Any], labels: Labels) -> NDArray[np.int64]:
-    """Class numbers, -1 where missing."""
-    if values.dtype.kind in "iu":
-        codes = np.where(values < 0, -1, values).astype(np.int64)
-    else:
-        numbers = {label: number for number, label in enumerate(labels or ())}
-        codes = np.array([_code(value, numbers) for value in values], dtype=np.int64)
-    if labels is not None and codes.max(initial=-1) >= len(labels):
-        raise ValueError(f"class {codes.max()}, but only {len(labels)} labels: {', '.join(labels)}")
-    return codes
-
-
-def _code(value: Any, numbers: dict[str, int]) -> int:
-    if value is None or value != value:
-        return -1
-    if isinstance(value, str):
-        if value not in numbers:
-            raise ValueError(f"class {value!r} is not among the labels: {', '.join(numbers) or 'none given'}")
-        return numbers[value]
-    if int(value) != value:
-        raise ValueError(f"class {value!r} is neither a string nor a whole number")
-    return max(int(value), -1)
-
-
 class Additive(NamedTuple):
     """A metric in two steps: score(statistics(truth, prediction, labels).sum(axis=0))."""
 
@@ -429,11 +348,15 @@ class Additive(NamedTuple):
     score: Callable[[Floats], Floats]  # (..., S) -> (...)
 
 
+def _of_classes(score: Callable[[Floats], Floats]) -> Additive:
+    return Additive(_cells, lambda cells: score(_square(cells)))
+
+
 ADDITIVE = {
-    "uar": Additive(_cells, _uar),
-    "wa": Additive(_cells, _wa),
-    "macro_f1": Additive(_cells, _macro_f1),
-    "weighted_f1": Additive(_cells, _weighted_f1),
+    "uar": _of_classes(_uar),
+    "wa": _of_classes(_wa),
+    "macro_f1": _of_classes(_macro_f1),
+    "weighted_f1": _of_classes(_weighted_f1),
     "ece": Additive(_calibration, _ece),
     "ccc": Additive(_moments, _ccc),
     "pearson": Additive(_moments, _pearson),

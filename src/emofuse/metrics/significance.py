@@ -90,119 +90,72 @@ def system_intervals(
     Raises:
         ValueError: fewer than one resample, or a level outside 0..1.
 
-    Example:
-        >>> import numpy as np
-        >>> answers = {"text_only": np.array([[0, 1, 1, 0]])}
-        >>> outcomes = Outcomes("wa", list("wxyz"), [0, 1, 0, 0], answers, list("aabb"), labels=["calm", "tense"])
-        >>> found = system_intervals(outcomes, seed=0)["text_only"]
-        >>> found.value, found.low, found.high, found.n, found.groups
-        (0.75, 0.5, 1.0, 4, 2)
+    >>> import numpy as np
+    >>> answers = {"text_only": np.array([[0, 1, 1, 0]])}
+    >>> outcomes = Outcomes("wa", list("wxyz"), [0, 1, 0, 0], answers, list("aabb"), labels=["calm", "tense"])
+    >>> found = system_intervals(outcomes, seed=0)["text_only"]
+    >>> found.value, found.low, found.high, found.n, found.groups
+    (0.75, 0.5, 1.0, 4, 2)
     """
-    check_options(resamples, level)
-    sums, n = outcomes.sums()
-    observed, drawn, picks = _resampled(sums, additive_metric(outcomes.metric), resamples, seed)
-    found = {}
+    draws = _Draws(outcomes, resamples, level, seed)
+    intervals = {}
     for i, name in enumerate(outcomes.systems):
-        value = float(observed[i].mean())
-        scores = np.clip(_with_seeds(drawn[:, i], observed[i], picks), *RANGES[outcomes.metric])
-        low, high = percentiles(scores, value, level)
-        found[name] = Interval(value, low, high, level, n, len(sums))
-    return found
+        value, scores = draws.changes(i)
+        low, high = percentiles(np.clip(scores, *RANGES[outcomes.metric]), value, level)
+        intervals[name] = Interval(value, low, high, level, draws.n, len(draws.sums))
+    return intervals
 
 
 def compare_with_reference(
     outcomes: Outcomes, reference: str, *, resamples: int = 10_000, level: float = 0.95, seed: int
 ) -> dict[str, Difference]:
-    """Compute the paired difference of each other system to a reference, drawn as in `system_intervals`.
+    """Paired difference of each other system to a reference, with arguments and draws of `system_intervals`.
 
-    Args:
-        outcomes: predictions of the systems.
-        reference: name of one system.
-        resamples: number of bootstrap resamples.
-        level: coverage, between 0 and 1.
-        seed: seed of the draws.
+    The two-sided p of the bootstrap is not corrected for multiple comparisons.
 
-    Returns:
-        For each other system: difference, interval, and the two-sided p of the bootstrap, without correction for
-        multiple comparisons; undefined as in `system_intervals`.
-
-    Raises:
-        ValueError: fewer than one resample, or a level outside 0..1.
-
-    Example:
-        >>> answers = {"clean": np.array([[0, 1, 0, 0]]), "noisy": np.array([[0, 1, 1, 1]])}
-        >>> outcomes = Outcomes("wa", list("wxyz"), [0, 1, 0, 0], answers, list("aabb"), labels=["calm", "tense"])
-        >>> found = compare_with_reference(outcomes, "clean", seed=0)["noisy"]
-        >>> found.value, found.low, found.high
-        (-0.5, -1.0, 0.0)
+    >>> answers = {"clean": np.array([[0, 1, 0, 0]]), "noisy": np.array([[0, 1, 1, 1]])}
+    >>> outcomes = Outcomes("wa", list("wxyz"), [0, 1, 0, 0], answers, list("aabb"), labels=["calm", "tense"])
+    >>> found = compare_with_reference(outcomes, "clean", seed=0)["noisy"]
+    >>> found.value, found.low, found.high
+    (-0.5, -1.0, 0.0)
     """
-    check_options(resamples, level)
-    sums, n = outcomes.sums()
-    observed, drawn, picks = _resampled(sums, additive_metric(outcomes.metric), resamples, seed)
+    draws = _Draws(outcomes, resamples, level, seed)
     first = outcomes.systems.index(reference)
-    found = {}
-    for i, name in enumerate(outcomes.systems):
-        if i != first:
-            apart = observed[i] - observed[first]
-            changes = _with_seeds(drawn[:, i] - drawn[:, first], apart, picks)
-            value = float(apart.mean())
-            low, high = percentiles(changes, value, level)
-            p = two_sided_p(changes) if np.isfinite(low) else np.nan
-            found[name] = Difference(value, low, high, level, n, len(sums), p)
-    return found
+    return {name: draws.difference(i, first)[0] for i, name in enumerate(outcomes.systems) if i != first}
 
 
 def compare_all(outcomes: Outcomes, *, resamples: int = 10_000, level: float = 0.95, seed: int) -> list[Comparison]:
-    """Compare all pairs of systems.
+    """Compare all pairs of systems, in their order, with arguments and bootstrap of `system_intervals`.
 
-    The bootstrap draws as `system_intervals` does; its p is `intervals.two_sided_p`. The permutation test swaps the
-    predictions of two systems, all seeds together, speaker by speaker: in all 2^(speakers - 1) ways if these are at
-    most `resamples` (p is then exact, and at least 1 / that number), otherwise in random ways, with p = (count + 1) /
-    (resamples + 1) (Phipson & Smyth 2010, "Permutation p-values should never be zero"). The bootstrap
-    generalises to other speakers and seeds, but is too optimistic with few speakers; the permutation test is valid with
-    few speakers, but only for these seeds. `p_holm` corrects the larger p, so that both tests must agree.
+    The permutation test swaps the predictions of two systems, all seeds together, speaker by speaker: in all
+    2^(speakers - 1) ways if these are at most `resamples` (p is then exact, and at least 1 / that number), otherwise in
+    random ways, with p = (count + 1) / (resamples + 1) (Phipson & Smyth 2010, "Permutation p-values should never be
+    zero"). The bootstrap generalises to other speakers and seeds, but is too optimistic with few speakers; the
+    permutation test is valid with few speakers, but only for these seeds. `p_holm` corrects the larger p, so that both
+    tests must agree. Interval and p are NaN with fewer than two speakers, or if a metric is NaN.
 
-    Args:
-        outcomes: predictions of the systems.
-        resamples: number of bootstrap resamples, and of random permutations.
-        level: coverage of the intervals of the differences, between 0 and 1.
-        seed: seed of the draws.
-
-    Returns:
-        One comparison per pair, in the order of the systems. Interval and p are NaN with fewer than two speakers, or if
-        a metric is NaN.
-
-    Raises:
-        ValueError: fewer than one resample, or a level outside 0..1.
-
-    Example:
-        >>> import numpy as np
-        >>> truth, speakers = np.tile([0, 1], 8), np.repeat(np.arange(8), 2)
-        >>> answers = {"fused": truth[None], "audio_only": np.zeros((1, 16), int)}
-        >>> outcomes = Outcomes("uar", np.arange(16), truth, answers, speakers, labels=["calm", "tense"])
-        >>> found, = compare_all(outcomes, seed=0)
-        >>> found.a, found.b, found.difference, found.p_permutation, found.better()
-        ('fused', 'audio_only', 0.5, 0.0078125, 'fused')
+    >>> truth, speakers = np.tile([0, 1], 8), np.repeat(np.arange(8), 2)
+    >>> answers = {"fused": truth[None], "audio_only": np.zeros((1, 16), int)}
+    >>> outcomes = Outcomes("uar", np.arange(16), truth, answers, speakers, labels=["calm", "tense"])
+    >>> found, = compare_all(outcomes, seed=0)
+    >>> found.a, found.b, found.difference, found.p_permutation, found.better()
+    ('fused', 'audio_only', 0.5, 0.0078125, 'fused')
     """
-    check_options(resamples, level)
-    sums, _ = outcomes.sums()
-    half = additive_metric(outcomes.metric)
-    observed, drawn, picks = _resampled(sums, half, resamples, seed)
+    draws = _Draws(outcomes, resamples, level, seed)
     pairs = list(combinations(range(len(outcomes.systems)), 2))
-    p_permutation = _permutation_p(sums, half, pairs, resamples, seed)
-    found = []
+    p_permutation = _permutation_p(draws.sums, draws.metric, pairs, resamples, seed)
+    comparisons = []
     for (a, b), p in zip(pairs, p_permutation, strict=True):
-        apart = observed[a] - observed[b]
-        changes = _with_seeds(drawn[:, a] - drawn[:, b], apart, picks)
-        value = float(apart.mean())
-        low, high = percentiles(changes, value, level)
-        defined = changes[~np.isnan(changes)] if np.isfinite(low) else np.full(1, np.nan)
-        error = float(defined.std())
-        p_bootstrap = two_sided_p(defined) if np.isfinite(low) else np.nan
-        names = outcomes.systems[a], outcomes.systems[b]
-        found.append(Comparison(*names, outcomes.metric, value, low, high, level, error, p_bootstrap, float(p), np.nan))
-    corrected = holm([np.maximum(c.p_bootstrap, c.p_permutation) for c in found])
-    return [replace(c, p_holm=float(p)) for c, p in zip(found, corrected, strict=True)]
+        found, changes = draws.difference(a, b)
+        error = float(changes[~np.isnan(changes)].std()) if np.isfinite(found.low) else np.nan
+        names, ends = (outcomes.systems[a], outcomes.systems[b]), (found.low, found.high, level)
+        comparisons.append(
+            Comparison(
+                *names, outcomes.metric, found.value, *ends, error, found.p, p_permutation=float(p), p_holm=np.nan
+            )
+        )
+    corrected = holm([np.maximum(c.p_bootstrap, c.p_permutation) for c in comparisons])
+    return [replace(c, p_holm=float(p)) for c, p in zip(comparisons, corrected, strict=True)]
 
 
 def holm(p: ArrayLike) -> Floats:
@@ -211,15 +164,10 @@ def holm(p: ArrayLike) -> Floats:
     Adjusted p of the i-th smallest of m (i from 0): the largest of min(1, (m - j) p_j) over j <= i. Those at most alpha
     are rejected with a family-wise error of at most alpha, however the tests depend on each other.
 
-    Args:
-        p: (m,) p-values; NaN is not counted as a test and stays NaN.
+    Takes (m,) p-values and returns (m,) in the same order; NaN is not counted as a test and stays NaN.
 
-    Returns:
-        (m,) adjusted p-values, in the order of the input.
-
-    Example:
-        >>> holm([0.01, 0.04, 0.03, 0.005]).round(3).tolist()
-        [0.03, 0.06, 0.06, 0.02]
+    >>> holm([0.01, 0.04, 0.03, 0.005]).round(3).tolist()
+    [0.03, 0.06, 0.06, 0.02]
     """
     values = np.asarray(p, dtype=np.float64)
     order = np.argsort(values)[: int((~np.isnan(values)).sum())]  # NaN sorts last
@@ -240,15 +188,11 @@ def smallest_detectable(standard_error: float, *, power: float = 0.8, alpha: flo
         power: probability of detecting the difference, between 0 and 1.
         alpha: level of the test, between 0 and 1; alpha / m for the first step of Holm's correction of m comparisons.
 
-    Returns:
-        In the units of the metric; NaN for NaN.
-
     Raises:
         ValueError: power or alpha outside 0..1.
 
-    Example:
-        >>> round(smallest_detectable(0.01), 4)
-        0.028
+    >>> round(smallest_detectable(0.01), 4)
+    0.028
     """
     if not (0 < power < 1 and 0 < alpha < 1):
         raise ValueError(f"power and alpha must be between 0 and 1, not {power} and {alpha}")
@@ -256,24 +200,38 @@ def smallest_detectable(standard_error: float, *, power: float = 0.8, alpha: flo
     return (normal.inv_cdf(1 - alpha / 2) + normal.inv_cdf(power)) * standard_error
 
 
-def _resampled(sums: Floats, half: Additive, resamples: int, seed: int) -> tuple[Floats, Floats, Floats]:
-    """Scores of the sums (G, A, S, W): observed (A, S), of resampled speakers (R, A, S); shares of seeds (R, S)."""
-    shape = sums.shape[1:]
+class _Draws:
+    """Scores of resampled speakers and shares of resampled seeds for the systems of `Outcomes`."""
 
-    def score(flat: Floats) -> Floats:
-        return half.score(flat.reshape(-1, *shape))
+    def __init__(self, outcomes: Outcomes, resamples: int, level: float, seed: int):
+        check_options(resamples, level)
+        self.level = level
+        self.metric = additive_metric(outcomes.metric)
+        self.sums, self.n = outcomes.sums()  # (speakers, systems, seeds, statistics)
+        shape = self.sums.shape[1:]
+        self._observed = self.metric.score(self.sums.sum(axis=0))  # (systems, seeds)
+        self._drawn = resampled_scores(  # (resamples, systems, seeds)
+            self.sums.reshape(len(self.sums), -1),
+            lambda flat: self.metric.score(flat.reshape(-1, *shape)),
+            resamples,
+            seed,
+        )
+        seeds, drawn_seeds = shape[1], max(shape[1] - 1, 1)
+        rng = np.random.default_rng([seed, 1])
+        self._shares = rng.multinomial(drawn_seeds, np.full(seeds, 1 / seeds), size=resamples) / drawn_seeds
 
-    observed = half.score(sums.sum(axis=0))
-    drawn = resampled_scores(sums.reshape(len(sums), -1), score, resamples, seed)
-    seeds = shape[1]
-    rng = np.random.default_rng([seed, 1])
-    picks = rng.multinomial(max(seeds - 1, 1), np.full(seeds, 1 / seeds), size=resamples) / max(seeds - 1, 1)
-    return observed, drawn, picks
+    def changes(self, a: int, b: int | None = None) -> tuple[float, Floats]:
+        """Value of system a, or of a - b, and its resampled values (resamples,): speakers' plus the change by seeds."""
+        observed = self._observed[a] if b is None else self._observed[a] - self._observed[b]
+        drawn = self._drawn[:, a] if b is None else self._drawn[:, a] - self._drawn[:, b]
+        return float(observed.mean()), drawn.mean(axis=1) + self._shares @ (observed - observed.mean())
 
-
-def _with_seeds(drawn: Floats, observed: Floats, picks: Floats) -> Floats:
-    """Means of resampled scores (R, S), plus the change of the mean observed score (S,) by drawing seeds -> (R,)."""
-    return drawn.mean(axis=1) + picks @ (observed - observed.mean())
+    def difference(self, a: int, b: int) -> tuple[Difference, Floats]:
+        """Difference of two systems with interval and p, and its resampled values (resamples,)."""
+        value, changes = self.changes(a, b)
+        low, high = percentiles(changes, value, self.level)
+        p = two_sided_p(changes) if np.isfinite(low) else np.nan
+        return Difference(value, low, high, self.level, self.n, len(self.sums), p), changes
 
 
 def _permutation_p(

@@ -231,7 +231,7 @@ class RunEncoders:
 
     def _text_encoder(self, run: LoadedRun) -> Any:
         from emofuse.encoders import text
-        from emofuse.encoders.text_onnx import require_text_encoder
+        from emofuse.encoders.onnx import require_text_encoder
 
         if (key := hash_of(run.text_encoder)) not in self._loaded:
             encoder = text.load_text_encoder(run.recipe.text.encoder, run.recipe.text.pooling)

@@ -16,10 +16,8 @@ from torch import Tensor, nn
 
 from emofuse.audio import FrontEnd
 from emofuse.config import Recipe
-from emofuse.encoders.onnx_graph import store_as_fp16, to_onnx
-from emofuse.encoders.sessions import open_session
-from emofuse.encoders.text_export import exported_text_encoder
-from emofuse.encoders.text_onnx import OnnxTextEncoder, require_text_encoder
+from emofuse.encoders.export import exported_text_encoder, store_as_fp16, to_onnx
+from emofuse.encoders.onnx import OnnxTextEncoder, open_session, require_text_encoder
 from emofuse.errors import EmofuseError
 from emofuse.files import atomic
 from emofuse.inference.bundle import (
@@ -222,8 +220,8 @@ def _to_onnx(answers: Answers, facts: Bundle) -> onnx.ModelProto:
 
 
 def _export_speech_encoder(identity: dict[str, Any], path: Path, weights: Weights) -> dict[str, Any]:
+    from emofuse.encoders.export import export_speech_encoder
     from emofuse.encoders.speech import load_speech_encoder, require_speech_encoder
-    from emofuse.encoders.speech_export import export_speech_encoder
 
     encoder = load_speech_encoder(identity["name"])
     require_speech_encoder(encoder, identity, "the run")

@@ -20,8 +20,7 @@ from tqdm import tqdm
 from emofuse.audio import MIN_SECONDS, SAMPLE_RATE, SILENCE_PEAK, AudioError, FrontEnd, check_samples, decode
 from emofuse.corpora.checks import near_audio
 from emofuse.corpora.checks.findings import Finding, Severity, affected, of_all, some
-from emofuse.files import file_hashes
-from emofuse.stores import open_store
+from emofuse.files import file_hashes, open_store
 
 CLIPPED = 0.001  # share of a clip's samples at full scale from which it counts as clipped
 CLIPPED_SHARE = 0.01  # of the clips: below it a note

@@ -1,7 +1,7 @@
 """Write the speaker encoder's ONNX file from the PyTorch weights of Resemblyzer.
 
     pip download Resemblyzer==0.1.4 --no-deps; unzip the wheel
-    python -m emofuse.encoders.speaker_export resemblyzer/pretrained.pt
+    python benchmarks/speaker_export.py resemblyzer/pretrained.pt
 
 The graph is put together node by node, so the file has the same bytes on every machine.
 """
@@ -18,7 +18,7 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from emofuse.encoders.onnx_graph import store_as_fp16
+from emofuse.encoders.export import store_as_fp16
 from emofuse.encoders.speaker import DIM, FRONT_END, SPEAKER_ENCODER
 from emofuse.errors import EmofuseError
 from emofuse.files import atomic, sha256
