@@ -9,9 +9,20 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from emofuse.config_data import FOLDED, ComposedConfig, CorpusConfig, DataConfig, LabelsConfig, Section, SplitConfig
 from emofuse.config_keys import suggest_key
-from emofuse.config_model import Fusion, ModelConfig, Operator, TextConfig
+from emofuse.config_sections import (
+    FOLDED,
+    ComposedConfig,
+    CorpusConfig,
+    DataConfig,
+    Fusion,
+    LabelsConfig,
+    ModelConfig,
+    Operator,
+    Section,
+    SplitConfig,
+    TextConfig,
+)
 from emofuse.errors import EmofuseError
 from emofuse.files import hash_of
 

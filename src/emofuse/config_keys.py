@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from emofuse.config_data import Section
+from emofuse.config_sections import Section
 from emofuse.console import as_text
 
 _ENTRY = "N"  # placeholder for the number of a list entry, or for a name chosen by the user

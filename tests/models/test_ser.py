@@ -8,8 +8,7 @@ from emofuse.config import Fusion, ModelConfig, Operator
 from emofuse.console import quiet_onnx_export
 from emofuse.errors import EmofuseError
 from emofuse.models.cnn import CNNS
-from emofuse.models.fusion import LateModel
-from emofuse.models.ser import SerModel, build_model
+from emofuse.models.ser import LateModel, SerModel, build_model
 
 K, DIM, BATCH = 7, 16, 4
 HEADS = (["categories"], ["dimensions"], ["categories", "dimensions"])

@@ -30,7 +30,7 @@ from tqdm import tqdm
 from emofuse.audio import AudioError, FrontEnd, read_audio
 from emofuse.errors import EmofuseError
 from emofuse.files import file_hashes
-from emofuse.models.front_end import LogMel
+from emofuse.models.cnn import LogMel
 from emofuse.stores import open_store
 
 _log = logging.getLogger(__name__)

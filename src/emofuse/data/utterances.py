@@ -14,8 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from emofuse.config import TrainingConfig
 from emofuse.corpora.agreement import votes_of
-from emofuse.data.augment import drop_modality, mixup, spec_augment
-from emofuse.data.batch import Batch
+from emofuse.data.batch import Batch, drop_modality, mixup, spec_augment
 from emofuse.data.features import Clip, clips_of
 from emofuse.errors import EmofuseError
 from emofuse.labels import DIMENSIONS

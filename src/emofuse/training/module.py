@@ -17,8 +17,8 @@ from emofuse.hardware import full_precision
 from emofuse.labels import DIMENSIONS
 from emofuse.metrics import scores as metrics
 from emofuse.models.conditioning import ConditioningOperator
-from emofuse.models.fine_tuned import TopLayers
-from emofuse.models.fusion import Ensemble
+from emofuse.models.ladder import TopLayers
+from emofuse.models.ser import Ensemble
 from emofuse.training.losses import JointLoss
 from emofuse.training.speakers import RandomOffsets
 

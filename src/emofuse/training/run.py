@@ -24,18 +24,16 @@ from safetensors.torch import load_file, save_file
 from emofuse.config import MODALITIES, Recipe, load_recipe
 from emofuse.console import quiet_lightning
 from emofuse.corpora.audit import render
-from emofuse.data.identity import Encoders, identify
-from emofuse.data.prepare import Prepared, prepare
+from emofuse.data.prepare import Encoders, Prepared, identify, prepare
 from emofuse.data.rows import select_rows
 from emofuse.errors import EmofuseError
 from emofuse.files import atomic, read_json, write_json, write_text
 from emofuse.hardware import Precision, choose_device, choose_precision, describe_device
 from emofuse.labels import DIMENSIONS
 from emofuse.models.adapter import SpeakerAdapter
-from emofuse.models.fusion import LateModel
-from emofuse.models.ser import build_model
-from emofuse.training.environment import describe_environment
+from emofuse.models.ser import LateModel, build_model
 from emofuse.training.module import SCORE, SerModule, monitored, predict_rows, score
+from emofuse.training.predictions import part_metrics
 from emofuse.training.run_folder import (
     ENVIRONMENT_FILE,
     LAST_CHECKPOINT,
@@ -45,10 +43,10 @@ from emofuse.training.run_folder import (
     begin,
     check_identity,
     check_recipe,
+    describe_environment,
     open_run_folder,
     remove,
 )
-from emofuse.training.scores import part_metrics
 from emofuse.training.speakers import estimate_offsets, fit_run_adapter, load_run_adapter, save_run_adapter
 
 

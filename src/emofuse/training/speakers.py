@@ -130,7 +130,7 @@ class RandomOffsets:
 
     Args:
         means: float32 (copies, rows, width), hidden states averaged over time: first of the clips as recorded, then of
-            their augmented copies (`emofuse.data.effects`); NaN in rows without audio.
+            their augmented copies (`emofuse.data.states`); NaN in rows without audio.
         speakers: speaker of each row; None if unknown.
         centre: probability of subtracting the speaker's offset: the mean of the speaker's clips minus that of all.
         swap: probability of replacing the speaker's offset by that of another speaker, scaled by 0 to 1.5.
