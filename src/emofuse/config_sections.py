@@ -170,13 +170,9 @@ class LabelsConfig(Section):
     )
 
     @model_validator(mode="after")
-    def _merged_names_are_there(self) -> LabelsConfig:
+    def _options_fit_together(self) -> LabelsConfig:
         if unknown := sorted(set(self.merge.values()) - set(self.names)):
             raise ValueError(f"`merge` leads to {', '.join(unknown)}, which `names` lacks: such rows would be left out")
-        return self
-
-    @model_validator(mode="after")
-    def _votes_are_of_shared_categories(self) -> LabelsConfig:
         if self.soft and self.column != "emotion":
             raise ValueError('`soft` goes with column = "emotion": votes are counted over the shared categories')
         return self
@@ -313,12 +309,9 @@ class ModelConfig(Section):
             raise ValueError(f'`pretrained` is for a CNN, not for encoder = "{self.encoder}"')
         if self.fine_tune_layers and not self.uses_hidden_states:
             raise ValueError(f'`fine_tune_layers` is for ladder and layer_mix, not for encoder = "{self.encoder}"')
-        if self.fine_tune_layers and self.fine_tune_layers >= (highest := max(self.layers)):
-            most = (
-                f"expected at most {highest - 1}, because one stays frozen"
-                if highest > 1
-                else "no layer can be trained"
-            )
+        highest = max(self.layers)
+        if self.fine_tune_layers and self.fine_tune_layers >= highest:
+            most = f"expected at most {highest - 1}, because one stays frozen" if highest > 1 else "none can be trained"
             raise ValueError(
                 f"`fine_tune_layers` = {self.fine_tune_layers}: the highest of `layers` is {highest}; {most}"
             )

@@ -54,11 +54,7 @@ def spec_augment(frames: Tensor, n_frames: Tensor, generator: torch.Generator) -
     """Replace two stripes of time (each up to 10 % of the clip) and two of mel bands (up to 8) by the clip's mean.
 
     SpecAugment (Park et al. 2019) with the stripe widths of PANNs (Kong et al. 2020) on the mel axis.
-
-    Args:
-        frames: (batch, frames, mels), changed in place.
-        n_frames: (batch,) valid frames of each row; rows of 0 frames are left alone.
-        generator: source of all random choices.
+    `frames` (batch, frames, mels) are changed in place; rows with `n_frames` (batch,) 0 are left alone.
     """
     mels = frames.shape[2]
     chances = torch.rand(len(frames), STRIPES, 4, generator=generator).tolist()

@@ -68,9 +68,9 @@ def prepare(
     features: Frames
     speech = None
     if encoders.speech:
-        features, *copies = _hidden_states(rows.whole, recipe, encoders.speech, device)
-        frozen, pool = recipe.model.frozen_layers, _pool_of(recipe)
-        speech = {**encoders.speech.identity, "layers": frozen, "pool": pool}
+        pool = 1 if recipe.model.fine_tune_layers else POOL  # layers that are trained read every step
+        speech = {**encoders.speech.identity, "layers": recipe.model.frozen_layers, "pool": pool}
+        features, *copies = _hidden_states(rows.whole, recipe, encoders.speech, pool, device)
     else:
         features = compute_features(rows.whole, cache_dir() / "features")
     embeddings = _embed(rows, encoders.text) if encoders.text else {}
@@ -92,13 +92,8 @@ def prepare(
     return Prepared(parts, rows, speech, text, [_facts(table, features) for table in rows.sources])
 
 
-def _pool_of(recipe: Recipe) -> int:
-    """How many steps of the speech encoder are averaged to one; layers that are trained read every step."""
-    return 1 if recipe.model.fine_tune_layers else POOL
-
-
 def _hidden_states(
-    table: pd.DataFrame, recipe: Recipe, encoder: SpeechEncoder, device: torch.device | None
+    table: pd.DataFrame, recipe: Recipe, encoder: SpeechEncoder, pool: int, device: torch.device | None
 ) -> list[Frames]:
     """Hidden states of the layers that no training changes: of the clips, then of each of their varied copies.
 
@@ -112,7 +107,6 @@ def _hidden_states(
             "the first layer)."
         )
     stored = frozen if recipe.model.fine_tune_layers else list(range(encoder.layers))
-    pool = _pool_of(recipe)
     frames: list[Frames] = []
     for copy in range(recipe.training.varied_copies + 1):
         states = compute_states(
@@ -151,8 +145,8 @@ if TYPE_CHECKING:
 class Encoders:
     """The frozen encoders that a recipe's model reads from; each is loaded once, when it is first needed.
 
-    Args:
-        recipe: names the encoders.
+    Raises:
+        EmofuseError: an encoder is absent or of another kind (when it is loaded).
     """
 
     def __init__(self, recipe: Recipe):
@@ -160,11 +154,7 @@ class Encoders:
 
     @cached_property
     def speech(self) -> SpeechEncoder | None:
-        """The encoder whose hidden states the model reads; None for a CNN and for a model that reads text alone.
-
-        Raises:
-            EmofuseError: the encoder is absent or of another kind.
-        """
+        """The encoder whose hidden states the model reads; None for a CNN and for a model that reads text alone."""
         model = self._recipe.model
         if model.fusion == "text_only" or not model.uses_hidden_states:
             return None
@@ -174,11 +164,7 @@ class Encoders:
 
     @cached_property
     def text(self) -> CachedTextEncoder | None:
-        """The encoder of transcripts, which keeps its embeddings in the cache; None for a model that reads no text.
-
-        Raises:
-            EmofuseError: the encoder is absent or of another kind.
-        """
+        """The encoder of transcripts, which keeps its embeddings in the cache; None for a model that reads no text."""
         if self._recipe.model.fusion == "audio_only":
             return None
         from emofuse.encoders.text import CachedTextEncoder, load_text_encoder
@@ -189,11 +175,6 @@ class Encoders:
 
 def identify(recipe: Recipe, rows: Rows, encoders: Encoders | None = None) -> dict[str, Any]:
     """Hashes of everything that the weights of a run depend on, apart from its recipe.
-
-    Args:
-        recipe: of the run.
-        rows: as `select_rows` gives them.
-        encoders: of the recipe; loaded here if None.
 
     Returns:
         Hashes of `split` (keys of each part), `labels`, `speakers`, `texts` and `audio`, the number of `rows` of each

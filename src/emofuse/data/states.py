@@ -7,7 +7,7 @@ the copies: the same clips with another voice, room and transmission (`vary`).
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -98,15 +98,7 @@ def compute_states(
 
 
 def select_layers(frames: np.ndarray, layers: Sequence[int], *, of: int) -> np.ndarray:
-    """Pick some layers out of stored frames, side by side in the order given, as exported encoders give them.
-
-    Args:
-        frames: (steps, of * dim).
-        layers: numbers from 0 to `of` - 1.
-        of: how many layers the frames hold.
-
-    Returns:
-        (steps, len(layers) * dim).
+    """Pick layers out of frames (steps, of * dim) that hold `of` of them: (steps, len(layers) * dim), in that order.
 
     >>> select_layers(np.arange(6).reshape(1, 6), [2, 0], of=3)
     array([[4, 5, 0, 1]])
@@ -120,8 +112,6 @@ Samples = np.ndarray
 def vary(samples: Samples, rng: np.random.Generator) -> Samples:
     """Change a clip as another voice, room, microphone and line would; each change is drawn with its own probability.
 
-    The changes, in order: speed (and with it pitch), room, noise, band limits, codec, level.
-
     Args:
         samples: float32 (n,), 16 kHz.
         rng: source of all random choices.
@@ -129,15 +119,8 @@ def vary(samples: Samples, rng: np.random.Generator) -> Samples:
     Returns:
         float32 (about n, within 12 %), peak at most 1.
     """
-    steps: list[tuple[float, Callable[[Samples, np.random.Generator], Samples]]] = [
-        (0.7, _speed),
-        (0.4, _room),
-        (0.7, _noise),
-        (0.5, _band),
-        (0.4, _codec),
-        (1.0, _level),
-    ]
-    for chance, change in steps:
+    chances = {_speed: 0.7, _room: 0.4, _noise: 0.7, _band: 0.5, _codec: 0.4, _level: 1.0}
+    for change, chance in chances.items():
         if rng.random() < chance:
             samples = change(samples, rng)
     return samples.astype(np.float32)
@@ -170,10 +153,9 @@ def _band(samples: Samples, rng: np.random.Generator) -> Samples:
 def _codec(samples: Samples, rng: np.random.Generator) -> Samples:
     """Encode with mu-law at 8 kHz, MP3 or Vorbis, and decode again."""
     samples = degradations.limit_peak(samples)
-    kind = ("telephone", "MP3", "OGG")[rng.integers(3)]
+    kind, subtype = (("telephone", ""), ("MP3", "MPEG_LAYER_III"), ("OGG", "VORBIS"))[rng.integers(3)]
     if kind == "telephone":
         return degradations.apply_mu_law(samples)
-    subtype = {"MP3": "MPEG_LAYER_III", "OGG": "VORBIS"}[kind]
     return degradations.fit_length(degradations.apply_file_format(samples, kind, subtype), len(samples))
 
 

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from emofuse.encoders.speech import POOL, SpeechEncoder
-from emofuse.models.cnn import Act, mask_frames
+from emofuse.models.cnn import Act, mask_frames, valid_frames
 
 Pooling = Literal["mean", "mean_std", "attention"]
 
@@ -47,20 +47,13 @@ class StatesNorm(nn.Module):
         return self.dropout(self._normal(states, n_frames).transpose(1, 2)).transpose(1, 2)
 
     def _normal(self, states: Tensor, n_frames: Tensor | None) -> Tensor:
-        if n_frames is None:
-            return self.norm(states.flatten(0, 1)).unflatten(0, states.shape[:2])
-        valid = torch.arange(states.shape[1], device=states.device) < n_frames.unsqueeze(1)
-        if not self.training:
-            x = self.norm(states.flatten(0, 1)).unflatten(0, states.shape[:2])
-            return x.masked_fill(~valid.unsqueeze(2), 0.0)
-        x = states.new_zeros(states.shape)
-        x[valid] = self.norm(states[valid])
-        return x
-
-
-def _at_least_one(n_frames: Tensor | None) -> Tensor | None:
-    """Give rows without audio one step, where the model puts its embedding of missing audio."""
-    return None if n_frames is None else n_frames.clamp(min=1)
+        valid = None if n_frames is None else valid_frames(states.shape[1], n_frames)
+        if valid is not None and self.training:
+            x = states.new_zeros(states.shape)
+            x[valid] = self.norm(states[valid])
+            return x
+        x = self.norm(states.flatten(0, 1)).unflatten(0, states.shape[:2])
+        return x if valid is None else x.masked_fill(~valid.unsqueeze(2), 0.0)
 
 
 class Pool(nn.Module):
@@ -97,12 +90,42 @@ class Pool(nn.Module):
 
 
 class _StatesEncoder(nn.Module):
-    """Pooling and clip embedding of both encoders; subclasses call `_add_embedding` last."""
+    """The parts that both encoders share: normalisation, pooling over time, clip embedding.
 
-    def _add_embedding(self, dim: int, pooling: Pooling) -> None:
+    Args:
+        n_layers: number of layers.
+        state_dim: size of a hidden state.
+        dim: width of the map.
+        pooling: pooling over time.
+        input_dropout: probability of dropping a value of the states at all steps of a training clip.
+
+    Attributes:
+        channels: width of each stage.
+        pooled_dim: size of the pooled map.
+        embedding_dim: size of the clip embedding.
+    """
+
+    def __init__(
+        self, n_layers: int, state_dim: int, dim: int, *, pooling: Pooling = "mean", input_dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.n_layers = n_layers
+        self.norm = StatesNorm(n_layers * state_dim, input_dropout)
+        self._add_stages(state_dim, dim)
         self.pooled = Pool(dim, pooling)
         self.pooled_dim, self.embedding_dim = self.pooled.dim, dim
         self.fc1 = nn.Linear(self.pooled_dim, dim)
+
+    def _add_stages(self, state_dim: int, dim: int) -> None:
+        raise NotImplementedError
+
+    def _layers(self, states: Tensor, n_frames: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Normalised states (batch, steps, n_layers, state_dim), and n_frames, at least 1.
+
+        The one step of a row without audio is where the model puts its embedding of missing audio.
+        """
+        n_frames = None if n_frames is None else n_frames.clamp(min=1)
+        return self.norm(states, n_frames).unflatten(2, (self.n_layers, -1)), n_frames
 
     def pool(self, x: Tensor, n_frames: Tensor | None) -> Tensor:
         """Pool a map (batch, dim, steps, 1) over time to (batch, pooled_dim)."""
@@ -114,40 +137,14 @@ class _StatesEncoder(nn.Module):
 
 
 class Ladder(_StatesEncoder):
-    """One rung per layer: h <- m + W gelu(m) with m = h + P states of the layer.
+    """One rung per layer: h <- m + W gelu(m) with m = h + P states of the layer."""
 
-    Args:
-        n_layers: number of layers.
-        state_dim: size of a hidden state.
-        dim: width of the ladder.
-        pooling: pooling over time after the last rung.
-        input_dropout: probability of dropping a value of the states at all steps of a training clip.
-
-    Attributes:
-        channels: width of each rung.
-        pooled_dim: size of the pooled map.
-        embedding_dim: size of the clip embedding.
-    """
-
-    def __init__(
-        self,
-        n_layers: int,
-        state_dim: int,
-        dim: int,
-        *,
-        pooling: Pooling = "mean",
-        input_dropout: float = 0.0,
-    ) -> None:
-        super().__init__()
-        self.n_layers = n_layers
-        self.channels = (dim,) * n_layers
-        self.norm = StatesNorm(n_layers * state_dim, input_dropout)
-        self.project = nn.ModuleList(nn.Linear(state_dim, dim) for _ in range(n_layers))
-        self.mix = nn.ModuleList(nn.Linear(dim, dim) for _ in range(n_layers))
-        for mix in self.mix:
-            nn.init.zeros_(mix.weight)  # type: ignore[arg-type]
-            nn.init.zeros_(mix.bias)  # type: ignore[arg-type]
-        self._add_embedding(dim, pooling)
+    def _add_stages(self, state_dim: int, dim: int) -> None:
+        self.channels = (dim,) * self.n_layers
+        self.project = nn.ModuleList(nn.Linear(state_dim, dim) for _ in self.channels)
+        self.mix = nn.ModuleList(nn.Linear(dim, dim) for _ in self.channels)
+        for parameter in self.mix.parameters():
+            nn.init.zeros_(parameter)
 
     def run_stages(self, states: Tensor, n_frames: Tensor | None, act: Act) -> tuple[Tensor, Tensor | None]:
         """Run all rungs.
@@ -160,8 +157,7 @@ class Ladder(_StatesEncoder):
         Returns:
             The map of the last rung (batch, dim, steps, 1), and n_frames, at least 1.
         """
-        n_frames = _at_least_one(n_frames)
-        layers = self.norm(states, n_frames).unflatten(2, (self.n_layers, -1))
+        layers, n_frames = self._layers(states, n_frames)
         h = None
         for i, (project, mix) in enumerate(zip(self.project, self.mix, strict=True)):
             projected = project(layers[:, :, i])
@@ -174,32 +170,16 @@ class Ladder(_StatesEncoder):
 
 
 class LayerMix(_StatesEncoder):
-    """A learned weighted mean of the layers, projected. It has one stage, for single_stage, late and audio_only.
+    """A learned weighted mean of the layers, projected. It has one stage, for single_stage, late and audio_only."""
 
-    Args and attributes as in `Ladder`.
-    """
-
-    def __init__(
-        self,
-        n_layers: int,
-        state_dim: int,
-        dim: int,
-        *,
-        pooling: Pooling = "mean",
-        input_dropout: float = 0.0,
-    ) -> None:
-        super().__init__()
-        self.n_layers = n_layers
+    def _add_stages(self, state_dim: int, dim: int) -> None:
         self.channels = (dim,)
-        self.norm = StatesNorm(n_layers * state_dim, input_dropout)
-        self.weights = nn.Parameter(torch.zeros(n_layers))
+        self.weights = nn.Parameter(torch.zeros(self.n_layers))
         self.project = nn.Linear(state_dim, dim)
-        self._add_embedding(dim, pooling)
 
     def run_stages(self, states: Tensor, n_frames: Tensor | None, act: Act) -> tuple[Tensor, Tensor | None]:
         """Return the only stage (batch, dim, steps, 1), and n_frames, at least 1; `act` is not called."""
-        n_frames = _at_least_one(n_frames)
-        layers = self.norm(states, n_frames).unflatten(2, (self.n_layers, -1))
+        layers, n_frames = self._layers(states, n_frames)
         scores = self.weights.expand(layers.shape[0], -1)  # len() would fix the batch size of the exported graph
         mixed = torch.einsum("btld,bl->btd", layers, scores.softmax(dim=1))
         return mask_frames(self.project(mixed).transpose(1, 2).unsqueeze(3), n_frames), n_frames
@@ -244,7 +224,7 @@ class TopLayers(nn.Module):
         valid = None
         if n_frames is not None:
             n_frames = n_frames.clamp(min=1)  # attention over no step is NaN
-            valid = torch.arange(frames.shape[1], device=frames.device) < n_frames.unsqueeze(1)  # (batch, steps)
+            valid = valid_frames(frames.shape[1], n_frames)  # (batch, steps)
             n_frames = (n_frames + POOL - 1) // POOL
         states = dict(zip(self.given, frames.unflatten(2, (len(self.given), -1)).unbind(2), strict=True))
         outputs = self._outputs(states[self.base], valid)
@@ -253,23 +233,21 @@ class TopLayers(nn.Module):
         return _pooled(torch.cat([states[layer] for layer in self.returned], dim=2), valid), n_frames
 
     def _outputs(self, hidden: Tensor, valid: Tensor | None) -> list[Tensor]:
-        """What each trained layer gives, (batch, steps, dim)."""
-        outputs = []
-        if self.kind == "wavlm":
-            positions = None  # the first layer makes them, the others take them over
-            mask = None if valid is None else valid.long()
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask")  # of transformers' own
-                for layer in self.layers:
-                    hidden, positions = layer(hidden, mask, positions)
-                    outputs.append(hidden)
-            return outputs
+        """The output of each trained layer, (batch, steps, dim)."""
         mask = None
-        if valid is not None:
+        if valid is not None and self.kind == "wavlm":
+            mask = valid.long()
+        elif valid is not None:
             mask = torch.zeros_like(valid, dtype=hidden.dtype).masked_fill(~valid, -1e9)[:, None, None]
-        for layer in self.layers:
-            hidden = layer(hidden, mask)
-            outputs.append(hidden)
+        outputs, positions = [], None  # WavLM's first layer makes the positions, the others take them over
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask")  # of transformers' own
+            for layer in self.layers:
+                if self.kind == "wavlm":
+                    hidden, positions = layer(hidden, mask, positions)
+                else:
+                    hidden = layer(hidden, mask)
+                outputs.append(hidden)
         return outputs
 
 

@@ -12,7 +12,7 @@ Fusions (`ModelConfig.fusion`):
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +55,13 @@ class SerModel(nn.Module):
             self.mlp = nn.Sequential(nn.Linear(text_dim, config.text_hidden), nn.ReLU(), nn.Dropout(config.dropout))
             self.heads = Heads(config.text_hidden, config.heads, n_categories)
             return
-        self.encoder = build_encoder(config, state_dim)
+        self.encoder: CnnEncoder | Ladder | LayerMix
+        if config.uses_hidden_states:
+            kind = Ladder if config.encoder == "ladder" else LayerMix
+            n, dim = len(config.layers), config.ladder_dim
+            self.encoder = kind(n, state_dim, dim, pooling=config.pooling, input_dropout=config.input_dropout)
+        else:
+            self.encoder = CNNS[config.encoder](config.width)
         channels = self.encoder.channels
         self.absent_audio = nn.Parameter(torch.randn(channels[-1], 1, 1) * 0.02)
         operator = OPERATORS[config.operator]
@@ -164,13 +170,7 @@ class SerModel(nn.Module):
 
 
 class Heads(nn.Module):
-    """One linear layer per head, with float32 output.
-
-    Args:
-        in_dim: size of the embedding.
-        heads: one or both of "categories", "dimensions".
-        n_categories: number of categories.
-    """
+    """One linear layer for each of `heads` ("categories", "dimensions"), with float32 output."""
 
     def __init__(self, in_dim: int, heads: Sequence[str], n_categories: int) -> None:
         super().__init__()
@@ -185,20 +185,6 @@ class Heads(nn.Module):
         if self.dimensions is not None:
             outputs["dimensions"] = self.dimensions(embedding).float().sigmoid()
         return outputs
-
-
-def build_encoder(config: ModelConfig, state_dim: int) -> CnnEncoder | Ladder | LayerMix:
-    """Build the audio encoder of a recipe: a CNN on log-Mel frames, or a ladder or mix of hidden states."""
-    if not config.uses_hidden_states:
-        return CNNS[config.encoder](config.width)
-    kind = Ladder if config.encoder == "ladder" else LayerMix
-    return kind(
-        len(config.layers),
-        state_dim,
-        config.ladder_dim,
-        pooling=config.pooling,
-        input_dropout=config.input_dropout,
-    )
 
 
 def build_model(
@@ -225,21 +211,14 @@ def build_model(
         )
         return LateModel(audio, text)
     members = [SerModel(config, n_categories, text_dim, state_dim) for _ in range(config.members)]
-    if pretrained and config.fusion != "text_only":
+    if pretrained and config.pretrained is not None and config.fusion != "text_only":
         for member in members:
-            _load_pretrained(member)
+            load_panns(member.encoder, config.pretrained)  # type: ignore[arg-type] # the recipe checks that it is a CNN
     return Ensemble(members) if len(members) > 1 else members[0]
 
 
-def _load_pretrained(model: SerModel) -> None:
-    if model.config.pretrained is not None and isinstance(model.encoder, CnnEncoder):
-        load_panns(model.encoder, model.config.pretrained)
-
-
 class LateModel(nn.Module):
-    """Late fusion: the average of the predictions of two unimodal models.
-
-    A row that lacks one modality gets the prediction of the other model.
+    """Late fusion: the average of the predictions of two unimodal models; a row with one modality gets that model's.
 
     Args:
         audio: `SerModel` with fusion "audio_only".
@@ -248,42 +227,24 @@ class LateModel(nn.Module):
     """
 
     weight: Tensor
+    reads_text_without_audio = True
 
     def __init__(self, audio: nn.Module, text: nn.Module, weight: float = 0.5) -> None:
         super().__init__()
         self.audio, self.text = audio, text
-        self.register_buffer("weight", torch.tensor(0.5))
-        self.set_weight(weight)
+        self.register_buffer("weight", torch.tensor(weight))
 
     def set_weight(self, weight: float) -> None:
-        """Set the weight of the audio model.
-
-        Raises:
-            ValueError: the weight is not in 0..1.
-        """
-        if not 0 <= weight <= 1:
-            raise ValueError(f"weight = {weight}: expected 0..1")
+        """Set the weight of the audio model."""
         self.weight.fill_(weight)
-
-    @property
-    def reads_text_without_audio(self) -> bool:
-        """Whether the model can predict from text without audio (always True)."""
-        return True
 
     def forward(
         self, frames: Tensor, n_frames: Tensor, text: Tensor, has_audio: Tensor, has_text: Tensor
     ) -> dict[str, Tensor]:
         """Predict as `SerModel.forward`; "logits" are logarithms of averaged probabilities."""
-        from_audio = self.audio(frames, n_frames, text, has_audio, has_text)
-        from_text = self.text(frames, n_frames, text, has_audio, has_text)
+        predictions = [model(frames, n_frames, text, has_audio, has_text) for model in (self.audio, self.text)]
         share = torch.where(has_audio & has_text, self.weight, has_audio.to(self.weight.dtype)).unsqueeze(1)
-        outputs = {}
-        if "logits" in from_audio:
-            posterior = share * from_audio["logits"].softmax(dim=1) + (1 - share) * from_text["logits"].softmax(dim=1)
-            outputs["logits"] = _log(posterior)
-        if "dimensions" in from_audio:
-            outputs["dimensions"] = share * from_audio["dimensions"] + (1 - share) * from_text["dimensions"]
-        return outputs
+        return _averaged(predictions, lambda audio, text: share * audio + (1 - share) * text)
 
 
 class Ensemble(nn.Module):
@@ -310,13 +271,15 @@ class Ensemble(nn.Module):
     ) -> dict[str, Tensor]:
         """Predict as `SerModel.forward`; "logits" are logarithms of averaged probabilities."""
         predictions = [member(frames, n_frames, text, has_audio, has_text) for member in self.members]
-        outputs = {}
-        if "logits" in predictions[0]:
-            outputs["logits"] = _log(torch.stack([p["logits"].softmax(dim=1) for p in predictions]).mean(dim=0))
-        if "dimensions" in predictions[0]:
-            outputs["dimensions"] = torch.stack([p["dimensions"] for p in predictions]).mean(dim=0)
-        return outputs
+        return _averaged(predictions, lambda *outputs: torch.stack(outputs).mean(dim=0))
 
 
-def _log(posterior: Tensor) -> Tensor:
-    return posterior.clamp(min=torch.finfo(posterior.dtype).tiny).log()
+def _averaged(predictions: list[dict[str, Tensor]], average: Callable[..., Tensor]) -> dict[str, Tensor]:
+    """Average each output of several networks; the logits as probabilities, without the logarithm of 0."""
+    outputs = {}
+    if "logits" in predictions[0]:
+        posterior = average(*(p["logits"].softmax(dim=1) for p in predictions))
+        outputs["logits"] = posterior.clamp(min=torch.finfo(posterior.dtype).tiny).log()
+    if "dimensions" in predictions[0]:
+        outputs["dimensions"] = average(*(p["dimensions"] for p in predictions))
+    return outputs

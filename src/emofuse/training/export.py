@@ -34,11 +34,11 @@ from emofuse.inference.bundle import (
     Bundle,
     hash_files,
 )
+from emofuse.labels import DIMENSIONS
 from emofuse.models.adapter import SpeakerAdapter
 from emofuse.training.speakers import save_adapter_arrays
 
 INPUTS = ("frames", "n_frames", "text", "has_audio", "has_text")
-DIMENSIONS = ["arousal", "valence", "dominance"]
 TOLERANCE = {"fp32": 1e-3, "fp16": 1e-2, "int8": 1e-2}  # from PyTorch at most, of probabilities and dimensions
 N_MELS = 64
 
@@ -84,7 +84,7 @@ def export_run(run: Path | str, out: Path | str, *, weights: Weights = "fp32", l
     facts = Bundle(
         name=recipe.name,
         labels=loaded.labels if "categories" in recipe.model.heads else [],
-        dimensions=DIMENSIONS if "dimensions" in recipe.model.heads else [],
+        dimensions=list(DIMENSIONS) if "dimensions" in recipe.model.heads else [],
         reads=loaded.reads,
         reads_text_alone=bool(model.reads_text_without_audio),
         front_end=FrontEnd().to_dict(),

@@ -29,11 +29,20 @@ def predictions_of(run: Path) -> pd.DataFrame:
         EmofuseError: the run has no predictions.
     """
     names = load_recipe(run / "recipe.toml").data.labels.names
-    parts = {part: run / f"predictions-{part}.parquet" for part in PARTS}
-    tables = [_named(pd.read_parquet(path), part, names) for part, path in parts.items() if path.exists()]
-    if not tables:
-        raise EmofuseError(f"{run} has no predictions. Finish the run first: emofuse train with --out {run}.")
+    tables = [_named(table, part, names) for part, table in read_predictions(run).items()]
     return pd.concat(tables, ignore_index=True)
+
+
+def read_predictions(run: Path) -> dict[str, pd.DataFrame]:
+    """Read the predictions of each part of a run (`Outputs.table`).
+
+    Raises:
+        EmofuseError: the run has no predictions.
+    """
+    paths = {part: run / f"predictions-{part}.parquet" for part in PARTS}
+    if tables := {part: pd.read_parquet(path) for part, path in paths.items() if path.exists()}:
+        return tables
+    raise EmofuseError(f"{run}: the run has no predictions. Finish it first: emofuse train with --out {run}.")
 
 
 def write_predictions(run: Path, path: Path) -> None:
@@ -113,17 +122,11 @@ def _categories(table: pd.DataFrame, speakers: np.ndarray, names: list[str]) -> 
     truth = table["truth"].to_numpy()
     probabilities = table[[f"probability_{i}" for i in range(len(names))]].to_numpy()
     guess = probabilities.argmax(axis=1)
-    result: dict[str, Any] = {}
-    for name in ("uar", "wa", "macro_f1", "weighted_f1"):
-        result[name] = _interval(name, truth, guess, speakers, names=names)
+    overall: tuple[intervals.Metric, ...] = ("uar", "wa", "macro_f1", "weighted_f1")
+    result: dict[str, Any] = {name: _interval(name, truth, guess, speakers, names=names) for name in overall}
     result["ece"] = metrics.ece(truth, probabilities, labels=names)
-    by_class = {
-        "recall_per_class": metrics.recall_per_class,
-        "precision_per_class": metrics.precision_per_class,
-        "f1_per_class": metrics.f1_per_class,
-    }
-    for name, metric in by_class.items():
-        result[name] = dict(zip(names, metric(truth, guess, labels=names).tolist(), strict=True))
+    for metric in (metrics.recall_per_class, metrics.precision_per_class, metrics.f1_per_class):
+        result[metric.__name__] = dict(zip(names, metric(truth, guess, labels=names).tolist(), strict=True))
     result["confusion"] = metrics.confusion(truth, guess, labels=names).tolist()
     return result
 
