@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from emofuse.audio import SAMPLE_RATE, log_mel
-from emofuse.models.front_end import LogMel
+from emofuse.models.cnn import LogMel
 
 
 def librosa_log_mel(samples: np.ndarray) -> np.ndarray:

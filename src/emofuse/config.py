@@ -9,36 +9,22 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from emofuse.config_data import FOLDED, ComposedConfig, CorpusConfig, DataConfig, LabelsConfig, Section, SplitConfig
 from emofuse.config_keys import suggest_key
-from emofuse.config_model import Fusion, ModelConfig, Operator, TextConfig
+from emofuse.config_sections import (  # noqa: F401 - sections that others import from here
+    FOLDED,
+    ComposedConfig,
+    CorpusConfig,
+    DataConfig,
+    Fusion,
+    LabelsConfig,
+    ModelConfig,
+    Operator,
+    Section,
+    SplitConfig,
+    TextConfig,
+)
 from emofuse.errors import EmofuseError
 from emofuse.files import hash_of
-
-__all__ = [
-    "FOLDED",
-    "MODALITIES",
-    "ComposedConfig",
-    "CorpusConfig",
-    "DataConfig",
-    "FolderName",
-    "Fusion",
-    "LabelsConfig",
-    "Modality",
-    "ModelConfig",
-    "Operator",
-    "Recipe",
-    "Section",
-    "SplitConfig",
-    "TextConfig",
-    "TrainingConfig",
-    "dump_toml",
-    "load_recipe",
-    "parse",
-    "parse_recipe",
-    "read_toml",
-    "split_config",
-]
 
 Modality = Literal["audio_only", "text_only"]
 MODALITIES: tuple[Modality, Modality] = ("audio_only", "text_only")  # models of a late fusion, in this order
@@ -173,13 +159,9 @@ class TrainingConfig(Section):
         return {"train": ("train",), "train+dev": ("train", "dev"), "all": ("train", "dev", "test")}[self.fit]
 
     @model_validator(mode="after")
-    def _patience_needs_dev(self) -> TrainingConfig:
+    def _options_fit_together(self) -> TrainingConfig:
         if self.patience and "dev" in self.fitted_parts:
             raise ValueError(f'`patience` needs the development part, but fit = "{self.fit}" trains on it')
-        return self
-
-    @model_validator(mode="after")
-    def _options_have_their_schedule(self) -> TrainingConfig:
         for option in ("plateau_factor", "plateau_patience"):
             if self.schedule != "plateau" and getattr(self, option) != type(self).model_fields[option].default:
                 raise ValueError(f'`{option}` requires schedule = "plateau"')
@@ -198,16 +180,12 @@ class Recipe(Section):
     training: TrainingConfig = Field(TrainingConfig(), description="Optimisation.")
 
     @model_validator(mode="after")
-    def _monitor_has_its_head(self) -> Recipe:
+    def _training_fits_the_model(self) -> Recipe:
         needed = {"uar": {"categories"}, "ccc": {"dimensions"}, "mean": {"categories", "dimensions"}}
         if missing := needed[self.training.monitor] - set(self.model.heads):
             raise ValueError(
                 f"training.monitor = {self.training.monitor!r} needs model.heads to have {sorted(missing)}"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _augmentation_fits_the_encoder(self) -> Recipe:
         config = self.training
         if self.model.uses_hidden_states and (config.spec_augment or config.mixup):
             raise ValueError(f'spec_augment and mixup are for CNNs, not for encoder = "{self.model.encoder}"')
@@ -241,19 +219,16 @@ class Recipe(Section):
 
     def unimodal(self, modality: Modality) -> Recipe:
         """The recipe of a unimodal model of a late fusion: the same recipe with that fusion."""
-        default = ModelConfig.model_fields["late_weight"].default
-        return self.model_copy(
-            update={"model": self.model.model_copy(update={"fusion": modality, "late_weight": default})}
-        )
+        changes = {"fusion": modality, "late_weight": ModelConfig.model_fields["late_weight"].default}
+        return self.model_copy(update={"model": self.model.model_copy(update=changes)})
 
     def with_fold(self, fold: int) -> Recipe:
         """The recipe with another test fold for every corpus whose split has folds."""
-        corpora = [
-            corpus.model_copy(update={"split": corpus.split.model_copy(update={"fold": fold})})
-            if corpus.split.rule in FOLDED
-            else corpus
-            for corpus in self.data.corpora
-        ]
+        corpora = list(self.data.corpora)
+        for i, corpus in enumerate(corpora):
+            if corpus.split.rule in FOLDED:
+                split = corpus.split.model_copy(update={"fold": fold})
+                corpora[i] = corpus.model_copy(update={"split": split})
         return self.model_copy(update={"data": self.data.model_copy(update={"corpora": corpora})})
 
 
@@ -275,10 +250,7 @@ def split_config(options: dict[str, Any]) -> SplitConfig:
     Raises:
         EmofuseError: a value is out of range, or options conflict.
     """
-    try:
-        return SplitConfig.model_validate(options)
-    except ValidationError as error:
-        raise EmofuseError("; ".join(_explain(e, SplitConfig) for e in error.errors())) from None
+    return parse(SplitConfig, options, source="")
 
 
 def read_toml(path: Path | str) -> dict[str, Any]:
@@ -309,8 +281,8 @@ def parse(kind: type[AnySection], tree: dict[str, Any], *, source: str) -> AnySe
     try:
         return kind.model_validate(tree)
     except ValidationError as error:
-        lines = [_explain(e, kind) for e in error.errors()]
-        raise EmofuseError(f"{source}: " + "; ".join(lines)) from None
+        start = f"{source}: " if source else ""
+        raise EmofuseError(start + "; ".join(_explain(e, kind) for e in error.errors())) from None
 
 
 def dump_toml(recipe: Recipe) -> str:

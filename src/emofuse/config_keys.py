@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from emofuse.config_data import Section
+from emofuse.config_sections import Section
 from emofuse.console import as_text
 
 _ENTRY = "N"  # placeholder for the number of a list entry, or for a name chosen by the user
@@ -157,13 +157,8 @@ def _type_of(annotation: Any, metadata: Sequence[Any] = ()) -> str:
         words = f"table of {_type_of(arguments[1])}"
     else:
         words = _NAMES[annotation]
-    bounds = [
-        f"{word} {getattr(limit, name):g}"
-        for limit in metadata
-        for name, word in _BOUNDS.items()
-        if hasattr(limit, name)
-    ]
-    return ", ".join([words, *bounds])
+    limits = [(word, getattr(limit, name, None)) for limit in metadata for name, word in _BOUNDS.items()]
+    return ", ".join([words, *(f"{word} {value:g}" for word, value in limits if value is not None)])
 
 
 def _either(names: Sequence[str]) -> str:

@@ -1,6 +1,6 @@
 """Degrade clips as rooms, noise, telephone lines and codecs do: deterministic functions of samples.
 
-Training draws degradations at random (`emofuse.data.effects`); the stress tests apply them one at a time
+Training draws degradations at random (`emofuse.data.states`); the stress tests apply them one at a time
 (`emofuse.stress.sweep`). Functions that need noise take it as an argument. Samples are mono at 16 kHz, float, full
 scale -1..1; results may be float64 and may exceed full scale.
 """

@@ -94,7 +94,7 @@ def test_rows_are_those_of_the_reader(name, tmp_path):
 
 
 def test_a_table_prepared_by_hand_gives_the_same_run(nemo, tmp_path):
-    from emofuse.data.identity import identify
+    from emofuse.data.prepare import identify
 
     by_hand = prepared_table(nemo, tmp_path)
     options = ["model.fusion=audio_only", "data.corpora.0.split={rule='k_fold', k=3}"]

@@ -5,8 +5,8 @@ import hashlib
 import numpy as np
 import pytest
 
-from emofuse.data import effects as rooms
-from emofuse.data.effects import vary
+from emofuse.data import states as rooms
+from emofuse.data.states import vary
 
 RATE = 16000
 STEPS = ["_speed", "_room", "_noise", "_band", "_codec", "_level"]

@@ -5,8 +5,7 @@ import soundfile
 from emofuse.config import SplitConfig, parse_recipe
 from emofuse.corpora.splits import freeze, make_split
 from emofuse.corpora.table import make_table, read_table, write_table
-from emofuse.data.identity import Encoders, identify
-from emofuse.data.prepare import prepare
+from emofuse.data.prepare import Encoders, identify, prepare
 from emofuse.data.rows import LABEL, labelled_parts, select_rows
 from emofuse.errors import EmofuseError
 

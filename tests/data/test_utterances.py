@@ -18,7 +18,7 @@ from emofuse.audio import AudioError, log_mel, read_audio
 from emofuse.config import TrainingConfig
 from emofuse.corpora.table import make_table
 from emofuse.data import features as features_module
-from emofuse.data.augment import drop_modality, mixup, spec_augment
+from emofuse.data.batch import drop_modality, mixup, spec_augment
 from emofuse.data.features import clips_of, compute_features, stored
 from emofuse.data.utterances import Utterances, bucketed_batches, eval_loader, train_loader
 from emofuse.errors import EmofuseError

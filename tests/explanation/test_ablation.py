@@ -9,8 +9,7 @@ from emofuse.config import ModelConfig
 from emofuse.data.utterances import Utterances
 from emofuse.explanation.conditioning import ALL, WHOLE, measure, stages_of
 from emofuse.models.conditioning import OPERATORS, Add
-from emofuse.models.fusion import Ensemble
-from emofuse.models.ser import build_model
+from emofuse.models.ser import Ensemble, build_model
 from emofuse.training.module import predict_rows
 
 NAMES, DIM, N = ["calm", "tense"], 4, 9

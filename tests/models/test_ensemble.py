@@ -5,8 +5,7 @@ import torch
 
 from emofuse.config import ModelConfig
 from emofuse.data.batch import Batch
-from emofuse.models.fusion import Ensemble, LateModel
-from emofuse.models.ser import SerModel, build_model
+from emofuse.models.ser import Ensemble, LateModel, SerModel, build_model
 from emofuse.training.losses import JointLoss
 from emofuse.training.module import member_losses
 

@@ -8,9 +8,8 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from emofuse.config import ModelConfig
 from emofuse.encoders.speech import SpeechEncoder, pool_time
-from emofuse.models.fine_tuned import TopLayers
-from emofuse.models.fusion import LateModel
-from emofuse.models.ser import build_model
+from emofuse.models.ladder import TopLayers
+from emofuse.models.ser import LateModel, build_model
 
 K, TEXT, DIM, DEPTH, STEPS = 4, 6, 16, 5, 30
 LENGTHS = [30, 17, 4, 1]  # of 4 steps to a mean, the last of a row has 2, 1, 4 and 1

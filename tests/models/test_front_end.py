@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from emofuse.audio import FrontEnd, log_mel
-from emofuse.models.front_end import LogMel
+from emofuse.models.cnn import LogMel
 
 
 def speech_like(n: int, gain: float = 1.0) -> np.ndarray:

@@ -8,9 +8,8 @@ import torch
 from emofuse.config import Fusion, ModelConfig, Operator
 from emofuse.console import quiet_onnx_export
 from emofuse.errors import EmofuseError
-from emofuse.models.fusion import LateModel
 from emofuse.models.ladder import Ladder, LayerMix, Pool, Pooling, StatesNorm
-from emofuse.models.ser import build_model
+from emofuse.models.ser import LateModel, build_model
 
 K, DIM, STATE, LAYERS, BATCH, STEPS = 5, 12, 6, [1, 2, 4], 4, 9
 WIDTH = STATE * len(LAYERS)

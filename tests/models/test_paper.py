@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from emofuse.config import ModelConfig, load_recipe
-from emofuse.models.cnn import cnn14, load_panns
+from emofuse.models.cnn import CNNS, load_panns
 from emofuse.models.ser import build_model
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "paper.toml"
@@ -99,7 +99,7 @@ def test_embedding_is_that_of_panns(panns, tmp_path):
             module.running_var.uniform_(0.5, 2)
             torch.nn.init.normal_(module.bias, std=0.1)
     torch.save({"model": theirs.state_dict()}, tmp_path / "Cnn14.pth")
-    ours = cnn14().eval()
+    ours = CNNS["cnn14"]().eval()
     load_panns(ours, tmp_path / "Cnn14.pth")
     theirs.spectrogram_extractor = theirs.logmel_extractor = torch.nn.Identity()
     log_mel = torch.randn(2, 101, 64)

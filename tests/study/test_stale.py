@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from emofuse.corpora import recipe_rows
-from emofuse.data.identity import identify
+from emofuse.data.prepare import identify
 from emofuse.data.rows import select_rows
 from emofuse.errors import EmofuseError
 from emofuse.files import read_json, write_json

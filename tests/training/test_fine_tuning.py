@@ -12,7 +12,7 @@ import emofuse
 from emofuse.config import load_recipe
 from emofuse.data.prepare import prepare
 from emofuse.encoders.speech import load_speech_encoder
-from emofuse.models.fine_tuned import TopLayers
+from emofuse.models.ladder import TopLayers
 from emofuse.models.ser import build_model
 from emofuse.training.export import export_run
 from emofuse.training.module import SerModule, predict_rows

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from emofuse.config import load_recipe
 from emofuse.data.prepare import prepare
 from emofuse.errors import EmofuseError
-from emofuse.models.fusion import Ensemble
+from emofuse.models.ser import Ensemble
 from emofuse.training.module import SerModule, monitored, predict_rows, score
 from emofuse.training.run import evaluate, load_run, train
 

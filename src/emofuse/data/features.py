@@ -30,7 +30,7 @@ from tqdm import tqdm
 from emofuse.audio import AudioError, FrontEnd, read_audio
 from emofuse.errors import EmofuseError
 from emofuse.files import file_hashes, open_store
-from emofuse.models.front_end import LogMel
+from emofuse.models.cnn import LogMel
 
 _log = logging.getLogger(__name__)
 
@@ -49,20 +49,14 @@ CREATE TABLE IF NOT EXISTS sound (id INTEGER PRIMARY KEY, size INTEGER, modified
 class Features:
     """Frames of many clips in one memory-mapped array, found by (file, start, end).
 
-    Composed pairs share the clip, and so the frames, of the utterance that they were made from.
-
     Args:
         path: the file of frames, float16; absent if there are none.
         places: where the frames of each clip lie, by `clip_id`.
         content: SHA-256 of each file.
         width: values of a frame.
-
-    Attributes:
-        width: values of a frame as `[]` gives it.
-        rate: frames a second.
     """
 
-    rate = 100.0
+    rate = 100.0  # frames a second
 
     def __init__(self, path: Path, places: dict[str, Place], content: dict[str, str], width: int):
         self.width = width
@@ -140,8 +134,12 @@ def stored(
                 with _appending(path, index, width, places) as add:
                     missing = {identity: clip for identity, clip in clips.items() if identity not in places}
                     for identity, clip in tqdm(missing.items(), desc=name, leave=False, disable=None):
-                        key = key_of[clip]
-                        add(identity, _half(make(_read(clip, key)), key, name))
+                        file, start, end = clip
+                        try:
+                            samples = read_audio(file, start=start or 0.0, end=end)
+                        except AudioError as error:
+                            raise AudioError(f"utterance {key_of[clip]}: {error}") from error
+                        add(identity, _half(make(samples), key_of[clip], name))
     return Features(path, places, content, width)
 
 
@@ -196,8 +194,7 @@ def _appending(
 ) -> Iterator[Callable[[str, np.ndarray], None]]:
     """A function that appends the frames of a clip to the file, and adds it to the index and to `places`.
 
-    Frames that a killed run wrote after the last clip of the index stay in the file, unused. Clips that were added are
-    kept even if the block fails.
+    Frames that a killed run wrote after the last clip of the index stay in the file, unused.
     """
     rows: list[tuple[str, int, int, int]] = []
     with path.open("ab") as file:
@@ -238,11 +235,3 @@ def _half(frames: np.ndarray, key: str, name: str) -> np.ndarray:
             f"{_LARGEST:g}, because they are stored in half precision. Choose another encoder, or leave this row out."
         )
     return half
-
-
-def _read(clip: Clip, key: str) -> np.ndarray:
-    file, start, end = clip
-    try:
-        return read_audio(file, start=start or 0.0, end=end)
-    except AudioError as error:
-        raise AudioError(f"utterance {key}: {error}") from error

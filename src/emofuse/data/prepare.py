@@ -1,25 +1,26 @@
-"""From the rows of a recipe to the arrays that a model trains on: features, text embeddings, labels."""
+"""From the rows of a recipe to encoders, hashes that identify a run, and the arrays that a model trains on."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import torch
 
 from emofuse.config import Recipe
-from emofuse.data.features import clips_of, compute_features
-from emofuse.data.identity import Encoders
+from emofuse.data.features import clip_id, clips_of, compute_features
 from emofuse.data.rows import LABEL, Rows, select_rows
 from emofuse.data.states import LayerStates, compute_states
 from emofuse.data.utterances import Frames, Utterances
 from emofuse.encoders.speech import POOL, SpeechEncoder
 from emofuse.encoders.text import CachedTextEncoder
 from emofuse.errors import EmofuseError
-from emofuse.files import cache_dir
+from emofuse.files import cache_dir, file_hash, file_hashes, hash_of
+from emofuse.labels import DIMENSIONS
 
 
 @dataclass
@@ -67,9 +68,9 @@ def prepare(
     features: Frames
     speech = None
     if encoders.speech:
-        features, *copies = _hidden_states(rows.whole, recipe, encoders.speech, device)
-        frozen, pool = recipe.model.frozen_layers, _pool_of(recipe)
-        speech = {**encoders.speech.identity, "layers": frozen, "pool": pool}
+        pool = 1 if recipe.model.fine_tune_layers else POOL  # layers that are trained read every step
+        speech = {**encoders.speech.identity, "layers": recipe.model.frozen_layers, "pool": pool}
+        features, *copies = _hidden_states(rows.whole, recipe, encoders.speech, pool, device)
     else:
         features = compute_features(rows.whole, cache_dir() / "features")
     embeddings = _embed(rows, encoders.text) if encoders.text else {}
@@ -91,13 +92,8 @@ def prepare(
     return Prepared(parts, rows, speech, text, [_facts(table, features) for table in rows.sources])
 
 
-def _pool_of(recipe: Recipe) -> int:
-    """How many steps of the speech encoder are averaged to one; layers that are trained read every step."""
-    return 1 if recipe.model.fine_tune_layers else POOL
-
-
 def _hidden_states(
-    table: pd.DataFrame, recipe: Recipe, encoder: SpeechEncoder, device: torch.device | None
+    table: pd.DataFrame, recipe: Recipe, encoder: SpeechEncoder, pool: int, device: torch.device | None
 ) -> list[Frames]:
     """Hidden states of the layers that no training changes: of the clips, then of each of their varied copies.
 
@@ -111,7 +107,6 @@ def _hidden_states(
             "the first layer)."
         )
     stored = frozen if recipe.model.fine_tune_layers else list(range(encoder.layers))
-    pool = _pool_of(recipe)
     frames: list[Frames] = []
     for copy in range(recipe.training.varied_copies + 1):
         states = compute_states(
@@ -140,3 +135,76 @@ def _facts(table: pd.DataFrame, features: Frames) -> dict[str, Any]:
         "hours": round(sum(seconds) / 3600, 2),
         "duration_range": [round(min(seconds), 1), round(max(seconds), 1)] if seconds else [],
     }
+
+
+if TYPE_CHECKING:
+    from emofuse.encoders.speech import SpeechEncoder
+    from emofuse.encoders.text import CachedTextEncoder
+
+
+class Encoders:
+    """The frozen encoders that a recipe's model reads from; each is loaded once, when it is first needed.
+
+    Raises:
+        EmofuseError: an encoder is absent or of another kind (when it is loaded).
+    """
+
+    def __init__(self, recipe: Recipe):
+        self._recipe = recipe
+
+    @cached_property
+    def speech(self) -> SpeechEncoder | None:
+        """The encoder whose hidden states the model reads; None for a CNN and for a model that reads text alone."""
+        model = self._recipe.model
+        if model.fusion == "text_only" or not model.uses_hidden_states:
+            return None
+        from emofuse.encoders.speech import load_speech_encoder
+
+        return load_speech_encoder(model.speech_encoder)
+
+    @cached_property
+    def text(self) -> CachedTextEncoder | None:
+        """The encoder of transcripts, which keeps its embeddings in the cache; None for a model that reads no text."""
+        if self._recipe.model.fusion == "audio_only":
+            return None
+        from emofuse.encoders.text import CachedTextEncoder, load_text_encoder
+
+        config = self._recipe.text
+        return CachedTextEncoder(load_text_encoder(config.encoder, config.pooling), cache_dir() / "text")
+
+
+def identify(recipe: Recipe, rows: Rows, encoders: Encoders | None = None) -> dict[str, Any]:
+    """Hashes of everything that the weights of a run depend on, apart from its recipe.
+
+    Returns:
+        Hashes of `split` (keys of each part), `labels`, `speakers`, `texts` and `audio`, the number of `rows` of each
+        part, the identities of `speech_encoder` and `text_encoder`, and the hash of the `pretrained` checkpoint; None
+        for what the model does not read.
+
+    Raises:
+        EmofuseError: an encoder is absent, or a file cannot be read.
+    """
+    encoders = encoders or Encoders(recipe)
+    table = pd.concat(rows.parts.values(), ignore_index=True)
+    votes = ["votes"] if recipe.data.labels.soft and "votes" in table else []
+    audio = None
+    if recipe.model.fusion != "text_only":
+        clips = clips_of(table)
+        content = file_hashes(clip[0] for clip in clips if clip)
+        audio = hash_of([table["key"].tolist(), [clip and clip_id(clip, content) for clip in clips]])
+    return {
+        "rows": {part: len(rows_of_part) for part, rows_of_part in rows.parts.items()},
+        "split": hash_of({part: rows_of_part["key"].tolist() for part, rows_of_part in rows.parts.items()}),
+        "labels": _hash_columns(table, [LABEL, *DIMENSIONS, *votes]),
+        "speakers": _hash_columns(table, ["speaker"]),
+        "texts": _hash_columns(table, ["text"]) if encoders.text else None,
+        "audio": audio,
+        "speech_encoder": encoders.speech.identity if encoders.speech else None,
+        "text_encoder": encoders.text.identity if encoders.text else None,
+        "pretrained": file_hash(recipe.model.pretrained) if recipe.model.pretrained else None,
+    }
+
+
+def _hash_columns(table: pd.DataFrame, columns: list[str]) -> str:
+    values = table[["key", *columns]].astype(object)
+    return hash_of(values.where(values.notna(), None).to_numpy().tolist())

@@ -86,17 +86,10 @@ def select_rows(recipe: Recipe, *, data: Path | None = None) -> Rows:
 def read_rows(
     recipe: Recipe, *, data: Path | None = None
 ) -> tuple[list[tuple[pd.DataFrame, Split]], list[pd.DataFrame]]:
-    """Read the corpora of a recipe with their splits, or compose the pairs of its task from them.
-
-    Args:
-        recipe: whose corpora.
-        data: as for `select_rows`.
+    """Read the corpora of a recipe with their splits, or compose the pairs of its task from them; see `select_rows`.
 
     Returns:
         The rows and split of each corpus, or of the pairs; and for pairs the rows they were made from, by corpus.
-
-    Raises:
-        EmofuseError: a corpus is absent or has bad rows.
     """
     read = [read_and_split(corpus, data) for corpus in recipe.data.corpora]
     if recipe.data.composed is None or recipe.data.composed.task == "mix":
@@ -112,13 +105,7 @@ def labelled_parts(recipes: Sequence[Recipe], part: str, *, data: Path | None = 
     `text` keeps what the recogniser wrote. The rows of a composed task are its pairs; pairs that are composed to train
     beside the rows of corpora are left out.
 
-    Args:
-        recipes: whose rows.
-        part: train, dev or test.
-        data: as for `select_rows`.
-
-    Raises:
-        EmofuseError: a corpus is absent or has bad rows.
+    Args and errors as for `select_rows`.
     """
     read: dict[str, list[tuple[pd.DataFrame, Split]]] = {}
     found = []

@@ -1,4 +1,8 @@
-"""Hidden states of a frozen speech encoder for the clips of a table, in the same store as other features."""
+"""Hidden states of a frozen speech encoder for the clips of a table and for randomly changed copies of them.
+
+Corpora of acted speech come from one studio each; a model trained on them alone takes the studio for the emotion. Hence
+the copies: the same clips with another voice, room and transmission (`vary`).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from emofuse.data.effects import vary
+from emofuse import degradations
+from emofuse.audio import SAMPLE_RATE
 from emofuse.data.features import Clip, Features, stored
 from emofuse.encoders.speech import POOL, SpeechEncoder, pool_time
 from emofuse.hardware import choose_precision
@@ -93,17 +98,67 @@ def compute_states(
 
 
 def select_layers(frames: np.ndarray, layers: Sequence[int], *, of: int) -> np.ndarray:
-    """Pick some layers out of stored frames, side by side in the order given, as exported encoders give them.
-
-    Args:
-        frames: (steps, of * dim).
-        layers: numbers from 0 to `of` - 1.
-        of: how many layers the frames hold.
-
-    Returns:
-        (steps, len(layers) * dim).
+    """Pick layers out of frames (steps, of * dim) that hold `of` of them: (steps, len(layers) * dim), in that order.
 
     >>> select_layers(np.arange(6).reshape(1, 6), [2, 0], of=3)
     array([[4, 5, 0, 1]])
     """
     return frames.reshape(len(frames), of, -1)[:, list(layers)].reshape(len(frames), -1)
+
+
+Samples = np.ndarray
+
+
+def vary(samples: Samples, rng: np.random.Generator) -> Samples:
+    """Change a clip as another voice, room, microphone and line would; each change is drawn with its own probability.
+
+    Args:
+        samples: float32 (n,), 16 kHz.
+        rng: source of all random choices.
+
+    Returns:
+        float32 (about n, within 12 %), peak at most 1.
+    """
+    chances = {_speed: 0.7, _room: 0.4, _noise: 0.7, _band: 0.5, _codec: 0.4, _level: 1.0}
+    for change, chance in chances.items():
+        if rng.random() < chance:
+            samples = change(samples, rng)
+    return samples.astype(np.float32)
+
+
+def _speed(samples: Samples, rng: np.random.Generator) -> Samples:
+    """Play 0.89 to 1.12 times as fast: pitch and formants move as they do between voices."""
+    return degradations.change_speed(samples, np.exp(rng.uniform(-0.113, 0.113)))
+
+
+def _room(samples: Samples, rng: np.random.Generator) -> Samples:
+    """Add reverberation that decays by 60 dB in 0.15 to 0.8 s, 0 to 15 dB below the direct sound."""
+    rt60 = rng.uniform(0.15, 0.8)
+    white = rng.standard_normal(int(rt60 * SAMPLE_RATE))
+    return degradations.add_reverberation(samples, white, rt60=rt60, below=rng.uniform(0, 15))
+
+
+def _noise(samples: Samples, rng: np.random.Generator) -> Samples:
+    """Add noise whose power falls by 0 to 6 dB per octave, 5 to 35 dB below the speech."""
+    white = rng.standard_normal(len(samples))
+    noise = degradations.colour_noise(white, rng.uniform(0, 1))
+    return degradations.add_noise(samples, noise, rng.uniform(5, 35))
+
+
+def _band(samples: Samples, rng: np.random.Generator) -> Samples:
+    """Limit the band to 40..350 Hz up to 3..7.5 kHz, as telephones and small microphones do."""
+    return degradations.band_pass(samples, rng.uniform(40, 350), rng.uniform(3000, 7500))
+
+
+def _codec(samples: Samples, rng: np.random.Generator) -> Samples:
+    """Encode with mu-law at 8 kHz, MP3 or Vorbis, and decode again."""
+    samples = degradations.limit_peak(samples)
+    kind, subtype = (("telephone", ""), ("MP3", "MPEG_LAYER_III"), ("OGG", "VORBIS"))[rng.integers(3)]
+    if kind == "telephone":
+        return degradations.apply_mu_law(samples)
+    return degradations.fit_length(degradations.apply_file_format(samples, kind, subtype), len(samples))
+
+
+def _level(samples: Samples, rng: np.random.Generator) -> Samples:
+    """Scale the peak to -30 to 0 dB of full scale."""
+    return degradations.set_peak(samples, rng.uniform(0, 30))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -14,8 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from emofuse.config import TrainingConfig
 from emofuse.corpora.agreement import votes_of
-from emofuse.data.augment import drop_modality, mixup, spec_augment
-from emofuse.data.batch import Batch
+from emofuse.data.batch import Batch, drop_modality, mixup, spec_augment
 from emofuse.data.features import Clip, clips_of
 from emofuse.errors import EmofuseError
 from emofuse.hardware import available_cores
@@ -146,12 +146,10 @@ class Utterances:
         clip = self.clips[row]
         if clip is None:
             return np.zeros((0, self.features.width), np.float16)
-        if generator is None:
-            return self.features[clip]
         frames = self.features[clip]
-        if offsets is not None:
+        if generator is not None and offsets is not None:
             frames = frames + offsets.change(row, generator)
-        if not crop:
+        if generator is None or not crop:
             return frames
         if len(frames) < crop:
             return np.resize(frames, (crop, frames.shape[1]))
@@ -193,14 +191,14 @@ def train_loader(
     offsets: Offsets | None = None,
     device: torch.device | None = None,
 ) -> DataLoader:
-    """Make the shuffled and augmented batches of one epoch; the same seed, epoch and rank give the same batches.
+    """Make the shuffled and augmented batches of one epoch; the same seed, epoch and rank give the same ones.
 
     Args:
         data: rows to train on.
         config: batch size, crops, augmentation, and workers.
         seed: seed of the run.
         epoch: number of the epoch, from 0.
-        rank: number of this process, if several train.
+        rank: number of this process among the `world` processes that train.
         world: number of processes.
         offsets: random changes that are added to the frames of a clip.
         device: where the batches are used; the CPU if None.
@@ -221,9 +219,8 @@ def train_loader(
     batches = batches[: len(batches) // world * world][rank::world]  # each process has as many
     on_gpu = device is not None and device.type == "cuda"
     forks = "fork" in multiprocessing.get_all_start_methods()  # else the workers would copy all features
-    workers = config.workers
-    if workers is None:
-        workers = min(4, available_cores() - 1) if on_gpu and forks else 0
+    default = min(4, available_cores() - 1) if on_gpu and forks else 0
+    workers = default if config.workers is None else config.workers
     return DataLoader(
         _TrainingBatches(data, config, batches, offsets, (seed, epoch, rank + 1)),
         batch_size=None,
@@ -262,11 +259,7 @@ class _TrainingBatches(Dataset):
 def eval_loader(data: Utterances, batch_size: int, *, shift: np.ndarray | None = None) -> DataLoader:
     """Batch whole utterances, shortest first, every row once; `shift` as in `Utterances.batch`."""
     batches = list(bucketed_batches(data.n_frames, batch_size))
-
-    def make(rows: list[int]) -> Batch:
-        return data.batch(rows, shift=shift)
-
-    return DataLoader(batches, batch_size=None, collate_fn=make)  # type: ignore[arg-type]
+    return DataLoader(batches, batch_size=None, collate_fn=partial(data.batch, shift=shift))  # type: ignore[arg-type]
 
 
 def bucketed_batches(

@@ -188,8 +188,7 @@ def _norm(x: Tensor) -> Tensor:
 
 
 def _members(model: nn.Module) -> list[SerModel]:
-    from emofuse.models.fusion import Ensemble
-    from emofuse.models.ser import SerModel
+    from emofuse.models.ser import Ensemble, SerModel
 
     members = list(model.members) if isinstance(model, Ensemble) else [model]
     return [member for member in members if isinstance(member, SerModel)]

@@ -1,4 +1,4 @@
-"""CNN6, CNN10 and CNN14 on log-Mel spectrograms.
+"""CNN6, CNN10 and CNN14, and the log-Mel spectrograms that they read.
 
 Architecture and parameter names follow PANNs (Kong et al. 2020, "PANNs: Large-Scale Pretrained Audio Neural Networks
 for Audio Pattern Recognition", https://arxiv.org/abs/1912.10211), so that its checkpoints load. A stage is a
@@ -13,12 +13,14 @@ masking.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from emofuse.audio import FrontEnd, hann_window, mel_filter_bank
 from emofuse.errors import EmofuseError
 
 N_MELS = 64
@@ -28,15 +30,7 @@ Act = Callable[[int, Tensor, Tensor | None], Tensor]
 
 
 class ConvBlock(nn.Module):
-    """One or two of [convolution, BatchNorm, ReLU], then a 2x2 average pool.
-
-    Args:
-        in_channels: channels of the input map.
-        out_channels: channels of the output map.
-        kernel: odd size of the square kernels.
-        n_convs: 1 or 2.
-        pool: whether the map is halved in time and mel.
-    """
+    """`n_convs` of [convolution with an odd square kernel, BatchNorm, ReLU], then a 2x2 average pool if `pool`."""
 
     def __init__(self, in_channels: int, out_channels: int, *, kernel: int, n_convs: int, pool: bool) -> None:
         super().__init__()
@@ -53,7 +47,7 @@ class ConvBlock(nn.Module):
         for i in range(1, self.n_convs + 1):
             x = self.get_submodule(f"bn{i}")(self.get_submodule(f"conv{i}")(x))
             # Masked in place before the ReLU, whose backward pass needs its output unchanged.
-            x = _zero_padding_(x, n_frames).relu_()
+            x = mask_frames(x, n_frames, in_place=True).relu_()
         if not self.pool:
             return x, n_frames
         n_frames = None if n_frames is None else n_frames // 2
@@ -75,7 +69,7 @@ class CnnEncoder(nn.Module):
         embedding_dim: size of the clip embedding, which equals the last stage's channels.
     """
 
-    def __init__(self, n_blocks: int, *, kernel: int, n_convs: int, n_pools: int, width: float = 1.0) -> None:
+    def __init__(self, n_blocks: int, width: float = 1.0, *, kernel: int, n_convs: int, n_pools: int) -> None:
         super().__init__()
         self.channels = tuple(max(1, round(64 * width * 2**i)) for i in range(n_blocks))
         self.min_frames = 2**n_pools
@@ -105,7 +99,7 @@ class CnnEncoder(nn.Module):
             The map (batch, 1, frames, 64) with at least `min_frames` frames, and its n_frames.
         """
         if n_frames is not None and self.training:
-            valid = _valid(log_mel.shape[1], n_frames)
+            valid = valid_frames(log_mel.shape[1], n_frames)
             x = log_mel.new_zeros(log_mel.shape)
             x[valid] = self.bn0(log_mel[valid])
         else:
@@ -116,12 +110,7 @@ class CnnEncoder(nn.Module):
         return x, None if n_frames is None else n_frames.clamp(min=self.min_frames)
 
     def run_stages(self, log_mel: Tensor, n_frames: Tensor | None, act: Act) -> tuple[Tensor, Tensor | None]:
-        """Run all stages; see `Act`.
-
-        Args:
-            log_mel: (batch, frames, 64) in dB; frames beyond a row's n_frames are ignored.
-            n_frames: (batch,) int64 valid frames of each row, or None if all are valid.
-            act: is applied to the map of every stage except the last.
+        """Run all stages on the arguments of `start`; `act` is applied to the map of every stage except the last.
 
         Returns:
             The map of the last stage (batch, channels, frames, mels), and its n_frames.
@@ -141,7 +130,7 @@ class CnnEncoder(nn.Module):
         x = x.mean(dim=3, dtype=torch.float32)  # (batch, channels, frames)
         if n_frames is None:
             return x.amax(dim=2) + x.mean(dim=2)
-        valid = _valid(x.shape[2], n_frames).unsqueeze(1)
+        valid = valid_frames(x.shape[2], n_frames).unsqueeze(1)
         return x.masked_fill(~valid, -torch.inf).amax(dim=2) + x.sum(dim=2) / n_frames.unsqueeze(1)
 
     def embed(self, pooled: Tensor) -> Tensor:
@@ -149,29 +138,19 @@ class CnnEncoder(nn.Module):
         return self.fc1(pooled).relu()
 
 
-def cnn6(width: float = 1.0) -> CnnEncoder:
-    """Four blocks of one 5x5 convolution; 512 channels at the end."""
-    return CnnEncoder(4, kernel=5, n_convs=1, n_pools=4, width=width)
+CNNS = {
+    "cnn6": partial(CnnEncoder, 4, kernel=5, n_convs=1, n_pools=4),  # 512 channels at the end, with width 1
+    "cnn10": partial(CnnEncoder, 4, kernel=3, n_convs=2, n_pools=4),  # 512
+    "cnn14": partial(CnnEncoder, 6, kernel=3, n_convs=2, n_pools=5),  # 2048; no pool after the last block
+}
 
 
-def cnn10(width: float = 1.0) -> CnnEncoder:
-    """Four blocks of two 3x3 convolutions; 512 channels at the end."""
-    return CnnEncoder(4, kernel=3, n_convs=2, n_pools=4, width=width)
-
-
-def cnn14(width: float = 1.0) -> CnnEncoder:
-    """Six blocks of two 3x3 convolutions, the last without a pool; 2048 channels at the end."""
-    return CnnEncoder(6, kernel=3, n_convs=2, n_pools=5, width=width)
-
-
-CNNS = {"cnn6": cnn6, "cnn10": cnn10, "cnn14": cnn14}
-
-
-def mask_frames(x: Tensor, n_frames: Tensor | None) -> Tensor:
+def mask_frames(x: Tensor, n_frames: Tensor | None, *, in_place: bool = False) -> Tensor:
     """Set frames of a map (batch, channels, frames, mels) beyond n_frames (batch,) to zero; None: all are valid."""
     if n_frames is None:
         return x
-    return x.masked_fill(~_valid(x.shape[2], n_frames)[:, None, :, None], 0.0)
+    mask = ~valid_frames(x.shape[2], n_frames)[:, None, :, None]
+    return x.masked_fill_(mask, 0.0) if in_place else x.masked_fill(mask, 0.0)
 
 
 def load_panns(encoder: CnnEncoder, path: Path | str) -> None:
@@ -213,11 +192,46 @@ def _read_panns(path: Path | str) -> dict[str, Tensor]:
     return {name: value for name, value in state.items() if not name.startswith(ignored)}
 
 
-def _valid(frames: int, n_frames: Tensor) -> Tensor:
-    return torch.arange(frames, device=n_frames.device) < n_frames.unsqueeze(1)  # (batch, frames)
+def valid_frames(frames: int, n_frames: Tensor) -> Tensor:
+    """Which of the frames of each row are valid, bool (batch, frames)."""
+    return torch.arange(frames, device=n_frames.device) < n_frames.unsqueeze(1)
 
 
-def _zero_padding_(x: Tensor, n_frames: Tensor | None) -> Tensor:
-    if n_frames is None:
-        return x
-    return x.masked_fill_(~_valid(x.shape[2], n_frames)[:, None, :, None], 0.0)
+class LogMel(nn.Module):
+    """Log-Mel spectrogram in dB, always in float32, equal to `emofuse.audio.log_mel`.
+
+    Buffers are not in the state dict, because the front end's settings determine them. All clips of a batch must have
+    the same length: padding would change the last frames of a clip, at whose end samples are reflected.
+    """
+
+    window: Tensor
+    bank: Tensor
+
+    def __init__(self, front_end: FrontEnd = FrontEnd()):  # noqa: B008 - frozen
+        super().__init__()
+        self.front_end = front_end
+        self.register_buffer("window", torch.tensor(hann_window(front_end.n_fft)), persistent=False)
+        self.register_buffer("bank", torch.tensor(mel_filter_bank(front_end)), persistent=False)
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """Transform a batch of clips.
+
+        Args:
+            samples: (batch, n), full scale -1..1, n > n_fft / 2.
+
+        Returns:
+            float32, (batch, frames, n_mels), frames = 1 + n // hop.
+        """
+        with torch.autocast(samples.device.type, enabled=False):
+            spectrum = torch.stft(
+                samples.float(),
+                self.front_end.n_fft,
+                self.front_end.hop,
+                window=self.window,
+                center=True,
+                pad_mode="reflect",
+                return_complex=True,
+            )  # (batch, bins, frames)
+            power = spectrum.real.square() + spectrum.imag.square()
+            mel = power.transpose(1, 2) @ self.bank  # (batch, frames, mels)
+            return 10 * mel.clamp_min(1e-10).log10()

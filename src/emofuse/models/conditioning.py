@@ -6,13 +6,13 @@ mels) or a vector (batch, channels), and a text embedding (batch, text_dim), and
 treats all frames and mels of a channel alike. Computing a signal from the text (`read`) is separate from applying it
 (`act`), so that the effect of the words can be measured.
 """
+# ruff: noqa: D102 - the base class documents what operators override
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -43,11 +43,9 @@ class Shift(ConditioningOperator):
         self.project = nn.Linear(text_dim, channels)
 
     def read(self, text: Tensor) -> Tensor:
-        """The shift of each channel, (batch, channels)."""
         return self.project(text).relu()
 
     def act(self, x: Tensor, signal: Tensor) -> Tensor:
-        """Shift x."""
         return x + _broadcast(signal, x)
 
 
@@ -60,7 +58,6 @@ class ShiftNorm(Shift):
         nn.init.constant_(self.norm.weight, 0.1)
 
     def read(self, text: Tensor) -> Tensor:
-        """The shift of each channel, (batch, channels)."""
         return self.norm(self.project(text)).relu()
 
 
@@ -72,73 +69,60 @@ class ShiftNarrow(Shift):
         self.narrow = nn.Linear(text_dim, 16, bias=False)
 
     def read(self, text: Tensor) -> Tensor:
-        """The shift of each channel, (batch, channels)."""
         return super().read(self.narrow(text))
-
-
-class Scale(ConditioningOperator):
-    """x * (1 + W t + b), initially close to the identity."""
-
-    def __init__(self, text_dim: int, channels: int) -> None:
-        super().__init__()
-        self.project = _small(nn.Linear(text_dim, channels))
-
-    def read(self, text: Tensor) -> Tensor:
-        """The factor of each channel, (batch, channels)."""
-        return 1 + self.project(text)
-
-    def act(self, x: Tensor, signal: Tensor) -> Tensor:
-        """Scale x."""
-        return x * _broadcast(signal, x)
 
 
 class Film(ConditioningOperator):
     """x * (1 + W t + b) + V t + c, initially close to the identity."""
 
+    signals = 2  # values of the signal for each channel
+
     def __init__(self, text_dim: int, channels: int) -> None:
         super().__init__()
-        self.project = _small(nn.Linear(text_dim, 2 * channels))
+        self.project = nn.Linear(text_dim, self.signals * channels)
+        # Not zero, because then no gradient would reach the learned embedding of missing text.
+        nn.init.normal_(self.project.weight, std=0.01)
+        nn.init.zeros_(self.project.bias)
 
     def read(self, text: Tensor) -> Tensor:
-        """The scale of each channel minus 1, and its shift, (batch, 2 * channels)."""
         return self.project(text)
 
     def act(self, x: Tensor, signal: Tensor) -> Tensor:
-        """Scale and shift x."""
         scale, shift = signal.chunk(2, dim=1)
         return x * _broadcast(1 + scale, x) + _broadcast(shift, x)
 
 
-class Gate(ConditioningOperator):
-    """x * sigmoid(W t + b), initially nearly open (0.88)."""
+class Scale(Film):
+    """x * (1 + W t + b), initially close to the identity."""
 
-    def __init__(self, text_dim: int, channels: int) -> None:
-        super().__init__()
-        self.project = _small(nn.Linear(text_dim, channels), bias=2.0)
+    signals = 1
 
     def read(self, text: Tensor) -> Tensor:
-        """The gate of each channel, 0..1, (batch, channels)."""
-        return self.project(text).sigmoid()
+        return 1 + self.project(text)
 
     def act(self, x: Tensor, signal: Tensor) -> Tensor:
-        """Gate x."""
         return x * _broadcast(signal, x)
 
 
-class Concat(ConditioningOperator):
+class Gate(Scale):
+    """x * sigmoid(W t + b), initially nearly open (0.88)."""
+
+    def __init__(self, text_dim: int, channels: int) -> None:
+        super().__init__(text_dim, channels)
+        nn.init.constant_(self.project.bias, 2.0)
+
+    def read(self, text: Tensor) -> Tensor:
+        return self.project(text).sigmoid()
+
+
+class Concat(Shift):
     """M [x; ReLU(W t + b)] + c: the projected text as additional channels, followed by a 1x1 convolution."""
 
     def __init__(self, text_dim: int, channels: int) -> None:
-        super().__init__()
-        self.project = nn.Linear(text_dim, channels)
+        super().__init__(text_dim, channels)
         self.mix = nn.Linear(2 * channels, channels)
 
-    def read(self, text: Tensor) -> Tensor:
-        """The additional channels, (batch, channels)."""
-        return self.project(text).relu()
-
     def act(self, x: Tensor, signal: Tensor) -> Tensor:
-        """Mix x with the additional channels."""
         # The text is the same at all positions, so its part of the product is computed once.
         of_audio, of_text = self.mix.weight.chunk(2, dim=1)
         mixed = functional.linear(x.movedim(1, -1), of_audio).movedim(-1, 1)
@@ -154,11 +138,9 @@ class Add(ConditioningOperator):
         self.weight, self.bias = linear.weight, linear.bias  # the parameter names of existing checkpoints
 
     def read(self, text: Tensor) -> Tensor:
-        """The summand, (batch, channels)."""
         return functional.linear(text, self.weight, self.bias)
 
     def act(self, x: Tensor, signal: Tensor) -> Tensor:
-        """Add the summand."""
         return x + signal
 
 
@@ -198,11 +180,3 @@ def conditioned_stages(stages: Literal["all", "last"] | Sequence[int], n_stages:
 def _broadcast(vector: Tensor, x: Tensor) -> Tensor:
     """Append dimensions to a vector (batch, channels) to match x, and convert it to the precision of x."""
     return vector.to(x.dtype).reshape(*vector.shape, *(1,) * (x.dim() - 2))
-
-
-def _small(linear: nn.Linear, *, bias: float = 0.0) -> nn.Linear:
-    # Not zero, because then no gradient would reach the learned embedding of missing text.
-    with torch.no_grad():
-        linear.weight.normal_(std=0.01)
-        linear.bias.fill_(bias)
-    return linear

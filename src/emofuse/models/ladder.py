@@ -6,17 +6,24 @@ a pretrained encoder: each rung adds one layer, and text may condition each rung
 network was proposed by Sung et al. 2022 ("LST: Ladder Side-Tuning", https://arxiv.org/abs/2206.06522); the mix is the
 weighted sum of SUPERB (Yang et al. 2021, https://arxiv.org/abs/2105.01051).
 
+`TopLayers` trains the highest layers of the speech encoder too (partial fine-tuning): the layers below stay frozen, so
+their hidden states are computed once and stored, and before the first step the trained ones give the frozen states.
+
 As in `cnn`, steps beyond a row's `n_frames` are zero in every map. A map is (batch, channels, steps, 1).
 """
 
 from __future__ import annotations
 
-from typing import Literal
+import copy
+import warnings
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from emofuse.models.cnn import Act, mask_frames
+from emofuse.encoders.speech import POOL, SpeechEncoder
+from emofuse.models.cnn import Act, mask_frames, valid_frames
 
 Pooling = Literal["mean", "mean_std", "attention"]
 
@@ -40,20 +47,13 @@ class StatesNorm(nn.Module):
         return self.dropout(self._normal(states, n_frames).transpose(1, 2)).transpose(1, 2)
 
     def _normal(self, states: Tensor, n_frames: Tensor | None) -> Tensor:
-        if n_frames is None:
-            return self.norm(states.flatten(0, 1)).unflatten(0, states.shape[:2])
-        valid = torch.arange(states.shape[1], device=states.device) < n_frames.unsqueeze(1)
-        if not self.training:
-            x = self.norm(states.flatten(0, 1)).unflatten(0, states.shape[:2])
-            return x.masked_fill(~valid.unsqueeze(2), 0.0)
-        x = states.new_zeros(states.shape)
-        x[valid] = self.norm(states[valid])
-        return x
-
-
-def _at_least_one(n_frames: Tensor | None) -> Tensor | None:
-    """Give rows without audio one step, where the model puts its embedding of missing audio."""
-    return None if n_frames is None else n_frames.clamp(min=1)
+        valid = None if n_frames is None else valid_frames(states.shape[1], n_frames)
+        if valid is not None and self.training:
+            x = states.new_zeros(states.shape)
+            x[valid] = self.norm(states[valid])
+            return x
+        x = self.norm(states.flatten(0, 1)).unflatten(0, states.shape[:2])
+        return x if valid is None else x.masked_fill(~valid.unsqueeze(2), 0.0)
 
 
 class Pool(nn.Module):
@@ -90,12 +90,42 @@ class Pool(nn.Module):
 
 
 class _StatesEncoder(nn.Module):
-    """Pooling and clip embedding of both encoders; subclasses call `_add_embedding` last."""
+    """The parts that both encoders share: normalisation, pooling over time, clip embedding.
 
-    def _add_embedding(self, dim: int, pooling: Pooling) -> None:
+    Args:
+        n_layers: number of layers.
+        state_dim: size of a hidden state.
+        dim: width of the map.
+        pooling: pooling over time.
+        input_dropout: probability of dropping a value of the states at all steps of a training clip.
+
+    Attributes:
+        channels: width of each stage.
+        pooled_dim: size of the pooled map.
+        embedding_dim: size of the clip embedding.
+    """
+
+    def __init__(
+        self, n_layers: int, state_dim: int, dim: int, *, pooling: Pooling = "mean", input_dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.n_layers = n_layers
+        self.norm = StatesNorm(n_layers * state_dim, input_dropout)
+        self._add_stages(state_dim, dim)
         self.pooled = Pool(dim, pooling)
         self.pooled_dim, self.embedding_dim = self.pooled.dim, dim
         self.fc1 = nn.Linear(self.pooled_dim, dim)
+
+    def _add_stages(self, state_dim: int, dim: int) -> None:
+        raise NotImplementedError
+
+    def _layers(self, states: Tensor, n_frames: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Normalised states (batch, steps, n_layers, state_dim), and n_frames, at least 1.
+
+        The one step of a row without audio is where the model puts its embedding of missing audio.
+        """
+        n_frames = None if n_frames is None else n_frames.clamp(min=1)
+        return self.norm(states, n_frames).unflatten(2, (self.n_layers, -1)), n_frames
 
     def pool(self, x: Tensor, n_frames: Tensor | None) -> Tensor:
         """Pool a map (batch, dim, steps, 1) over time to (batch, pooled_dim)."""
@@ -107,40 +137,14 @@ class _StatesEncoder(nn.Module):
 
 
 class Ladder(_StatesEncoder):
-    """One rung per layer: h <- m + W gelu(m) with m = h + P states of the layer.
+    """One rung per layer: h <- m + W gelu(m) with m = h + P states of the layer."""
 
-    Args:
-        n_layers: number of layers.
-        state_dim: size of a hidden state.
-        dim: width of the ladder.
-        pooling: pooling over time after the last rung.
-        input_dropout: probability of dropping a value of the states at all steps of a training clip.
-
-    Attributes:
-        channels: width of each rung.
-        pooled_dim: size of the pooled map.
-        embedding_dim: size of the clip embedding.
-    """
-
-    def __init__(
-        self,
-        n_layers: int,
-        state_dim: int,
-        dim: int,
-        *,
-        pooling: Pooling = "mean",
-        input_dropout: float = 0.0,
-    ) -> None:
-        super().__init__()
-        self.n_layers = n_layers
-        self.channels = (dim,) * n_layers
-        self.norm = StatesNorm(n_layers * state_dim, input_dropout)
-        self.project = nn.ModuleList(nn.Linear(state_dim, dim) for _ in range(n_layers))
-        self.mix = nn.ModuleList(nn.Linear(dim, dim) for _ in range(n_layers))
-        for mix in self.mix:
-            nn.init.zeros_(mix.weight)  # type: ignore[arg-type]
-            nn.init.zeros_(mix.bias)  # type: ignore[arg-type]
-        self._add_embedding(dim, pooling)
+    def _add_stages(self, state_dim: int, dim: int) -> None:
+        self.channels = (dim,) * self.n_layers
+        self.project = nn.ModuleList(nn.Linear(state_dim, dim) for _ in self.channels)
+        self.mix = nn.ModuleList(nn.Linear(dim, dim) for _ in self.channels)
+        for parameter in self.mix.parameters():
+            nn.init.zeros_(parameter)
 
     def run_stages(self, states: Tensor, n_frames: Tensor | None, act: Act) -> tuple[Tensor, Tensor | None]:
         """Run all rungs.
@@ -153,8 +157,7 @@ class Ladder(_StatesEncoder):
         Returns:
             The map of the last rung (batch, dim, steps, 1), and n_frames, at least 1.
         """
-        n_frames = _at_least_one(n_frames)
-        layers = self.norm(states, n_frames).unflatten(2, (self.n_layers, -1))
+        layers, n_frames = self._layers(states, n_frames)
         h = None
         for i, (project, mix) in enumerate(zip(self.project, self.mix, strict=True)):
             projected = project(layers[:, :, i])
@@ -167,32 +170,94 @@ class Ladder(_StatesEncoder):
 
 
 class LayerMix(_StatesEncoder):
-    """A learned weighted mean of the layers, projected. It has one stage, for single_stage, late and audio_only.
+    """A learned weighted mean of the layers, projected. It has one stage, for single_stage, late and audio_only."""
 
-    Args and attributes as in `Ladder`.
-    """
-
-    def __init__(
-        self,
-        n_layers: int,
-        state_dim: int,
-        dim: int,
-        *,
-        pooling: Pooling = "mean",
-        input_dropout: float = 0.0,
-    ) -> None:
-        super().__init__()
-        self.n_layers = n_layers
+    def _add_stages(self, state_dim: int, dim: int) -> None:
         self.channels = (dim,)
-        self.norm = StatesNorm(n_layers * state_dim, input_dropout)
-        self.weights = nn.Parameter(torch.zeros(n_layers))
+        self.weights = nn.Parameter(torch.zeros(self.n_layers))
         self.project = nn.Linear(state_dim, dim)
-        self._add_embedding(dim, pooling)
 
     def run_stages(self, states: Tensor, n_frames: Tensor | None, act: Act) -> tuple[Tensor, Tensor | None]:
         """Return the only stage (batch, dim, steps, 1), and n_frames, at least 1; `act` is not called."""
-        n_frames = _at_least_one(n_frames)
-        layers = self.norm(states, n_frames).unflatten(2, (self.n_layers, -1))
+        layers, n_frames = self._layers(states, n_frames)
         scores = self.weights.expand(layers.shape[0], -1)  # len() would fix the batch size of the exported graph
         mixed = torch.einsum("btld,bl->btd", layers, scores.softmax(dim=1))
         return mask_frames(self.project(mixed).transpose(1, 2).unsqueeze(3), n_frames), n_frames
+
+
+class TopLayers(nn.Module):
+    """Trainable copies of the highest layers of a Whisper, wav2vec2, HuBERT or WavLM.
+
+    Args:
+        encoder: the pretrained encoder, which is left as it is.
+        layers: numbers of the hidden states to return, in this order.
+        frozen: numbers of the hidden states that are given, in this order. The highest is the input of the first
+            trained layer; those of `layers` below it are among them.
+    """
+
+    def __init__(self, encoder: SpeechEncoder, *, layers: Sequence[int], frozen: Sequence[int]) -> None:
+        super().__init__()
+        self.returned, self.given = list(layers), list(frozen)
+        self.base, highest = max(frozen), max(layers)
+        model: Any = encoder.model
+        blocks = model if encoder.reads_log_mel else model.encoder
+        self.layers = copy.deepcopy(blocks.layers[self.base : highest])  # layer n - 1 gives state n
+        # The last hidden state of Whisper is normalised; those of the others are as they leave their layers.
+        normalised = encoder.reads_log_mel and highest == encoder.layers - 1
+        self.layer_norm = copy.deepcopy(blocks.layer_norm) if normalised else nn.Identity()
+        self.kind: str = model.config.model_type
+        if self.kind == "wavlm":  # the layers share relative positions, which the first one of all embeds
+            self.layers[0].attention.rel_attn_embed = copy.deepcopy(blocks.layers[0].attention.rel_attn_embed)
+        self.train().requires_grad_(True)
+
+    def forward(self, frames: Tensor, n_frames: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Run the trained layers.
+
+        Args:
+            frames: (batch, steps, len(frozen) * dim), 50 steps a second; steps beyond a row's n_frames are ignored.
+            n_frames: (batch,) int64 valid steps of each row, or None if all are valid.
+
+        Returns:
+            States (batch, ceil(steps / 4), len(layers) * dim), averaged over every 4 steps (the last of fewer), as
+            `encoders.speech.pool_time` averages, and the number of valid ones in each row, at least 1.
+        """
+        valid = None
+        if n_frames is not None:
+            n_frames = n_frames.clamp(min=1)  # attention over no step is NaN
+            valid = valid_frames(frames.shape[1], n_frames)  # (batch, steps)
+            n_frames = (n_frames + POOL - 1) // POOL
+        states = dict(zip(self.given, frames.unflatten(2, (len(self.given), -1)).unbind(2), strict=True))
+        outputs = self._outputs(states[self.base], valid)
+        states |= dict(enumerate(outputs, self.base + 1))
+        states[self.base + len(outputs)] = self.layer_norm(outputs[-1])
+        return _pooled(torch.cat([states[layer] for layer in self.returned], dim=2), valid), n_frames
+
+    def _outputs(self, hidden: Tensor, valid: Tensor | None) -> list[Tensor]:
+        """The output of each trained layer, (batch, steps, dim)."""
+        mask = None
+        if valid is not None and self.kind == "wavlm":
+            mask = valid.long()
+        elif valid is not None:
+            mask = torch.zeros_like(valid, dtype=hidden.dtype).masked_fill(~valid, -1e9)[:, None, None]
+        outputs, positions = [], None  # WavLM's first layer makes the positions, the others take them over
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask")  # of transformers' own
+            for layer in self.layers:
+                if self.kind == "wavlm":
+                    hidden, positions = layer(hidden, mask, positions)
+                else:
+                    hidden = layer(hidden, mask)
+                outputs.append(hidden)
+        return outputs
+
+
+def _pooled(states: Tensor, valid: Tensor | None) -> Tensor:
+    """Average the valid ones of every `POOL` steps; zero if none is valid."""
+    if valid is None:
+        return _means(states)
+    share = _means(valid.unsqueeze(2).to(states.dtype)).clamp(min=1 / POOL)
+    return _means(states.masked_fill(~valid.unsqueeze(2), 0.0)) / share
+
+
+def _means(steps: Tensor) -> Tensor:
+    return nn.functional.avg_pool1d(steps.transpose(1, 2), POOL, ceil_mode=True).transpose(1, 2)

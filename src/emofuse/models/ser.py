@@ -1,4 +1,4 @@
-"""The network: audio encoder, fusion with the summary embedding, and heads.
+"""The network: audio encoder, fusion with the summary embedding, heads; and averages of networks.
 
 Fusions (`ModelConfig.fusion`):
     audio_only: the encoder alone.
@@ -12,7 +12,7 @@ Fusions (`ModelConfig.fusion`):
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -22,9 +22,7 @@ from emofuse.config import ModelConfig
 from emofuse.encoders.speech import load_speech_encoder
 from emofuse.models.cnn import CNNS, CnnEncoder, load_panns, mask_frames
 from emofuse.models.conditioning import OPERATORS, Add, ConditioningOperator, conditioned_stages
-from emofuse.models.fine_tuned import TopLayers
-from emofuse.models.fusion import Ensemble, LateModel
-from emofuse.models.ladder import Ladder, LayerMix
+from emofuse.models.ladder import Ladder, LayerMix, TopLayers
 
 
 class SerModel(nn.Module):
@@ -57,7 +55,13 @@ class SerModel(nn.Module):
             self.mlp = nn.Sequential(nn.Linear(text_dim, config.text_hidden), nn.ReLU(), nn.Dropout(config.dropout))
             self.heads = Heads(config.text_hidden, config.heads, n_categories)
             return
-        self.encoder = build_encoder(config, state_dim)
+        self.encoder: CnnEncoder | Ladder | LayerMix
+        if config.uses_hidden_states:
+            kind = Ladder if config.encoder == "ladder" else LayerMix
+            n, dim = len(config.layers), config.ladder_dim
+            self.encoder = kind(n, state_dim, dim, pooling=config.pooling, input_dropout=config.input_dropout)
+        else:
+            self.encoder = CNNS[config.encoder](config.width)
         channels = self.encoder.channels
         self.absent_audio = nn.Parameter(torch.randn(channels[-1], 1, 1) * 0.02)
         operator = OPERATORS[config.operator]
@@ -166,13 +170,7 @@ class SerModel(nn.Module):
 
 
 class Heads(nn.Module):
-    """One linear layer per head, with float32 output.
-
-    Args:
-        in_dim: size of the embedding.
-        heads: one or both of "categories", "dimensions".
-        n_categories: number of categories.
-    """
+    """One linear layer for each of `heads` ("categories", "dimensions"), with float32 output."""
 
     def __init__(self, in_dim: int, heads: Sequence[str], n_categories: int) -> None:
         super().__init__()
@@ -187,20 +185,6 @@ class Heads(nn.Module):
         if self.dimensions is not None:
             outputs["dimensions"] = self.dimensions(embedding).float().sigmoid()
         return outputs
-
-
-def build_encoder(config: ModelConfig, state_dim: int) -> CnnEncoder | Ladder | LayerMix:
-    """Build the audio encoder of a recipe: a CNN on log-Mel frames, or a ladder or mix of hidden states."""
-    if not config.uses_hidden_states:
-        return CNNS[config.encoder](config.width)
-    kind = Ladder if config.encoder == "ladder" else LayerMix
-    return kind(
-        len(config.layers),
-        state_dim,
-        config.ladder_dim,
-        pooling=config.pooling,
-        input_dropout=config.input_dropout,
-    )
 
 
 def build_model(
@@ -227,12 +211,75 @@ def build_model(
         )
         return LateModel(audio, text)
     members = [SerModel(config, n_categories, text_dim, state_dim) for _ in range(config.members)]
-    if pretrained and config.fusion != "text_only":
+    if pretrained and config.pretrained is not None and config.fusion != "text_only":
         for member in members:
-            _load_pretrained(member)
+            load_panns(member.encoder, config.pretrained)  # type: ignore[arg-type] # the recipe checks that it is a CNN
     return Ensemble(members) if len(members) > 1 else members[0]
 
 
-def _load_pretrained(model: SerModel) -> None:
-    if model.config.pretrained is not None and isinstance(model.encoder, CnnEncoder):
-        load_panns(model.encoder, model.config.pretrained)
+class LateModel(nn.Module):
+    """Late fusion: the average of the predictions of two unimodal models; a row with one modality gets that model's.
+
+    Args:
+        audio: `SerModel` with fusion "audio_only".
+        text: `SerModel` with fusion "text_only".
+        weight: weight of the audio model in 0..1, a buffer; change it with `set_weight`.
+    """
+
+    weight: Tensor
+    reads_text_without_audio = True
+
+    def __init__(self, audio: nn.Module, text: nn.Module, weight: float = 0.5) -> None:
+        super().__init__()
+        self.audio, self.text = audio, text
+        self.register_buffer("weight", torch.tensor(weight))
+
+    def set_weight(self, weight: float) -> None:
+        """Set the weight of the audio model."""
+        self.weight.fill_(weight)
+
+    def forward(
+        self, frames: Tensor, n_frames: Tensor, text: Tensor, has_audio: Tensor, has_text: Tensor
+    ) -> dict[str, Tensor]:
+        """Predict as `SerModel.forward`; "logits" are logarithms of averaged probabilities."""
+        predictions = [model(frames, n_frames, text, has_audio, has_text) for model in (self.audio, self.text)]
+        share = torch.where(has_audio & has_text, self.weight, has_audio.to(self.weight.dtype)).unsqueeze(1)
+        return _averaged(predictions, lambda audio, text: share * audio + (1 - share) * text)
+
+
+class Ensemble(nn.Module):
+    """The average of networks of one recipe with different initial weights, which reduces the effect of the seed.
+
+    Each network is trained separately (Lakshminarayanan, Pritzel & Blundell 2017, "Simple and scalable predictive
+    uncertainty estimation using deep ensembles").
+
+    Args:
+        members: networks with the same inputs and outputs.
+    """
+
+    def __init__(self, members: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    @property
+    def reads_text_without_audio(self) -> bool:
+        """Whether the model can predict from text without audio."""
+        return bool(self.members[0].reads_text_without_audio)
+
+    def forward(
+        self, frames: Tensor, n_frames: Tensor, text: Tensor, has_audio: Tensor, has_text: Tensor
+    ) -> dict[str, Tensor]:
+        """Predict as `SerModel.forward`; "logits" are logarithms of averaged probabilities."""
+        predictions = [member(frames, n_frames, text, has_audio, has_text) for member in self.members]
+        return _averaged(predictions, lambda *outputs: torch.stack(outputs).mean(dim=0))
+
+
+def _averaged(predictions: list[dict[str, Tensor]], average: Callable[..., Tensor]) -> dict[str, Tensor]:
+    """Average each output of several networks; the logits as probabilities, without the logarithm of 0."""
+    outputs = {}
+    if "logits" in predictions[0]:
+        posterior = average(*(p["logits"].softmax(dim=1) for p in predictions))
+        outputs["logits"] = posterior.clamp(min=torch.finfo(posterior.dtype).tiny).log()
+    if "dimensions" in predictions[0]:
+        outputs["dimensions"] = average(*(p["dimensions"] for p in predictions))
+    return outputs

@@ -27,7 +27,7 @@ def find_stale(runs: Iterable[Cell], cells: Path, data: Path) -> dict[str, str]:
     Raises:
         EmofuseError: a corpus or an encoder is missing.
     """
-    from emofuse.data.identity import identify
+    from emofuse.data.prepare import identify
     from emofuse.data.rows import select_rows
     from emofuse.training.run_folder import ENVIRONMENT_FILE, changes
 

@@ -32,10 +32,7 @@ COLDEST, HOTTEST = 0.2, 10.0
 PRIOR_ROWS = 10.0  # how many rows the model's own distribution counts in the fit of the temperature
 LOWEST_LOG = -100.0  # float32 probabilities can be 0
 
-RISK_RATIO = 2 / 3
-TOLERABLE_RISK = 0.05
-LEAST_COVERAGE = 0.7
-
+RISK_RATIO, TOLERABLE_RISK, LEAST_COVERAGE = 2 / 3, 0.05, 0.7
 FOLDS = 10
 
 
@@ -74,7 +71,7 @@ def fit_calibration(
     )
 
 
-def fit_temperature(logits: ArrayLike, truth: ArrayLike, weights: ArrayLike | None = None) -> float:
+def fit_temperature(logits: ArrayLike, truth: ArrayLike) -> float:
     """Temperature with the lowest negative log-likelihood (Guo et al. 2017, section 4.2), between 0.2 and 10.
 
     The likelihood is concave in 1 / T, so there is one optimum. A prior of ten rows drawn from the model's own
@@ -83,10 +80,9 @@ def fit_temperature(logits: ArrayLike, truth: ArrayLike, weights: ArrayLike | No
     Args:
         logits: (n, K) logits or log-probabilities; clipped to at most 100 below the highest of their row.
         truth: (n,) class numbers; rows with -1 are left out.
-        weights: (n,) weights, 0 or more; their scale does not matter.
 
     Raises:
-        ValueError: the shapes do not fit, a class is unknown, or a row with a truth has no finite highest logit.
+        ValueError: a row with a truth has no finite highest logit.
 
     Example:
         >>> logits = np.log([[0.99, 0.01], [0.01, 0.99]] * 100)
@@ -94,27 +90,19 @@ def fit_temperature(logits: ArrayLike, truth: ArrayLike, weights: ArrayLike | No
         5.03
     """
     z, y = np.asarray(logits, dtype=np.float64), np.asarray(truth)
-    w = np.asarray(np.ones(len(y)) if weights is None else weights, dtype=np.float64)
-    if z.ndim != 2 or not len(z) == len(y) == len(w):
-        raise ValueError(f"logits of shape {z.shape}, but {len(y)} rows of truth and {len(w)} weights")
-    used = (y >= 0) & (w > 0)
-    z, y, w = z[used], y[used], w[used]
+    z, y = z[y >= 0], y[y >= 0]
     if not len(y):
         return 1.0
-    if y.max() >= z.shape[1]:
-        raise ValueError(f"class {y.max()} in the truth, but logits of {z.shape[1]} classes")
     if not np.isfinite(z.max(axis=1)).all():
         raise ValueError("a row with a truth has logits that are not finite")
     z = np.maximum(z - z.max(axis=1, keepdims=True), LOWEST_LOG)
-    w = w * w.sum() / (w**2).sum()  # sums to the effective number of rows
-    own = softmax(z)
-    share = PRIOR_ROWS / w.sum()
-    target = z[np.arange(len(y)), y] + share * (own * z).sum(axis=1)
+    share = PRIOR_ROWS / len(y)
+    target = z[np.arange(len(y)), y] + share * (softmax(z) * z).sum(axis=1)
 
     def slope(sharpness: float) -> float:
         """Derivative of the negative log-likelihood by 1 / T; it rises."""
         expected = (softmax(z * sharpness) * z).sum(axis=1)
-        return float(w @ ((1 + share) * expected - target))
+        return float(((1 + share) * expected - target).sum())
 
     return 1 / _root(slope, 1 / HOTTEST, 1 / COLDEST)
 
@@ -142,19 +130,12 @@ def risk_coverage(confidence: ArrayLike, correct: ArrayLike) -> RiskCoverage:
         confidence: (n,) numbers, higher is surer.
         correct: (n,) whether the answer is right.
 
-    Raises:
-        ValueError: the lengths differ, or a confidence is NaN.
-
     Example:
         >>> curve = risk_coverage([0.9, 0.8, 0.6, 0.6], [True, True, False, True])
         >>> curve.coverage, curve.risk, round(curve.aurc, 4)
         (array([0.25, 0.5 , 1.  ]), array([0.  , 0.  , 0.25]), 0.1042)
     """
     c, right = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=bool)
-    if c.ndim != 1 or c.shape != right.shape:
-        raise ValueError(f"confidence of shape {c.shape}, but correctness of shape {right.shape}")
-    if np.isnan(c).any():
-        raise ValueError("a confidence is NaN")
     if not len(c):
         return RiskCoverage(c, c, c, np.nan)
     falling, place, count = np.unique(-c, return_inverse=True, return_counts=True)
@@ -166,22 +147,15 @@ def risk_coverage(confidence: ArrayLike, correct: ArrayLike) -> RiskCoverage:
 
 
 def uncertain_below(confidence: ArrayLike, correct: ArrayLike) -> float:
-    """Confidence below which an answer is called uncertain.
+    """Confidence below which an answer is called uncertain: the threshold, 0..1; 0 without rows.
 
-    The threshold should make the remaining predictions more reliable without calling too many uncertain. It is the
-    lowest that brings the error among the kept answers down to two thirds of the error among all, or
-    to 5 %, whichever is easier, and keeps at least 70 % of the answers. Where none does, the least confident
-    answers, up to 30 %, are uncertain (all that the rule allows).
-
-    A very good model (error up to 5 %) thus calls no development answer uncertain, only those less confident than all
-    of them; a very bad one still answers 70 % of the time. Where all answers are equally confident, none is uncertain.
+    It is the lowest that brings the error among the kept answers down to two thirds of the error among all, or to 5 %,
+    whichever is easier, and keeps at least 70 % of the answers. Where none does, the least confident answers, up to
+    30 %, are uncertain. Where all answers are equally confident, none is.
 
     Args:
         confidence: (n,) highest calibrated probability of each development row, 0..1.
         correct: (n,) whether its answer is right.
-
-    Returns:
-        The threshold, 0..1, a confidence that occurs; 0 without rows.
 
     Example:
         >>> uncertain_below([0.9] * 6 + [0.5, 0.4, 0.3, 0.2], [True] * 8 + [False] * 2)
@@ -219,7 +193,7 @@ def dimension_interval(
         (3,) half-widths, 0..1. The interval is prediction ± half-width, cut to 0..1.
 
     Raises:
-        ValueError: the shapes do not fit, a level outside 0..1, or a row with a truth has no finite prediction.
+        ValueError: a row with a truth has no finite prediction.
 
     Example:
         >>> truth, guess = np.full((9, 3), 0.5), np.full((9, 3), 0.4)
@@ -229,10 +203,6 @@ def dimension_interval(
         array([1., 1., 1.])
     """
     x, y = np.asarray(truth, dtype=np.float64), np.asarray(prediction, dtype=np.float64)
-    if x.ndim != 2 or x.shape != y.shape or len(x) != len(speakers):
-        raise ValueError(f"truth of shape {x.shape}, prediction of shape {y.shape}, {len(speakers)} speakers")
-    if not 0 < level < 1:
-        raise ValueError(f"level must be between 0 and 1, found {level}")
     if not np.isfinite(y[~np.isnan(x)]).all():
         raise ValueError("a row with a truth has no finite prediction")
     groups = number_groups(speakers)

@@ -12,10 +12,12 @@ from typing import Any, Literal
 import numpy as np
 import onnx
 import torch
+from jinja2 import Environment
 from torch import Tensor, nn
 
 from emofuse.audio import FrontEnd
 from emofuse.config import Recipe
+from emofuse.corpora import CORPORA
 from emofuse.encoders.export import exported_text_encoder, store_as_fp16, to_onnx
 from emofuse.encoders.onnx import OnnxTextEncoder, open_session, require_text_encoder
 from emofuse.errors import EmofuseError
@@ -30,12 +32,11 @@ from emofuse.inference.bundle import (
     Bundle,
     hash_files,
 )
+from emofuse.labels import DIMENSIONS
 from emofuse.models.adapter import SpeakerAdapter
-from emofuse.training.card import licence_of, model_card
 from emofuse.training.speakers import save_adapter_arrays
 
 INPUTS = ("frames", "n_frames", "text", "has_audio", "has_text")
-DIMENSIONS = ["arousal", "valence", "dominance"]
 TOLERANCE = {"fp32": 1e-3, "fp16": 1e-2, "int8": 1e-2}  # from PyTorch at most, of probabilities and dimensions
 N_MELS = 64
 
@@ -81,7 +82,7 @@ def export_run(run: Path | str, out: Path | str, *, weights: Weights = "fp32", l
     facts = Bundle(
         name=recipe.name,
         labels=loaded.labels if "categories" in recipe.model.heads else [],
-        dimensions=DIMENSIONS if "dimensions" in recipe.model.heads else [],
+        dimensions=list(DIMENSIONS) if "dimensions" in recipe.model.heads else [],
         reads=loaded.reads,
         reads_text_alone=bool(model.reads_text_without_audio),
         front_end=FrontEnd().to_dict(),
@@ -264,3 +265,39 @@ def _notes(recipe: Recipe) -> list[str]:
             "It was trained without modality dropout, so predictions from voice or words alone are less reliable."
         )
     return notes
+
+
+def licence_of(corpora: list[dict[str, Any]]) -> str:
+    """The licence of weights trained on these corpora, as far as the corpora are known.
+
+    >>> licence_of([{"name": "ravdess"}, {"name": "meld"}])
+    'CC BY-NC-SA 4.0 (non-commercial)'
+    """
+    licences = [CORPORA[corpus["name"]].about.licence for corpus in corpora if corpus["name"] in CORPORA]
+    if any("-NC" in licence for licence in licences):
+        return "CC BY-NC-SA 4.0 (non-commercial)"
+    if any("research" in licence for licence in licences):
+        return "for research only, as the licences of the training data say"
+    return "as the training data allow"
+
+
+def model_card(bundle: Bundle) -> str:
+    """The model card (README.md of a bundle), generated from the facts that training recorded."""
+    heads = [f"{len(bundle.labels)} categories ({', '.join(bundle.labels)})"] if bundle.labels else []
+    heads += [f"{', '.join(bundle.dimensions)} (0..1)"] if bundle.dimensions else []
+    corpora = []
+    for corpus in bundle.training_data:
+        about = CORPORA[corpus["name"]].about if corpus["name"] in CORPORA else None
+        licence = about.licence if about else corpus.get("licence", "ask its owner")
+        corpora.append((corpus, licence, about.citation if about else "-"))
+    scores = []
+    for part in ("dev", "test", "test-adapted"):
+        of_part = bundle.metrics.get(part, {})
+        for corpus, of_corpus in {"all": of_part, **of_part.get("by_corpus", {})}.items():
+            measures = {"UAR": of_corpus.get("categories", {}).get("uar")}
+            measures |= {f"CCC {name}": of.get("ccc") for name, of in of_corpus.get("dimensions", {}).items()}
+            scores += [(part, corpus, name, score) for name, score in measures.items() if score is not None]
+    environment = Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False)
+    environment.filters["number"] = lambda value: "-" if value is None else f"{value:.3f}"
+    template = environment.from_string(Path(__file__).with_name("card.md.j2").read_text(encoding="utf-8"))
+    return template.render(bundle=bundle, heads=heads, corpora=corpora, scores=scores)

@@ -17,8 +17,8 @@ from emofuse.hardware import full_precision
 from emofuse.labels import DIMENSIONS
 from emofuse.metrics import scores as metrics
 from emofuse.models.conditioning import ConditioningOperator
-from emofuse.models.fine_tuned import TopLayers
-from emofuse.models.fusion import Ensemble
+from emofuse.models.ladder import TopLayers
+from emofuse.models.ser import Ensemble
 from emofuse.training.losses import JointLoss
 from emofuse.training.speakers import RandomOffsets
 
@@ -42,14 +42,12 @@ class SerModule(lightning.LightningModule):
         self.recipe = recipe
         self.train_rows, self.dev_rows = train, dev
         self.loss = JointLoss(self.config.loss_weights, self.config.label_smoothing)
-        chances = {
-            "centre": self.config.centre_speakers,
-            "swap": self.config.swap_speakers,
-            "borrow": self.config.borrow_rooms,
-        }
+        config = self.config
+        centre, swap, borrow = config.centre_speakers, config.swap_speakers, config.borrow_rooms
         self.offsets = None
-        if any(chances.values()):
-            self.offsets = RandomOffsets(train.means(), train.table["speaker"].tolist(), **chances)
+        if centre or swap or borrow:
+            speakers = train.table["speaker"].tolist()
+            self.offsets = RandomOffsets(train.means(), speakers, centre=centre, swap=swap, borrow=borrow)
         self._outputs = Outputs(len(dev))
 
     def train_dataloader(self) -> Any:
@@ -73,8 +71,7 @@ class SerModule(lightning.LightningModule):
         """Loss of one batch; dropout is seeded by epoch and step, so that a resumed run repeats an unbroken one."""
         torch.manual_seed(seed_of(self.recipe.seed, self.current_epoch, step, self.global_rank))
         losses = member_losses(self.model, self.loss, batch)
-        mean = losses.mean()
-        self.log("train_loss", mean, on_step=False, on_epoch=True, batch_size=len(batch.rows), prog_bar=True)
+        self.log("train_loss", losses.mean(), on_step=False, on_epoch=True, batch_size=len(batch.rows), prog_bar=True)
         return losses.sum()  # the members of an ensemble are trained independently
 
     def configure_gradient_clipping(
@@ -91,12 +88,10 @@ class SerModule(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Score the whole development part at once, because UAR and CCC are not means over batches."""
-        table = self._outputs.table(self.dev_rows)
+        scores = score(self._outputs.table(self.dev_rows), self.recipe)
         self._outputs = Outputs(len(self.dev_rows))
-        dev_scores = score(table, self.recipe)
-        scores = {f"dev_{name}": value for name, value in dev_scores.items()}
-        scores[SCORE] = monitored(dev_scores, self.config.monitor)
-        self.log_dict(scores, prog_bar=True)
+        logged = {f"dev_{name}": value for name, value in scores.items()}
+        self.log_dict(logged | {SCORE: monitored(scores, self.config.monitor)}, prog_bar=True)
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
         """Parameter groups with their learning rates; the first holds all parameters without a rate of their own."""
@@ -104,18 +99,13 @@ class SerModule(lightning.LightningModule):
         rates: dict[type[nn.Module], float] = {TopLayers: config.encoder_learning_rate}
         if config.operator_rate != 1:
             rates[ConditioningOperator] = config.learning_rate * config.operator_rate
-        with_rates = [(_parameters(self.model, kind), rate) for kind, rate in rates.items()]
-        grouped = {p for parameters, _ in with_rates for p in parameters}
-        rest = [p for p in self.parameters() if p.requires_grad and p not in grouped]
-        groups = [(rest, config.learning_rate), *with_rates]
+        groups = [(_parameters(self.model, kind), rate) for kind, rate in rates.items()]
+        grouped = {p for parameters, _ in groups for p in parameters}
+        groups.insert(0, ([p for p in self.parameters() if p.requires_grad and p not in grouped], config.learning_rate))
         return [{"params": parameters, "lr": rate} for parameters, rate in groups if parameters]
 
     def configure_optimizers(self) -> Any:
-        """SGD or AdamW; one cycle (Smith & Topin 2018), or a lower rate after epochs without a better score.
-
-        Trained layers of the speech encoder have their own learning rate, and operators may have one; the schedule is
-        the same.
-        """
+        """SGD or AdamW; one cycle (Smith & Topin 2018), or a lower rate after epochs without a better score."""
         config = self.config
         parameters = self._parameter_groups()
         optimizer: torch.optim.Optimizer
@@ -168,22 +158,17 @@ def predict_rows(
     """
     model.eval()
     device = next(model.parameters()).device
-    loader = eval_loader(data, batch_size, shift=shift)
     outputs = Outputs(len(data))
     with full_precision():
-        for batch in loader:
+        for batch in eval_loader(data, batch_size, shift=shift):
             outputs.add(batch, model(*batch.to(device).inputs()))
     return outputs.table(data)
 
 
 class Outputs:
-    """Collects the outputs of a model for all rows of a part, on the CPU.
+    """Collects the outputs of a model for the `count` rows of a part, on the CPU.
 
-    Each output has one array that is allocated at once: small arrays for each batch would fragment the memory that the
-    frames of the batches use.
-
-    Args:
-        count: number of rows of the part.
+    Each output has one array: small arrays for each batch would fragment the memory that the frames of the batches use.
     """
 
     def __init__(self, count: int):

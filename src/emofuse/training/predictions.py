@@ -1,17 +1,19 @@
-"""Predictions of a finished run as a table with category names, and its confusion plot."""
+"""Predictions of a finished run: as a table with category names, their metrics, and a confusion plot."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from emofuse.config import load_recipe
+from emofuse.config import Recipe, load_recipe
 from emofuse.errors import EmofuseError
 from emofuse.files import write_text
 from emofuse.labels import DIMENSIONS
-from emofuse.training.plots import save_confusion
+from emofuse.metrics import intervals
+from emofuse.metrics import scores as metrics
 
 PARTS = ("dev", "test", "test-adapted")
 
@@ -27,11 +29,20 @@ def predictions_of(run: Path) -> pd.DataFrame:
         EmofuseError: the run has no predictions.
     """
     names = load_recipe(run / "recipe.toml").data.labels.names
-    parts = {part: run / f"predictions-{part}.parquet" for part in PARTS}
-    tables = [_named(pd.read_parquet(path), part, names) for part, path in parts.items() if path.exists()]
-    if not tables:
-        raise EmofuseError(f"{run} has no predictions. Finish the run first: emofuse train with --out {run}.")
+    tables = [_named(table, part, names) for part, table in read_predictions(run).items()]
     return pd.concat(tables, ignore_index=True)
+
+
+def read_predictions(run: Path) -> dict[str, pd.DataFrame]:
+    """Read the predictions of each part of a run (`Outputs.table`).
+
+    Raises:
+        EmofuseError: the run has no predictions.
+    """
+    paths = {part: run / f"predictions-{part}.parquet" for part in PARTS}
+    if tables := {part: pd.read_parquet(path) for part, path in paths.items() if path.exists()}:
+        return tables
+    raise EmofuseError(f"{run}: the run has no predictions. Finish it first: emofuse train with --out {run}.")
 
 
 def write_predictions(run: Path, path: Path) -> None:
@@ -54,6 +65,8 @@ def draw_confusion(run: Path, metrics: dict[str, Any], path: Path) -> None:
     Raises:
         EmofuseError: the run does not predict categories, or the file cannot be written.
     """
+    from emofuse.training.confusion_plot import save_confusion  # matplotlib is slow to import
+
     part = next((part for part in ("test", "dev") if "categories" in metrics.get(part, {})), None)
     if part is None:
         raise EmofuseError(f"{run} has no confusion to draw: no part has both predicted and labelled categories.")
@@ -76,3 +89,64 @@ def _named(table: pd.DataFrame, part: str, names: list[str]) -> pd.DataFrame:
     if DIMENSIONS[0] in table:
         columns |= {name: table[name] for name in (*(f"true_{name}" for name in DIMENSIONS), *DIMENSIONS)}
     return pd.DataFrame(columns)
+
+
+def part_metrics(table: pd.DataFrame, recipe: Recipe) -> dict[str, Any]:
+    """Compute metrics of predictions (`Outputs.table`), overall and for each corpus if there are several."""
+    result = _metrics(table, recipe)
+    if table["corpus"].nunique() > 1:
+        result["by_corpus"] = {str(name): _metrics(rows, recipe) for name, rows in table.groupby("corpus")}
+    return _defined(result)
+
+
+def _defined(value: Any) -> Any:
+    """Replace NaN by None, because JSON has no NaN."""
+    if isinstance(value, dict):
+        return {name: _defined(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_defined(part) for part in value]
+    return None if isinstance(value, float) and np.isnan(value) else value
+
+
+def _metrics(table: pd.DataFrame, recipe: Recipe) -> dict[str, Any]:
+    result: dict[str, Any] = {"rows": len(table)}
+    speakers = table["speaker"].to_numpy()
+    if "categories" in recipe.model.heads and (table["truth"] >= 0).any():
+        result["categories"] = _categories(table, speakers, recipe.data.labels.names)
+    if "dimensions" in recipe.model.heads and table[f"true_{DIMENSIONS[0]}"].notna().any():
+        result["dimensions"] = {name: _dimension(table, speakers, name) for name in DIMENSIONS}
+    return result
+
+
+def _categories(table: pd.DataFrame, speakers: np.ndarray, names: list[str]) -> dict[str, Any]:
+    truth = table["truth"].to_numpy()
+    probabilities = table[[f"probability_{i}" for i in range(len(names))]].to_numpy()
+    guess = probabilities.argmax(axis=1)
+    overall: tuple[intervals.Metric, ...] = ("uar", "wa", "macro_f1", "weighted_f1")
+    result: dict[str, Any] = {name: _interval(name, truth, guess, speakers, names=names) for name in overall}
+    result["ece"] = metrics.ece(truth, probabilities, labels=names)
+    for metric in (metrics.recall_per_class, metrics.precision_per_class, metrics.f1_per_class):
+        result[metric.__name__] = dict(zip(names, metric(truth, guess, labels=names).tolist(), strict=True))
+    result["confusion"] = metrics.confusion(truth, guess, labels=names).tolist()
+    return result
+
+
+def _dimension(table: pd.DataFrame, speakers: np.ndarray, name: str) -> dict[str, Any]:
+    truth, guess = table[f"true_{name}"].to_numpy(), table[name].to_numpy()
+    return {
+        "ccc": _interval("ccc", truth, guess, speakers),
+        "pearson": _interval("pearson", truth, guess, speakers),
+        "mae": metrics.mae(truth, guess),
+    }
+
+
+def _interval(
+    name: intervals.Metric,
+    truth: np.ndarray,
+    guess: np.ndarray,
+    speakers: np.ndarray,
+    *,
+    names: list[str] | None = None,
+) -> dict[str, Any]:
+    one = intervals.bootstrap_interval(name, truth, guess, speakers, labels=names, resamples=2000, seed=0)
+    return {"value": one.value, "low": one.low, "high": one.high, "n": one.n, "speakers": one.groups}

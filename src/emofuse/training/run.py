@@ -21,34 +21,30 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from safetensors.torch import load_file, save_file
 
-from emofuse.config import MODALITIES, Recipe, load_recipe
+from emofuse.config import MODALITIES, Recipe, dump_toml, load_recipe
 from emofuse.console import quiet_lightning
 from emofuse.corpora.audit import render
-from emofuse.data.identity import Encoders, identify
-from emofuse.data.prepare import Prepared, prepare
+from emofuse.data.prepare import Encoders, Prepared, identify, prepare
 from emofuse.data.rows import select_rows
 from emofuse.errors import EmofuseError
 from emofuse.files import atomic, read_json, write_json, write_text
 from emofuse.hardware import Precision, choose_device, choose_precision, describe_device
 from emofuse.labels import DIMENSIONS
 from emofuse.models.adapter import SpeakerAdapter
-from emofuse.models.fusion import LateModel
-from emofuse.models.ser import build_model
-from emofuse.training.environment import describe_environment
+from emofuse.models.ser import LateModel, build_model
 from emofuse.training.module import SCORE, SerModule, monitored, predict_rows, score
+from emofuse.training.predictions import part_metrics, read_predictions
 from emofuse.training.run_folder import (
     ENVIRONMENT_FILE,
     LAST_CHECKPOINT,
     METRICS_FILE,
     RECIPE_FILE,
-    RunFolder,
-    begin,
     check_identity,
     check_recipe,
+    describe_environment,
     open_run_folder,
     remove,
 )
-from emofuse.training.scores import part_metrics
 from emofuse.training.speakers import estimate_offsets, fit_run_adapter, load_run_adapter, save_run_adapter
 
 
@@ -125,17 +121,26 @@ def train(
             print(f"{run}: an earlier version made this run without hashes of its data, which may have changed since.")
         return run
     device = choose_device(recipe.training.accelerator)
-    precision = chosen_precision(recipe, folder, device)
+    precision = recipe.training.precision
+    if precision == "auto":  # a resumed run keeps the precision that it began with
+        precision = folder.precision or choose_precision(device)
     prepared = prepare(recipe, rows=rows, encoders=encoders, device=device)
     del encoders  # training does without their memory
     if _is_first_process():
-        _print_audits(prepared)
+        for corpus, audit in prepared.rows.audits.items():
+            print(f"{corpus}\n{render(audit, brief=True)}")
+        print(*prepared.rows.notes, sep="\n", end="\n" if prepared.rows.notes else "")
         print(f"Training on {describe_device(device)}, in {precision}.")
         environment = describe_environment(recipe, prepared, identity, device, precision)
-        environment |= _finished_before(folder, more)
+        epochs = folder.environment.get("finished_before", [])
+        if more and folder.finished and folder.recipe is not None:
+            epochs = [*epochs, folder.recipe.training.epochs]
+        if epochs:
+            environment["finished_before"] = epochs  # numbers of epochs at which the test part was read already
         if more:
             (run / METRICS_FILE).unlink(missing_ok=True)
-        begin(folder, recipe, environment)
+        write_text(run / RECIPE_FILE, dump_toml(recipe))
+        write_json(run / ENVIRONMENT_FILE, environment)
         write_json(run / "audit.json", {corpus: audit.to_dict() for corpus, audit in prepared.rows.audits.items()})
     model: torch.nn.Module
     if recipe.model.fusion == "late":
@@ -149,44 +154,15 @@ def train(
     return run
 
 
-def chosen_precision(recipe: Recipe, folder: RunFolder, device: torch.device) -> Precision:
-    """The precision of the recipe; for "auto" the one that the run began with, or one that suits the device."""
-    if recipe.training.precision != "auto":
-        return recipe.training.precision
-    return folder.precision or choose_precision(device)
-
-
 def _is_first_process() -> bool:
     """Whether this is the only process of the training, or the one of several that writes."""
     return not getattr(rank_zero_only, "rank", 0)
 
 
-def _finished_before(folder: RunFolder, more: int) -> dict[str, list[int]]:
-    """The numbers of epochs at which the run was finished before it was trained for more."""
-    epochs = folder.environment.get("finished_before", [])
-    if more and folder.finished and folder.recipe is not None:
-        epochs = [*epochs, folder.recipe.training.epochs]
-    return {"finished_before": epochs} if epochs else {}
-
-
-def _print_audits(prepared: Prepared) -> None:
-    for corpus, audit in prepared.rows.audits.items():
-        print(f"{corpus}\n{render(audit, brief=True)}")
-    for note in prepared.rows.notes:
-        print(note)
-
-
 def evaluate(run: Path, recipe: Recipe | None = None) -> dict[str, Any]:
     """Compute the metrics of a finished run from its predictions; its recipe is read if it is not given."""
     recipe = recipe or load_recipe(run / RECIPE_FILE)
-    parts = {}
-    for part in ("dev", "test", "test-adapted"):
-        path = run / f"predictions-{part}.parquet"
-        if path.exists():
-            parts[part] = part_metrics(pd.read_parquet(path), recipe)
-    if not parts:
-        raise EmofuseError(f"{run}: the run has no predictions. Finish it first: emofuse train with --out {run}.")
-    return parts
+    return {part: part_metrics(table, recipe) for part, table in read_predictions(run).items()}
 
 
 def load_run(run: Path) -> LoadedRun:
@@ -319,11 +295,7 @@ def _finish(recipe: Recipe, run: Path, prepared: Prepared, model: torch.nn.Modul
 
 
 class History(Callback):
-    """Writes history.csv, one row per epoch; the checkpoint holds the rows too, so that a resumed run has them all.
-
-    Args:
-        path: file to write.
-    """
+    """Writes history.csv, one row per epoch; the checkpoint holds the rows too, so that a resumed run has them all."""
 
     def __init__(self, path: Path):
         self.path = path

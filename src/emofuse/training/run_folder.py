@@ -1,17 +1,28 @@
-"""A run folder: a run is resumed or returned only with the recipe and the data that it began with."""
+"""A run folder: its files, the environment that it records, and whether a recipe and its data are those of the run."""
 
 from __future__ import annotations
 
+import platform
 import shutil
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from emofuse.config import Recipe, dump_toml, load_recipe
+from emofuse import __version__
+from emofuse.audio import FrontEnd
+from emofuse.config import Recipe, load_recipe
 from emofuse.errors import EmofuseError
-from emofuse.files import read_json, write_json, write_text
-from emofuse.hardware import Precision
+from emofuse.files import read_json
+from emofuse.hardware import Precision, hardware_facts
+
+if TYPE_CHECKING:
+    import torch
+
+    from emofuse.data.prepare import Prepared
 
 RECIPE_FILE = "recipe.toml"
 ENVIRONMENT_FILE = "environment.json"
@@ -33,13 +44,7 @@ _IN_WORDS = {
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run folder and the facts about its run.
-
-    Attributes:
-        path: the folder.
-        recipe: recipe of the run; None if no training has begun.
-        environment: contents of environment.json; empty if no training has begun.
-    """
+    """A run folder; before training has begun, its recipe is None and its environment (environment.json) empty."""
 
     path: Path
     recipe: Recipe | None
@@ -95,7 +100,8 @@ def check_recipe(folder: RunFolder, recipe: Recipe) -> int:
     if before.hash == recipe.hash and wanted in ("auto", folder.precision):
         return 0
     more = recipe.training.epochs - before.training.epochs
-    if more > 0 and _with_epochs(before, recipe.training.epochs).hash == recipe.hash:
+    longer = before.training.model_copy(update={"epochs": recipe.training.epochs})
+    if more > 0 and before.model_copy(update={"training": longer}).hash == recipe.hash:
         _check_longer(folder, recipe)
         return more
     differences = ", ".join(_differences(before.model_dump(mode="json"), recipe.model_dump(mode="json")))
@@ -138,12 +144,6 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return " and ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found)
 
 
-def begin(folder: RunFolder, recipe: Recipe, environment: dict[str, Any]) -> None:
-    """Write the recipe and environment of a run that is about to be trained."""
-    write_text(folder.path / RECIPE_FILE, dump_toml(recipe))
-    write_json(folder.path / ENVIRONMENT_FILE, environment)
-
-
 def remove(path: Path) -> None:
     """Remove a run, as `--fresh` does; a folder that is not a run folder is not touched."""
     if _has_begun(path):
@@ -160,10 +160,6 @@ def _of_a_start(name: str) -> bool:
     """Whether a run that stopped before its first checkpoint leaves a file or folder of this name."""
     names = (RECIPE_FILE, ENVIRONMENT_FILE, "audit.json", "history.csv", "checkpoints", "tensorboard")
     return name in names or name.startswith(tuple(f".{part}." for part in names))
-
-
-def _with_epochs(recipe: Recipe, epochs: int) -> Recipe:
-    return recipe.model_copy(update={"training": recipe.training.model_copy(update={"epochs": epochs})})
 
 
 def _check_longer(folder: RunFolder, recipe: Recipe) -> None:
@@ -194,3 +190,44 @@ def _equal(before: Any, now: Any) -> bool:
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         return all(before[name] == now[name] for name in before.keys() & now.keys())
     return bool(before == now)
+
+
+PACKAGES = ("torch", "lightning", "numpy", "transformers", "soxr", "soundfile")
+
+
+def describe_environment(
+    recipe: Recipe, prepared: Prepared, identity: dict[str, Any], device: torch.device, precision: str
+) -> dict[str, Any]:
+    """The facts that a reader needs to repeat a run, ready for JSON; `identity` as `identify` gives it."""
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {
+            "python": platform.python_version(),
+            "emofuse": __version__,
+            **{name: version(name) for name in PACKAGES},
+        },
+        "commit": _commit(),
+        "hardware": hardware_facts(device),
+        "precision": precision,
+        "seed": recipe.seed,
+        "recipe": recipe.hash,
+        "split": prepared.rows.split.hash,
+        "front_end": FrontEnd().to_dict(),
+        "speech_encoder": prepared.speech_encoder,
+        "text_encoder": prepared.text_encoder,
+        "corpora": prepared.corpora,
+        "identity": identity,
+    }
+
+
+def _commit() -> str | None:
+    """The commit of the source tree, with + when it has changes; None for an installed package."""
+    here = Path(__file__).parent
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+", "--abbrev=40", "--exclude=*"],
+            cwd=here, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return described.stdout.strip()

@@ -130,7 +130,7 @@ class RandomOffsets:
 
     Args:
         means: float32 (copies, rows, width), hidden states averaged over time: first of the clips as recorded, then of
-            their augmented copies (`emofuse.data.effects`); NaN in rows without audio.
+            their augmented copies (`emofuse.data.states`); NaN in rows without audio.
         speakers: speaker of each row; None if unknown.
         centre: probability of subtracting the speaker's offset: the mean of the speaker's clips minus that of all.
         swap: probability of replacing the speaker's offset by that of another speaker, scaled by 0 to 1.5.
@@ -177,16 +177,15 @@ def speaker_offsets(means: Floats, speakers: Sequence[str | None]) -> tuple[Floa
         speakers: speaker of each row; None if unknown.
 
     Returns:
-        Number of each row's speaker (rows,), -1 where it is unknown or has no audio, and the offsets (speakers, width).
+        Number of each row's speaker (rows,), -1 if unknown or without audio, and the offsets (speakers, width).
     """
     has_audio = ~np.isnan(means[:, 0])
-    audible = {name for name, has in zip(speakers, has_audio, strict=True) if has and isinstance(name, str)}
-    number = {name: i for i, name in enumerate(sorted(audible))}
-    speaker = np.array(
-        [number[name] if has and isinstance(name, str) else -1 for name, has in zip(speakers, has_audio, strict=True)]
-    )
+    known = np.array([isinstance(name, str) for name in speakers], bool) & has_audio
+    names, numbers = np.unique(np.asarray(speakers, object)[known].astype(str), return_inverse=True)
+    speaker = np.full(len(means), -1)
+    speaker[known] = numbers
     overall = means[has_audio].mean(axis=0) if has_audio.any() else np.zeros(means.shape[1], means.dtype)
-    offsets = [means[speaker == i].mean(axis=0) - overall for i in range(len(number))]
+    offsets = [means[speaker == i].mean(axis=0) - overall for i in range(len(names))]
     return speaker, np.array(offsets, means.dtype).reshape(len(offsets), means.shape[1])
 
 
@@ -196,12 +195,7 @@ def _class_means(rows: Floats, label: Floats) -> Floats:
 
 
 def _directions(residual: Floats, label: Floats) -> Floats:
-    """Linear discriminants, (D, Q), scaled to variance 1 within an emotion.
-
-    Args:
-        residual: clips minus the mean of their speaker, (n, D).
-        label: (n,).
-    """
+    """Linear discriminants, (D, Q), of clips minus the mean of their speaker, (n, D); variance 1 within an emotion."""
     _, numbers = np.unique(label, return_inverse=True)
     classes = _class_means(residual, label)
     within = residual - classes[numbers]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -134,7 +134,7 @@ def fine_tune(
         options: see `Options`.
 
     Returns:
-        For each epoch: "loss" (mean over its steps) and what `score` says of dev.
+        For each epoch: "loss" (mean over its steps) and the scores of dev.
 
     Raises:
         EmofuseError: the encoder has no layer above the frozen ones, or dev lacks categories or dimensions.
@@ -144,10 +144,18 @@ def fine_tune(
         raise EmofuseError("fine-tuning: development sentences need categories and dimensions, to choose the epoch by.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
-        head = _new_head(encoder, options.dropout)
+        config = ModelConfig(fusion="text_only", heads=["categories", "dimensions"], dropout=options.dropout)
+        head = build_model(config, len(CATEGORIES), encoder.dim)
         groups = [*_layer_groups(encoder, options), {"params": list(head.parameters()), "lr": options.head_rate}]
+        history: list[dict[str, float]] = []
+        best: dict[str, Tensor] = {}
         try:
-            history, best = _epochs(encoder, head, groups, train, dev, options)
+            for loss in _epochs(encoder, head, groups, train, options):
+                history.append({"loss": loss, **score(encoder, head, dev)})
+                if history[-1]["score"] >= max(epoch["score"] for epoch in history):
+                    best = {name: value.detach().clone() for name, value in encoder.model.state_dict().items()}
+                scores = ", ".join(f"{name} {value:.4f}" for name, value in history[-1].items())
+                print(f"epoch {len(history)}: {scores}")
         finally:
             encoder.model.eval().requires_grad_(False)
     encoder.model.load_state_dict(best)
@@ -155,14 +163,9 @@ def fine_tune(
 
 
 def _epochs(
-    encoder: TextEncoder,
-    head: nn.Module,
-    groups: list[dict[str, Any]],
-    train: Sentences,
-    dev: Sentences,
-    options: Options,
-) -> tuple[list[dict[str, float]], dict[str, Tensor]]:
-    """The history, and the encoder's weights at the best epoch."""
+    encoder: TextEncoder, head: nn.Module, groups: list[dict[str, Any]], train: Sentences, options: Options
+) -> Iterator[float]:
+    """Train; yield the mean loss of each epoch."""
     tokens = encoder.tokenizer(
         train.texts,
         truncation=True,
@@ -170,22 +173,21 @@ def _epochs(
         return_token_type_ids="token_type_ids" in encoder.inputs,
     )
     lengths = np.array([len(ids) for ids in tokens["input_ids"]])
-    epochs = [
-        list(bucketed_batches(lengths, options.batch_size, generator=_generator(options.seed, epoch)))
-        for epoch in range(options.epochs)
-    ]
+    generators = [torch.Generator().manual_seed(seed_of(options.seed, epoch)) for epoch in range(options.epochs)]
+    epochs = [list(bucketed_batches(lengths, options.batch_size, generator=generator)) for generator in generators]
     steps = sum(map(len, epochs))
     optimizer = torch.optim.AdamW(groups, weight_decay=options.weight_decay, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate((step + 1) / (steps + 1)))
-    history: list[dict[str, float]] = []
-    best: dict[str, Tensor] = {}
     for batches in epochs:
         losses = []
         encoder.model.train()
         head.train()
         for rows in batches:
             fields = {name: [tokens[name][row] for row in rows] for name in encoder.inputs}
-            outputs = _outputs(encoder, head, encoder.tokenizer.pad(fields, return_tensors="pt"))
+            inputs = encoder.tokenizer.pad(fields, return_tensors="pt")
+            with torch.autocast("cpu", torch.bfloat16):
+                hidden = encoder.model(**inputs).last_hidden_state  # (batch, tokens, dim)
+            outputs = _predict(head, pool(hidden.float(), inputs["attention_mask"], encoder.pooling))
             loss = JointLoss()(outputs, *train.truth(rows))
             optimizer.zero_grad()
             loss.backward()
@@ -193,11 +195,7 @@ def _epochs(
             optimizer.step()
             schedule.step()
             losses.append(loss.item())
-        history.append({"loss": float(np.mean(losses)), **score(encoder, head, dev)})
-        if history[-1]["score"] >= max(epoch["score"] for epoch in history):
-            best = {name: value.detach().clone() for name, value in encoder.model.state_dict().items()}
-        print(f"epoch {len(history)}: " + ", ".join(f"{name} {value:.4f}" for name, value in history[-1].items()))
-    return history, best
+        yield float(np.mean(losses))
 
 
 @torch.inference_mode()
@@ -221,12 +219,7 @@ def score(encoder: TextEncoder, head: nn.Module, dev: Sentences) -> dict[str, fl
 
 
 def save_text_encoder(encoder: TextEncoder, folder: Path | str, about: Mapping[str, Any]) -> None:
-    """Write weights and tokenizer as transformers does, for `load_text_encoder(folder)`, and `finetuning.json`.
-
-    Args:
-        encoder: what to write.
-        folder: replaced if it is there; written whole or not at all.
-        about: how the weights came about.
+    """Write weights and tokenizer as transformers does, and `about` as `finetuning.json`; an old folder is replaced.
 
     Raises:
         EmofuseError: the folder cannot be written.
@@ -237,23 +230,10 @@ def save_text_encoder(encoder: TextEncoder, folder: Path | str, about: Mapping[s
         write_json(temporary / FINETUNING_FILE, dict(about))
 
 
-def _new_head(encoder: TextEncoder, dropout: float) -> nn.Module:
-    config = ModelConfig(fusion="text_only", heads=["categories", "dimensions"], dropout=dropout)
-    return build_model(config, len(CATEGORIES), encoder.dim)
-
-
-def _outputs(encoder: TextEncoder, head: nn.Module, tokens: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    with torch.autocast("cpu", torch.bfloat16):
-        hidden = encoder.model(**tokens).last_hidden_state  # (batch, tokens, dim)
-    return _predict(head, pool(hidden.float(), tokens["attention_mask"], encoder.pooling))
-
-
 def _predict(head: nn.Module, summary: Tensor) -> dict[str, Tensor]:
     """The `text_only` model on summary embeddings (batch, dim), without any audio."""
-    spoken = torch.ones(len(summary), dtype=torch.bool)
-    outputs: dict[str, Tensor] = head(
-        torch.zeros(len(summary), 0, 0), torch.zeros(len(summary)), summary, ~spoken, spoken
-    )
+    n, spoken = len(summary), torch.ones(len(summary), dtype=torch.bool)
+    outputs: dict[str, Tensor] = head(torch.zeros(n, 0, 0), torch.zeros(n), summary, ~spoken, spoken)
     return outputs
 
 
@@ -269,12 +249,11 @@ def _layer_groups(encoder: TextEncoder, options: Options) -> list[dict[str, Any]
             f"text encoder {encoder.name!r}: {len(layers)} layers, of which {options.frozen_layers} are to stay "
             "as they are; nothing is left to learn. Freeze fewer."
         )
-    groups = []
-    for below, layer in enumerate(reversed(learning)):
+    for layer in learning:
         for parameter in layers[layer]:
             parameter.requires_grad_(True)
-        groups.append({"params": layers[layer], "lr": options.learning_rate * options.layer_decay**below})
-    return groups[::-1]
+    rates = {layer: options.learning_rate * options.layer_decay ** (learning[-1] - layer) for layer in learning}
+    return [{"params": layers[layer], "lr": rate} for layer, rate in rates.items()]
 
 
 def _rate(progress: float) -> float:
@@ -286,10 +265,6 @@ def _rate(progress: float) -> float:
     return min(progress / _WARM_UP, (1 - progress) / (1 - _WARM_UP))
 
 
-def _generator(seed: int, epoch: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed_of(seed, epoch))
-
-
 def _main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m emofuse.training.text_finetune", description="Fine-tune a text encoder on MELD and EmoBank."
@@ -297,26 +272,21 @@ def _main() -> None:
     parser.add_argument("folder", type=Path, help="is replaced if it is there")
     parser.add_argument("--data", type=Path, help="folder that holds meld and emobank (EMOFUSE_DATA)")
     parser.add_argument("--encoder", default="minilm", help="minilm, a folder, or a hub name")
-    parser.add_argument("--epochs", type=int, default=Options.epochs)
-    parser.add_argument("--learning-rate", type=float, default=Options.learning_rate)
-    parser.add_argument("--frozen-layers", type=int, default=Options.frozen_layers)
-    parser.add_argument("--seed", type=int, default=Options.seed)
-    given = parser.parse_args()
+    for name in ("epochs", "learning_rate", "frozen_layers", "seed"):
+        default = getattr(Options, name)
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
+    given = vars(parser.parse_args())
+    folder, data, name = (given.pop(key) for key in ("folder", "data", "encoder"))
     try:
-        options = Options(
-            epochs=given.epochs, learning_rate=given.learning_rate, frozen_layers=given.frozen_layers, seed=given.seed
-        )
-        train, dev = read_sentences(given.data)
-        encoder = load_text_encoder(given.encoder)
+        options = Options(**given)
+        train, dev = read_sentences(data)
+        encoder = load_text_encoder(name)
         start = encoder.identity
         if encoder.finetuning:
             start["start"] = encoder.finetuning.get("start")
         history = fine_tune(encoder, train, dev, options)
-        save_text_encoder(
-            encoder,
-            given.folder,
-            {"start": start, "corpora": CORPORA, "options": asdict(options), "dev": history},
-        )
+        about = {"start": start, "corpora": CORPORA, "options": asdict(options), "dev": history}
+        save_text_encoder(encoder, folder, about)
     except EmofuseError as error:
         sys.exit(f"error: {error}")
 
