@@ -21,7 +21,6 @@ class Segment:
         start: in seconds of the recording.
         end: in seconds of the recording; None for its end.
         speaker: who speaks, if known.
-        channel: channel of the recording, from 0; None for their mean.
     """
 
     file: Path | None = None
@@ -29,7 +28,6 @@ class Segment:
     start: float = 0.0
     end: float | None = None
     speaker: str | None = None
-    channel: int | None = None
 
 
 def checked_text(value: Any) -> str | None:

@@ -273,6 +273,52 @@ def test_unusable_samples(predict, value):
         predict(np.full(16000, value, np.float32), sample_rate=16000)
 
 
+def test_a_recording_comes_as_a_path_bytes_an_open_file_or_samples(predict, clip):
+    samples, rate = soundfile.read(clip, dtype="float32")
+    [of_path] = predict(clip)
+    with open(clip, "rb") as file:
+        others = [predict(clip.read_bytes()), predict(file), predict(samples[None], sample_rate=rate)]
+    others += [predict(np.stack([samples, samples]), sample_rate=rate), predict(samples.tolist(), sample_rate=rate)]
+    for [other] in others:
+        assert other.file is None and (other.start, other.end) == (of_path.start, of_path.end)
+        assert list(other.probabilities.values()) == pytest.approx(list(of_path.probabilities.values()), abs=1e-3)
+
+
+@pytest.mark.parametrize("options", [{"start": -1.0}, {"start": 1.0, "end": 0.5}, {"sample_rate": None}])
+def test_samples_with_options_that_make_no_sense(predict, options):
+    with pytest.raises(EmofuseError):
+        predict(np.ones(16000, np.float32), **{"sample_rate": 16000} | options)
+
+
+def test_channels_that_cancel_each_other_are_told(predict, clip, tmp_path, caplog):
+    samples, rate = soundfile.read(clip, dtype="float32")
+    soundfile.write(tmp_path / "inverted.wav", np.stack([samples, -samples], axis=1), rate)
+    [alone], [inverted] = predict(samples, sample_rate=rate), predict(tmp_path / "inverted.wav")
+    assert "inverted.wav" in caplog.text and "cancel" in caplog.text
+    assert list(inverted.probabilities.values()) == pytest.approx(list(alone.probabilities.values()), abs=1e-3)
+
+
+def test_a_recording_that_was_cut_off_is_predicted_and_told(predict, clip, tmp_path, caplog):
+    content = clip.read_bytes()
+    (tmp_path / "cut.wav").write_bytes(content[: len(content) * 2 // 3])
+    [found] = predict(tmp_path / "cut.wav")
+    assert 0 < found.end < predict(clip)[0].end
+    assert "cut.wav: it is truncated" in caplog.text
+
+
+def test_the_speaker_of_a_table_stands_in_the_result(predict, clip):
+    clips = [Segment(clip, speaker="anna"), Segment(clip)]
+    assert [one.speaker for one in predict_clips(predict, clips, on_error=pytest.fail)] == ["anna", None]
+
+
+def test_an_error_that_nobody_expected_does_not_end_a_batch(predict, clip, monkeypatch):
+    frames, errors = predict.network.frames, []
+    monkeypatch.setattr(predict.network, "frames", lambda samples: frames(samples) if len(samples) > 8000 else 1 / 0)
+    clips = [Segment(clip), Segment(clip, start=0.1, end=0.3), Segment(clip)]
+    assert len(list(predict_clips(predict, clips, on_error=errors.append))) == 2
+    assert len(errors) == 1 and str(clip) in str(errors[0]) and "ZeroDivisionError" in str(errors[0])
+
+
 def test_model_that_needs_audio(predict, clip):
     predict.bundle = replace(predict.bundle, reads_text_alone=False)
     with pytest.raises(EmofuseError, match="with audio"):

@@ -10,7 +10,16 @@ from emofuse.audio.mel import (
     mel_filter_bank,
     whisper_log_mel,
 )
-from emofuse.audio.reading import EndsEarly, Source, decode, ends_before, read_audio, read_recording, stream_audio
+from emofuse.audio.reading import (
+    EndsEarly,
+    Source,
+    decode,
+    ends_before,
+    name_of,
+    read_audio,
+    read_recording,
+    stream_audio,
+)
 from emofuse.audio.samples import (
     MIN_SECONDS,
     SAMPLE_RATE,
@@ -40,6 +49,7 @@ __all__ = [
     "hann_window",
     "log_mel",
     "mel_filter_bank",
+    "name_of",
     "read_audio",
     "read_recording",
     "stream_audio",

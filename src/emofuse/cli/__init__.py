@@ -6,6 +6,7 @@ imports PyTorch.
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Annotated
 
@@ -49,6 +50,9 @@ def _emofuse(
 
 def main() -> None:
     """Run the command line; an `EmofuseError` is printed without a traceback and sets the exit code to 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal may lack letters, but nothing is lost by that
     try:
         app()
     except EmofuseError as error:

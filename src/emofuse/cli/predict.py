@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -52,7 +54,10 @@ def predict(
         typer.Option(metavar="CSV", help="Words spoken in each FILE: columns file, text and, optionally, start, end."),
     ] = None,
     model: Model = None,
-    format: Annotated[PredictionFormat, typer.Option(help="Output format.")] = PredictionFormat.table,
+    format: Annotated[
+        PredictionFormat | None,
+        typer.Option(help="Output format. Default: by the ending of the output file, else a table."),
+    ] = None,
     output: Output = None,
     asr: Annotated[str, typer.Option(help="Speech recogniser for files without a transcript.")] = "whisper-base",
     no_asr: NoAsr = False,
@@ -84,11 +89,15 @@ def predict(
 
     clips = segments_of(files or [], text=text, transcripts=transcripts)
     source = adaptation(adapt)
+    inputs = [*(files or []), transcripts, source if isinstance(source, Path) else None]
+    _check_output(output, [path for path in inputs if path is not None])
+    form = _format_of(output, format)
     predictor = emofuse.load(model, asr=asr, transcribe=not no_asr, threads=threads, adapt=source != "off")
     predictions = list(predict_clips(predictor, clips, language=language, adapt=source, on_error=report_error))
     if predictions:
         colour = output is None and sys.stdout.isatty()
-        _print_or_write(formats.render_predictions(predictions, format.value, colour=colour), output)
+        content = formats.render_predictions(predictions, form.value, colour=colour)
+        _print_or_write(content, output, is_table=form is PredictionFormat.table)
     if errors:
         raise typer.Exit(1)
 
@@ -126,21 +135,53 @@ def explain(
 
     if picture:
         check_picture(picture)  # before the computation, which takes a while
+    inputs = [] if file is None else [file]
+    _check_output(output, inputs)
+    _check_output(picture, inputs)
     predictor = emofuse.load(model, transcribe=not no_asr, threads=threads)
     explanations = explain_recording(predictor, file, text, target=target, segment=segment, language=language)
     colour = output is None and sys.stdout.isatty()
-    _print_or_write(explain_table.render(explanations, format.value, colour=colour), output)
+    content = explain_table.render(explanations, format.value, colour=colour)
+    _print_or_write(content, output, is_table=format is ExplanationFormat.table)
     if picture:
         draw(explanations, picture)
 
 
-def _print_or_write(content: str, output: Path | None) -> None:
+def _check_output(output: Path | None, inputs: list[Path]) -> None:
+    """Refuse, before any work, an output that would replace an input or cannot be written."""
+    if output is None:
+        return
+    for path in inputs:
+        if output.resolve() == path.resolve():
+            raise EmofuseError(f"{output} is one of the inputs. Write the output to another file.")
+    above = next(folder for folder in output.resolve().parents if folder.exists())
+    if output.is_dir() or not above.is_dir():
+        reason = "it is a folder" if output.is_dir() else f"{above} is not a folder"
+        raise EmofuseError(f"{output} cannot be written: {reason}.")
+
+
+def _format_of(output: Path | None, format: PredictionFormat | None) -> PredictionFormat:
+    ending = "" if output is None else output.suffix.lower().removeprefix(".")
+    by_ending = PredictionFormat(ending) if ending in ("json", "csv") else None
+    if format is not None and by_ending not in (None, format):
+        raise EmofuseError(f"{output} ends in .{ending}, but --format is {format}. Change one of them.")
+    return format or by_ending or PredictionFormat.table
+
+
+def _print_or_write(content: str, output: Path | None, *, is_table: bool) -> None:
     from emofuse.files import write_text
 
-    if output is None:
-        typer.echo(content, nl=False)
-    else:
+    if output is not None:
         write_text(output, content)
+        return
+    if not is_table and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # what programs read does not depend on the terminal
+    try:
+        typer.echo(content, nl=False)
+        sys.stdout.flush()
+    except OSError as error:  # the disk is full, or the reader has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered must not fail again
+        raise EmofuseError(f"The output cannot be written ({error.strerror}).") from error
 
 
 def print_error(error: object) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from emofuse.audio import AudioError
+from emofuse.audio import AudioError, name_of
 from emofuse.csv_table import MISSING, MISSING_TEXTS, TableError, number, read_csv, standard_names
 from emofuse.errors import EmofuseError
 from emofuse.file_names import match_files
@@ -159,13 +161,19 @@ def predict_clips(
 
     def predict(clip: Segment) -> list[Prediction]:
         profile = profiles.get(_folder(clip))
-        return predictor(clip.file, clip.text, language=language, start=clip.start, end=clip.end, speaker=profile)
+        options: Any = {"language": language, "start": clip.start, "end": clip.end, "speaker": profile}
+        return [replace(one, speaker=clip.speaker) for one in predictor(clip.file, clip.text, **options)]
 
-    for call in run_parallel(predict, clips, threads=predictor.calls_at_once):
+    for clip, call in zip(clips, run_parallel(predict, clips, threads=predictor.calls_at_once), strict=True):
         try:
-            yield from call.result()
+            predictions = call.result()
         except EmofuseError as error:
             on_error(error)
+        except Exception as error:  # one recording must not end the others' prediction
+            name = "text" if clip.file is None else name_of(clip.file)
+            on_error(EmofuseError(f"{name}: it cannot be predicted ({type(error).__name__}: {error})."))
+        else:
+            yield from predictions
 
 
 def _folder(clip: Segment) -> Path | None:

@@ -15,7 +15,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from emofuse.audio import SAMPLE_RATE, EndsEarly, check_samples, read_audio
+from emofuse.audio import (
+    SAMPLE_RATE,
+    EndsEarly,
+    Source,
+    channels_cancel,
+    channels_of,
+    check_samples,
+    name_of,
+    read_audio,
+    read_recording,
+)
 from emofuse.encoders import detector
 from emofuse.errors import EmofuseError
 from emofuse.hardware import available_cores, run_parallel
@@ -54,8 +64,7 @@ class Prediction:
             uniform.
         intervals: lowest and highest likely value of each dimension; empty if the model is not calibrated for this.
         adapted: whether the model was adapted to the speaker by other audio.
-        channel: number of the recording's channel, from 1; None if the channels were averaged.
-        speaker: name of the speaker; None if unknown.
+        speaker: name of the speaker, if a table of transcripts gives it.
     """
 
     file: str | None
@@ -74,7 +83,6 @@ class Prediction:
     uncertain: bool | None = None
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     adapted: bool = False
-    channel: int | None = None
     speaker: str | None = None
 
 
@@ -149,7 +157,7 @@ class Predictor:
 
     def __call__(
         self,
-        audio: Path | str | np.ndarray | None = None,
+        audio: Source | np.ndarray | None = None,
         text: str | None = None,
         *,
         sample_rate: int | None = None,
@@ -161,7 +169,9 @@ class Predictor:
         """Predict emotions from a recording, a text, or both.
 
         Args:
-            audio: path of a recording, or samples (n,) or (n, channels), or None for text alone.
+            audio: a recording, as its path, its bytes, an open binary file, or samples (n,), (n, channels) or
+                (channels, n), floating point (full scale -1..1) or integers; None for text alone. A warning is logged
+                if sound is missing, channels cancel each other, or several recordings are joined.
             text: words of the recording, which is then treated as one utterance of at most 30 s. A text without letters
                 and digits ("", "...") means that there are no words: only the voice is used, without recognition. None
                 means that the words are unknown.
@@ -183,7 +193,7 @@ class Predictor:
         return [segment.prediction for segment in self.iter_segments(audio, text, **options)]
 
     def iter_segments(
-        self, audio: Path | str | np.ndarray | None, text: str | None, **options: Any
+        self, audio: Source | np.ndarray | None, text: str | None, **options: Any
     ) -> Iterator[SegmentPrediction]:
         """Yield each segment's prediction together with its samples and frames. Arguments are those of a call."""
         language, start = options.get("language"), options.get("start", 0.0)
@@ -230,17 +240,23 @@ class Predictor:
         return SpeakerProfile.merge(profiles)
 
     def _read(
-        self, audio: Path | str | np.ndarray, sample_rate: int | None, start: float, end: float | None
+        self, audio: Any, sample_rate: int | None, start: float, end: float | None
     ) -> tuple[str | None, np.ndarray]:
-        if isinstance(audio, np.ndarray):
+        """Name of the recording, None if it has none, and its samples; what is missing in it is logged."""
+        if not isinstance(audio, str | Path | bytes | bytearray | memoryview) and not hasattr(audio, "read"):
             return None, _from_array(audio, sample_rate, start, end)
+        name = name_of(audio)
         try:
-            return str(audio), read_audio(audio, start=start, end=end)
+            samples, notes = read_recording(audio, start=start, end=end)
         except EndsEarly as error:  # the last subtitle often ends after the recording
             log.warning(
-                "%s: the segment up to %g s is cut at the end of the recording (%.2f s).", audio, end, error.seconds
+                "%s: the segment up to %g s is cut at the end of the recording (%.2f s).", name, end, error.seconds
             )
-            return str(audio), read_audio(audio, start=start)
+            samples, notes = read_recording(audio, start=start)
+        for note in notes:
+            log.warning("%s: %s.", name, note.message)
+        check_samples(samples, name)
+        return (name if isinstance(audio, str | Path) else None), samples
 
     def _frames(self, samples: np.ndarray, segments: list[tuple[float, float]], name: str) -> list[Any]:
         """Frames of each segment; None for each if the model does not use audio."""
@@ -382,13 +398,16 @@ def _load_transcriber(name: str, *, threads: int, workers: int) -> Any:
     return Transcriber(name, threads=threads, workers=workers)
 
 
-def _from_array(samples: np.ndarray, sample_rate: int | None, start: float, end: float | None) -> np.ndarray:
-    if sample_rate is None:
-        raise EmofuseError("sample_rate is missing: give the rate of the samples, in Hz.")
-    if np.issubdtype(samples.dtype, np.integer):
-        samples = samples / np.iinfo(samples.dtype).max
-    mono = samples.astype(np.float32) if samples.ndim == 1 else samples.mean(axis=1, dtype=np.float32)
-    mono = mono[round(start * sample_rate) : None if end is None else round(end * sample_rate)]
+def _from_array(samples: Any, sample_rate: int | None, start: float, end: float | None) -> np.ndarray:
+    if not 0 <= start < (np.inf if end is None else end):
+        raise EmofuseError(f"The segment is {start} s to {end} s. Expected 0 <= start < end, in seconds.")
+    channels = channels_of(samples, sample_rate)
+    assert sample_rate is not None
+    channels = channels[round(start * sample_rate) : None if end is None else round(end * sample_rate)]
+    mono = channels.mean(axis=1)
+    if channels_cancel(float(np.square(channels).mean()), float(np.square(mono).mean())) if len(mono) else False:
+        log.warning("The channels of these samples cancel each other, so that the first was taken alone.")
+        mono = channels[:, 0]
     if sample_rate != SAMPLE_RATE:
         import soxr
 

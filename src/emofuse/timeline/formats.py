@@ -121,7 +121,7 @@ def to_rttm(predictions: Sequence[Prediction], *, name: str) -> str:
     """
     lines = []
     for start, end, one in _timed(predictions):
-        fields = ["SPEAKER", _field(name), str(one.channel or 1), f"{start / 1000:.3f}", f"{(end - start) / 1000:.3f}"]
+        fields = ["SPEAKER", _field(name), "1", f"{start / 1000:.3f}", f"{(end - start) / 1000:.3f}"]
         confidence = "<NA>" if one.confidence is None else f"{one.confidence:.2f}"
         speaker = _field(one.speaker or _LABEL_OF_SPEAKER)
         lines.append(" ".join([*fields, "<NA>", _field(one.emotion or "<NA>"), speaker, confidence, "<NA>"]) + "\n")

@@ -65,7 +65,7 @@ def draw_confusion(run: Path, metrics: dict[str, Any], path: Path) -> None:
     Raises:
         EmofuseError: the run does not predict categories, or the file cannot be written.
     """
-    from emofuse.training.confusion_plot import save_confusion  # matplotlib is slow to import
+    from emofuse.training.plots import save_confusion  # matplotlib is slow to import
 
     part = next((part for part in ("test", "dev") if "categories" in metrics.get(part, {})), None)
     if part is None:
