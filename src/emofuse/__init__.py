@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from emofuse.inference.predictor import Prediction, Predictor
     from emofuse.training.run import train
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "Bundle",
     "EmofuseError",
