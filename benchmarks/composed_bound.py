@@ -43,7 +43,7 @@ def main() -> None:
 def report(result: Result, composed: ComposedConfig, out: Path, data: Path | None) -> str:
     """Both sides, their bound, and one line a system."""
     task = result.task
-    sides = {side: pooled([side_run(task, side, fold, out, data) for fold in task.folds]) for side in SIDES}
+    sides = {side: pool_seeds([side_run(task, side, fold, out, data) for fold in task.folds]) for side in SIDES}
     reference = joined(composed.task, task.recipe.data.labels.names, sides["voice"], sides["words"])
     bound, chance = score(reference), 1 / reference["truth"].nunique()
     lines = [f"## {task.name}", "", f"n = {len(reference)} pairs, {result.speakers} speakers, chance {chance:.3f}."]
@@ -72,7 +72,7 @@ def side_run(task: Task, side: str, fold: int, out: Path, data: Path | None) -> 
     return train(changed, out / changed.run_id, data)
 
 
-def pooled(folders: list[Path]) -> pd.DataFrame:
+def pool_seeds(folders: list[Path]) -> pd.DataFrame:
     """Test predictions of all folds by fold and key."""
     tables = [pd.read_parquet(folder / "predictions-test.parquet").assign(fold=i) for i, folder in enumerate(folders)]
     return pd.concat(tables).set_index(["fold", "key"]).sort_index()

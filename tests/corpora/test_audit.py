@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from emofuse.config import SplitConfig
-from emofuse.corpora.audit import Audit, audit, render
+from emofuse.corpora.audit import Audit, audit, render_audit
 from emofuse.corpora.checks.findings import Finding, of_all
 from emofuse.corpora.splits import PARTS, Split, make_split
 from emofuse.corpora.table import make_table
@@ -360,14 +360,14 @@ def test_json_and_table():
     assert tree["rule"] == "given emodb fold=0"
     assert sum(tree["rows"].values()) == 535
     assert {"check", "severity", "count", "of", "share", "examples", "message", "advice"} == set(tree["findings"][0])
-    table = render(result)
+    table = render_audit(result)
     assert all(len(line) <= 120 for line in table.splitlines())
     assert "given emodb fold=0" in table
     assert "what to do" in table
     assert "3 errors" in table and "failed" in table
     rows = re.findall(r"(?m)^ (ok|note|warning|error) ", table)
     assert rows == [f.severity for f in result.findings]
-    assert "passed." in render(Audit("by hand", {"train": 1}, ()))
+    assert "passed." in render_audit(Audit("by hand", {"train": 1}, ()))
 
 
 @pytest.mark.parametrize(
@@ -406,5 +406,5 @@ def test_corpora_at_hand_share_all_sentences_and_no_speaker(name, config, statem
 def test_brief_report_leaves_out_what_passed() -> None:
     df = corpus()
     found = audit(df, by_speaker(df), audio=False)
-    assert "repeated keys" in render(found) and "repeated keys" not in render(found, brief=True)
-    assert f"{len(found.findings)} checks, 0 errors" in render(found, brief=True)
+    assert "repeated keys" in render_audit(found) and "repeated keys" not in render_audit(found, brief=True)
+    assert f"{len(found.findings)} checks, 0 errors" in render_audit(found, brief=True)

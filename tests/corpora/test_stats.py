@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from emofuse.corpora.stats import describe, render, seconds_of
+from emofuse.corpora.stats import describe, render_stats, seconds_of
 from emofuse.corpora.stats_plots import write_plots
 from emofuse.corpora.table import TableError, make_table
 from made_up.clips import write_clip
@@ -68,7 +68,7 @@ def test_figures(tmp_path: Path) -> None:
 
 
 def test_report(tmp_path: Path) -> None:
-    text = render(describe(table(tmp_path)))
+    text = render_stats(describe(table(tmp_path)))
     flat = [" ".join(line.split()) for line in text.splitlines()]
     for line in (
         "audio 0.00 h in 5 files",
@@ -115,7 +115,7 @@ def test_text_alone() -> None:
     stats = describe(df)
     json.dumps(stats, allow_nan=False)
     assert stats["audio"]["seconds"] == {"n": 0} and "emotion" not in stats and "votes" not in stats
-    assert "words of a transcript" in render(stats)
+    assert "words of a transcript" in render_stats(stats)
 
 
 @pytest.mark.parametrize("votes", ["[1]", "much", '{"a": "two"}', '{"a": null}', '{"a": NaN}', '{"a": -1}', 3])

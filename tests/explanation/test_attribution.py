@@ -19,7 +19,7 @@ from emofuse.explanation import attribution as module
 from emofuse.explanation import picture as explain_plot
 from emofuse.explanation.attribution import explain, explain_segment, integrated_gradients
 from emofuse.explanation.picture import draw
-from emofuse.explanation.table import LOWERED, RAISED, render
+from emofuse.explanation.table import LOWERED, RAISED, render_explanations
 from emofuse.inference.bundle import Bundle
 from emofuse.inference.network import Answer
 from emofuse.inference.predictor import Prediction, Predictor, SegmentPrediction
@@ -211,7 +211,7 @@ def test_text_that_is_not_used(frames):
     found = heard(toy, frames, None)
     found = found._replace(prediction=replace(found.prediction, text="nie lubię deszczu", language="pl"))
     one = explain_segment(toy, found)
-    assert one.words == [] and "text not used, pl" in render([one], "table")
+    assert one.words == [] and "text not used, pl" in render_explanations([one], "table")
 
 
 def test_one_word(frames):
@@ -235,7 +235,7 @@ def test_a_constant_network_is_moved_by_nothing(frames):
     toy = Toy(lambda frames: 0.0, lambda embedding: 0.0, lambda a, b: 0.0)
     one = explain_segment(toy, heard(toy, frames, "i hate"))
     assert one.widest == 0 and one.shares == {"audio": 0.0, "text": 0.0}
-    assert "+0.00" in render([one], "table")
+    assert "+0.00" in render_explanations([one], "table")
 
 
 def test_model_without_categories(frames):
@@ -243,7 +243,7 @@ def test_model_without_categories(frames):
     one = explain_segment(toy, heard(toy, frames, "i hate"))
     assert one.target == one.output == "arousal" and list(one.values) == ["arousal", "valence", "dominance"]
     assert one.stretches[0].left_out["valence"] == one.stretches[0].left_out["arousal"] != 0
-    assert "What moved the arousal" in render([one], "table")
+    assert "What moved the arousal" in render_explanations([one], "table")
 
 
 def test_a_dimension_of_a_model_with_categories(frames):
@@ -286,9 +286,9 @@ def test_segments(frames):
     both = explain(predictor, "clip.wav")
     assert [one.prediction.start for one in both] == [0.0, 3.0]
     assert explain(predictor, "clip.wav", segment=2) == both[1:]
-    table = render(both, "table")
+    table = render_explanations(both, "table")
     assert "1. clip.wav 0.0-3.0 s" in table and "2. clip.wav 3.0-6.0 s" in table
-    assert "1. " not in render(both[1:], "table")
+    assert "1. " not in render_explanations(both[1:], "table")
 
 
 def test_json_holds_everything_but_the_sound(frames):
@@ -296,7 +296,7 @@ def test_json_holds_everything_but_the_sound(frames):
     found = heard(toy, frames, "i really hate")
     found = found._replace(prediction=replace(found.prediction, intervals={"arousal": (0.123456789, 0.2)}))
     one = explain_segment(toy, found)
-    [facts] = json.loads(render([one], "json"))
+    [facts] = json.loads(render_explanations([one], "json"))
     assert facts == one.to_dict() and "samples" not in facts
     assert facts["prediction"]["intervals"] == {"arousal": [0.12346, 0.2]}
     parts = sum(part["gradients"][facts["target"]] for part in facts["stretches"])
@@ -307,11 +307,11 @@ def test_json_holds_everything_but_the_sound(frames):
 def test_table_shows_numbers_and_bars_of_every_part(frames):
     toy = linear()
     one = explain_segment(toy, heard(toy, frames, "i really hate rain"), target="angry")
-    table = render([one], "table")
+    table = render_explanations([one], "table")
     rows = {line.split()[0]: line for line in table.splitlines() if line.split()}
     assert "+2.00" in rows["hate"] and "│█" in rows["hate"] and "-1.00" in rows["really"] and "█│" in rows["really"]
     assert all(f"{s.start:.1f}-{s.end:.1f}" in table for s in one.stretches)
-    assert "\x1b" not in table and "\x1b" in render([one], "table", colour=True)
+    assert "\x1b" not in table and "\x1b" in render_explanations([one], "table", colour=True)
 
 
 @pytest.mark.slow
@@ -419,7 +419,7 @@ def test_adaptation_as_in_the_prediction(predict, monkeypatch):
         assert after.values[after.target] == pytest.approx(np.log(p / (1 - p)), abs=1e-4)
         assert after.values["arousal"] != pytest.approx(before.values["arousal"], abs=1e-4)
         assert after.stretches[0].start == prediction.start and after.stretches[-1].end == prediction.end
-    assert "from voice, adapted" in render(adapted, "table")
+    assert "from voice, adapted" in render_explanations(adapted, "table")
 
 
 def test_temperature_counts(predict, clip):
@@ -439,9 +439,9 @@ def test_neither_torch_nor_matplotlib(bundle_folder, clip):
     code = (
         "import sys, emofuse\n"
         "from emofuse.explanation.attribution import explain\n"
-        "from emofuse.explanation.table import render\n"
+        "from emofuse.explanation.table import render_explanations\n"
         f"found = explain(emofuse.load({str(bundle_folder)!r}, transcribe=False, threads=1), {str(clip)!r}, 'a text')\n"
-        "print(len(render(found, 'table')) > 100)\n"
+        "print(len(render_explanations(found, 'table')) > 100)\n"
         "print([m for m in ('torch', 'pandas', 'lightning', 'matplotlib') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

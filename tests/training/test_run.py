@@ -17,7 +17,7 @@ from emofuse.config import load_recipe
 from emofuse.data.prepare import prepare
 from emofuse.errors import EmofuseError
 from emofuse.models.ser import Ensemble
-from emofuse.training.module import SerModule, monitored, predict_rows, score
+from emofuse.training.module import SerModule, monitored, predict_rows, score_rows
 from emofuse.training.run import evaluate, load_run, train
 
 TOY = Path(__file__).parents[2] / "recipes" / "toy.toml"
@@ -176,7 +176,7 @@ def test_late_fusion_is_made_of_two_runs(tmp_path, weight):
         scores = {}
         for other in expected:
             model.set_weight(other)
-            scores[other] = monitored(score(predict_rows(model, rows), recipe), recipe.training.monitor)
+            scores[other] = monitored(score_rows(predict_rows(model, rows), recipe), recipe.training.monitor)
         assert scores[round(best, 1)] == pytest.approx(max(scores.values())) and len(set(scores.values())) > 1
     heard = load_run(run / "audio_only").model
     a, b = model.audio.state_dict(), heard.state_dict()

@@ -73,7 +73,7 @@ def test_weights_are_those_of_the_best_epoch(encoder, monkeypatch):
         seen.append(encoder.encode(["I am so happy!"]))
         return {"score": [0.1, 0.3, 0.2][len(seen) - 1]}
 
-    monkeypatch.setattr(finetune, "score", score)
+    monkeypatch.setattr(finetune, "score_sentences", score)
     fine_tune(encoder, sentences(2), sentences(1), Options(epochs=3, batch_size=8, frozen_layers=0))
     np.testing.assert_array_equal(encoder.encode(["I am so happy!"]), seen[1])
     assert np.abs(seen[1] - seen[2]).max() > 1e-4

@@ -85,12 +85,12 @@ def stats(
     plots: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Also draw plots into this folder.")] = None,
 ) -> None:
     """Describe a table: hours, speakers, labels, agreement."""
-    from emofuse.corpora.stats import describe, render
+    from emofuse.corpora.stats import describe, render_stats
     from emofuse.corpora.table import read_table
 
     df = read_table(table)
     described = describe(df)
-    typer.echo(render(described), nl=False)
+    typer.echo(render_stats(described), nl=False)
     _write_json(described, json)
     if plots:
         from emofuse.corpora.stats_plots import write_plots
@@ -186,7 +186,7 @@ def audit(
     audits: dict[int, auditing.Audit] = {}
     for number, parts in folds.items():
         audits[number] = auditing.audit(df, parts, audio=audio, progress=True)
-        text = auditing.render(audits[number], brief=len(folds) > 1, colour=sys.stdout.isatty())
+        text = auditing.render_audit(audits[number], brief=len(folds) > 1, colour=sys.stdout.isatty())
         typer.echo(f"{split}, fold {number}\n{text}")
     _write_json({"table": str(table), "folds": {number: result.to_dict() for number, result in audits.items()}}, json)
     if failed := [str(number) for number, result in audits.items() if result.failed]:

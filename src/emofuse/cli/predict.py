@@ -141,7 +141,7 @@ def explain(
     predictor = emofuse.load(model, transcribe=not no_asr, threads=threads)
     explanations = explain_recording(predictor, file, text, target=target, segment=segment, language=language)
     colour = output is None and sys.stdout.isatty()
-    content = explain_table.render(explanations, format.value, colour=colour)
+    content = explain_table.render_explanations(explanations, format.value, colour=colour)
     _print_or_write(content, output, is_table=format is ExplanationFormat.table)
     if picture:
         draw(explanations, picture)

@@ -96,7 +96,7 @@ def audit(
     return Audit(split.rule, {part: len(getattr(split, part)) for part in PARTS}, tuple(found))
 
 
-def render(audit: Audit, *, brief: bool = False, width: int | None = 120, colour: bool = False) -> str:
+def render_audit(audit: Audit, *, brief: bool = False, width: int | None = 120, colour: bool = False) -> str:
     """The audit as a table for the terminal, one line for each check, `width` characters wide (None: as the terminal).
 
     With `brief`, checks that passed are only counted.

@@ -72,7 +72,7 @@ def word_counts(df: pd.DataFrame) -> pd.Series:
     return df["text"].dropna().map(lambda text: len(str(text).split())).astype(float)
 
 
-def render(stats: dict[str, Any]) -> str:
+def render_stats(stats: dict[str, Any]) -> str:
     """The result of `describe` as tables for the terminal."""
     parts = [_overview(stats)]
     parts += [_category_table(name, stats[name]["values"]) for name in _NAMES if name in stats]

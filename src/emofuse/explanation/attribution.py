@@ -172,15 +172,19 @@ def explain(
     return [explain_segment(predictor.network, one, target=target) for one in wanted]
 
 
-def explain_segment(network: Network, heard: SegmentPrediction, *, target: str | None = None) -> Explanation:
+def explain_segment(
+    network: Network, segment_prediction: SegmentPrediction, *, target: str | None = None
+) -> Explanation:
     """Explain one prediction; `target` as in `explain`."""
-    prediction, frames = heard.prediction, heard.frames
+    prediction, frames = segment_prediction.prediction, segment_prediction.frames
     outputs = _Outputs(network, target if target in network.bundle.labels else prediction.emotion)
     words = (prediction.text or "").split() if "text" in prediction.used else []
     text = network.embedding(prediction.text or "") if words else None
     baselines, stretches, read = {}, [], []
-    if frames is not None and heard.samples is not None:
-        start, end = ((prediction.start or 0.0) + sample / SAMPLE_RATE for sample in network.span(heard.samples))
+    if frames is not None and segment_prediction.samples is not None:
+        start, end = (
+            (prediction.start or 0.0) + sample / SAMPLE_RATE for sample in network.span(segment_prediction.samples)
+        )
         cuts = _cuts(len(frames), end - start)
         times = np.interp(cuts, [0, len(frames)], [start, end]).tolist()
         ways = [_of_stretch(frames, *cut) for cut in pairwise(cuts)]
@@ -200,7 +204,15 @@ def explain_segment(network: Network, heard: SegmentPrediction, *, target: str |
         read = [Word(word, *map(outputs.named, part)) for word, part in zip(words, parts, strict=True)]
     answer, alone, shapley = _modalities(outputs, frames, text)
     return Explanation(
-        prediction, target or outputs.names[0], answer, baselines, stretches, read, alone, shapley, heard.samples
+        prediction,
+        target or outputs.names[0],
+        answer,
+        baselines,
+        stretches,
+        read,
+        alone,
+        shapley,
+        segment_prediction.samples,
     )
 
 

@@ -23,7 +23,9 @@ _LEGEND = (
 )
 
 
-def render(explanations: Sequence[Explanation], form: Literal["table", "json"], *, colour: bool = False) -> str:
+def render_explanations(
+    explanations: Sequence[Explanation], form: Literal["table", "json"], *, colour: bool = False
+) -> str:
     """Render explanations as tables or JSON; set colour for tables on a terminal."""
     if form == "json":
         return json.dumps([one.to_dict() for one in explanations], indent=2, ensure_ascii=False) + "\n"

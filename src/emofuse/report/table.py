@@ -93,15 +93,15 @@ class Table:
 
     def to_html(self) -> str:
         """Render as a figure, which scrolls if it is too wide and is folded if it is long."""
-        return render("table.html.j2", table=self)
+        return render_template("table.html.j2", table=self)
 
     def to_markdown(self) -> str:
         """Render as a table with pipes, the group before the name of a column."""
-        return render("table.md.j2", table=self)
+        return render_template("table.md.j2", table=self)
 
     def to_latex(self) -> str:
         """Render as floats, one for each page, not wider than a line; they need booktabs and graphicx."""
-        return render("table.tex.j2", table=self)
+        return render_template("table.tex.j2", table=self)
 
     def save(self, folder: Path) -> list[Path]:
         """Write NAME.csv (the numbers), NAME.md and NAME.tex.
@@ -134,7 +134,7 @@ def _environment() -> Environment:
     return environment
 
 
-def render(template: str, **context: Any) -> str:
+def render_template(template: str, **context: Any) -> str:
     """Render a template of this package; LaTeX templates use << >> and <% %> in place of braces."""
     environment = _environment()
     if template.endswith(".tex.j2"):

@@ -11,7 +11,7 @@ from emofuse.files import write_text
 from emofuse.report import conditioning, facts, plots, stress, tables
 from emofuse.report import sentences as said
 from emofuse.report.results import FEW_SYSTEMS, NAMES, RESAMPLES, results_of
-from emofuse.report.table import Table, render
+from emofuse.report.table import Table, render_template
 from emofuse.study.folder import columns_of, read_study
 
 
@@ -56,7 +56,7 @@ def write_report(
         shown.append(table)
         return Markup(table.to_html())
 
-    page = render(
+    page = render_template(
         "report.html.j2",
         # Functions that the template calls: `show` and `save` also write the table's files.
         show=show,

@@ -88,7 +88,7 @@ class SerModule(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Score the whole development part at once, because UAR and CCC are not means over batches."""
-        scores = score(self._outputs.table(self.dev_rows), self.recipe)
+        scores = score_rows(self._outputs.table(self.dev_rows), self.recipe)
         self._outputs = Outputs(len(self.dev_rows))
         logged = {f"dev_{name}": value for name, value in scores.items()}
         self.log_dict(logged | {SCORE: monitored(scores, self.config.monitor)}, prog_bar=True)
@@ -216,7 +216,7 @@ def monitored(scores: dict[str, float], monitor: str) -> float:
     return float(np.nan_to_num(np.mean([scores[name] for name in wanted])))
 
 
-def score(table: pd.DataFrame, recipe: Recipe) -> dict[str, float]:
+def score_rows(table: pd.DataFrame, recipe: Recipe) -> dict[str, float]:
     """UAR and mean CCC of predictions (`Outputs.table`), for the heads of the recipe; all corpora weigh the same."""
     by_corpus = pd.DataFrame([_score(rows, recipe) for _, rows in table.groupby("corpus")])
     return {str(name): float(value) for name, value in by_corpus.mean().items()}  # mean of those where it is defined

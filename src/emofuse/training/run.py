@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 
 from emofuse.config import MODALITIES, Recipe, dump_toml, load_recipe
 from emofuse.console import quiet_lightning
-from emofuse.corpora.audit import render
+from emofuse.corpora.audit import render_audit
 from emofuse.data.prepare import Encoders, Prepared, identify, prepare
 from emofuse.data.rows import select_rows
 from emofuse.errors import EmofuseError
@@ -32,7 +32,7 @@ from emofuse.hardware import Precision, choose_device, choose_precision, describ
 from emofuse.labels import DIMENSIONS
 from emofuse.models.adapter import SpeakerAdapter
 from emofuse.models.ser import LateModel, build_model
-from emofuse.training.module import SCORE, SerModule, monitored, predict_rows, score
+from emofuse.training.module import SCORE, SerModule, monitored, predict_rows, score_rows
 from emofuse.training.predictions import part_metrics, read_predictions
 from emofuse.training.run_folder import (
     ENVIRONMENT_FILE,
@@ -128,7 +128,7 @@ def train(
     del encoders  # training does without their memory
     if _is_first_process():
         for corpus, audit in prepared.rows.audits.items():
-            print(f"{corpus}\n{render(audit, brief=True)}")
+            print(f"{corpus}\n{render_audit(audit, brief=True)}")
         print(*prepared.rows.notes, sep="\n", end="\n" if prepared.rows.notes else "")
         print(f"Training on {describe_device(device)}, in {precision}.")
         environment = describe_environment(recipe, prepared, identity, device, precision)
@@ -265,7 +265,7 @@ def _best_weight(model: LateModel, prepared: Prepared, recipe: Recipe) -> float:
 
     def dev_score(weight: float) -> float:
         mixed = audio.assign(**{name: weight * audio[name] + (1 - weight) * text[name] for name in shared})
-        return monitored(score(mixed, recipe), recipe.training.monitor)
+        return monitored(score_rows(mixed, recipe), recipe.training.monitor)
 
     candidates = sorted((i / 10 for i in range(11)), key=lambda w: abs(w - 0.5))
     return max(candidates, key=dev_score)

@@ -151,7 +151,7 @@ def fine_tune(
         best: dict[str, Tensor] = {}
         try:
             for loss in _epochs(encoder, head, groups, train, options):
-                history.append({"loss": loss, **score(encoder, head, dev)})
+                history.append({"loss": loss, **score_sentences(encoder, head, dev)})
                 if history[-1]["score"] >= max(epoch["score"] for epoch in history):
                     best = {name: value.detach().clone() for name, value in encoder.model.state_dict().items()}
                 scores = ", ".join(f"{name} {value:.4f}" for name, value in history[-1].items())
@@ -199,7 +199,7 @@ def _epochs(
 
 
 @torch.inference_mode()
-def score(encoder: TextEncoder, head: nn.Module, dev: Sentences) -> dict[str, float]:
+def score_sentences(encoder: TextEncoder, head: nn.Module, dev: Sentences) -> dict[str, float]:
     """Weighted F1 and UAR of the categories, CCC of each dimension, and "score", the mean of weighted F1 and mean CCC.
 
     Each is over the sentences that have the label, and NaN without any.

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from emofuse.corpora.about import Corpus
-from emofuse.corpora.readers.msp_labels import Rating, checked_rating, pooled, read_transcripts, split_line
+from emofuse.corpora.readers.msp_labels import Rating, checked_rating, pool_ratings, read_transcripts, split_line
 from emofuse.corpora.readers.source import FilesByStem, finish, read_lines, scaled
 from emofuse.corpora.table import TableError
 from emofuse.labels import EMOTIONS
@@ -52,7 +52,7 @@ def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
     rows = []
     for row in labels:
         name = row.pop("name")
-        columns = dict(zip(("ratings", "votes"), pooled(ratings[name]), strict=True))
+        columns = dict(zip(("ratings", "votes"), pool_ratings(ratings[name]), strict=True))
         file = clips.path(name, audio + row.pop("place"))
         rows.append({"key": f"msp-improv/{name}", "file": file, "text": texts.get(name.lower()), **row, **columns})
     return finish(rows, "msp-improv", root, allow_missing=allow_missing)

@@ -75,10 +75,10 @@ def checked_rating(
     return annotator, emotion, activation, valence, dominance
 
 
-def pooled(ratings: Iterable[Rating]) -> tuple[str | None, str | None]:
+def pool_ratings(ratings: Iterable[Rating]) -> tuple[str | None, str | None]:
     """The columns `ratings` and `votes`: annotators by name, emotions by number of annotators; None if there are none.
 
-    >>> pooled([("w2", None, 5.0, None, None), ("w1", "anger", None, None, None)])
+    >>> pool_ratings([("w2", None, 5.0, None, None), ("w1", "anger", None, None, None)])
     ('[{"annotator": "w1", "emotion": "anger"}, {"annotator": "w2", "arousal": 5.0}]', '{"anger": 1}')
     """
     kept = []

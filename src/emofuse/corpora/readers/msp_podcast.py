@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from emofuse.corpora.about import Corpus
-from emofuse.corpora.readers.msp_labels import Rating, checked_rating, pooled, read_transcripts, split_line
+from emofuse.corpora.readers.msp_labels import Rating, checked_rating, pool_ratings, read_transcripts, split_line
 from emofuse.corpora.readers.source import FilesByStem, finish, read_lines, read_rows, read_text, scaled
 from emofuse.corpora.table import TableError
 from emofuse.labels import EMOTIONS
@@ -66,7 +66,7 @@ def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
     rows = []
     for row in labels:
         name = row.pop("name")
-        ratings, votes = pooled(given.get(name, ()))
+        ratings, votes = pool_ratings(given.get(name, ()))
         rows.append(
             {
                 "key": f"msp-podcast/{name}",
