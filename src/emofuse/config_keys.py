@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from emofuse.config_sections import Section
 from emofuse.console import as_text
 
-_ENTRY = "N"  # placeholder for the number of a list entry, or for a name chosen by the user
+_ENTRY = "N"  # stands for the number of a list entry, or for a name chosen by the user
 _SIMILAR = 0.7  # lowest similarity of a suggestion, 0..1
 _NAMES = {str: "text", int: "integer", float: "number", bool: "true or false", Any: "any value"}
 _BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}

@@ -10,7 +10,8 @@ treats all frames and mels of a channel alike. Computing a signal from the text 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from torch import Tensor, nn
@@ -19,16 +20,16 @@ from torch.nn import functional
 from emofuse.errors import EmofuseError
 
 
-class ConditioningOperator(nn.Module):
+class ConditioningOperator(nn.Module, ABC):
     """Base class: forward applies `act` to the signal that `read` computes."""
 
+    @abstractmethod
     def read(self, text: Tensor) -> Tensor:
         """Compute the signal from a text embedding, (batch, values)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def act(self, x: Tensor, signal: Tensor) -> Tensor:
         """Condition x on a signal of `read`."""
-        raise NotImplementedError
 
     def forward(self, x: Tensor, text: Tensor) -> Tensor:
         """Condition x on text."""
@@ -144,7 +145,7 @@ class Add(ConditioningOperator):
         return x + signal
 
 
-OPERATORS = {
+OPERATORS: dict[str, Callable[[int, int], ConditioningOperator]] = {
     "shift": Shift,
     "shift_norm": ShiftNorm,
     "shift_narrow": ShiftNarrow,

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -89,7 +90,7 @@ class Pool(nn.Module):
         return torch.cat([mean, (variance + 1e-5).sqrt()], dim=1)
 
 
-class _StatesEncoder(nn.Module):
+class _StatesEncoder(nn.Module, ABC):
     """The parts that both encoders share: normalisation, pooling over time, clip embedding.
 
     Args:
@@ -116,8 +117,8 @@ class _StatesEncoder(nn.Module):
         self.pooled_dim, self.embedding_dim = self.pooled.dim, dim
         self.fc1 = nn.Linear(self.pooled_dim, dim)
 
-    def _add_stages(self, state_dim: int, dim: int) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _add_stages(self, state_dim: int, dim: int) -> None: ...
 
     def _layers(self, states: Tensor, n_frames: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Normalised states (batch, steps, n_layers, state_dim), and n_frames, at least 1.
