@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+import re
 import threading
+from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
+from emofuse.errors import EmofuseError
+
+_CODES_AND_NAMES = """
+af:afrikaans am:amharic ar:arabic as:assamese az:azerbaijani ba:bashkir be:belarusian bg:bulgarian bn:bengali
+bo:tibetan br:breton bs:bosnian ca:catalan cs:czech cy:welsh da:danish de:german el:greek en:english es:spanish
+et:estonian eu:basque fa:persian fi:finnish fo:faroese fr:french gl:galician gu:gujarati ha:hausa haw:hawaiian
+he:hebrew hi:hindi hr:croatian ht:haitian hu:hungarian hy:armenian id:indonesian is:icelandic it:italian ja:japanese
+jw:javanese ka:georgian kk:kazakh km:khmer kn:kannada ko:korean la:latin lb:luxembourgish ln:lingala lo:lao
+lt:lithuanian lv:latvian mg:malagasy mi:maori mk:macedonian ml:malayalam mn:mongolian mr:marathi ms:malay mt:maltese
+my:burmese ne:nepali nl:dutch nn:nynorsk no:norwegian oc:occitan pa:punjabi pl:polish ps:pashto pt:portuguese
+ro:romanian ru:russian sa:sanskrit sd:sindhi si:sinhala sk:slovak sl:slovenian sn:shona so:somali sq:albanian
+sr:serbian su:sundanese sv:swedish sw:swahili ta:tamil te:telugu tg:tajik th:thai tk:turkmen tl:tagalog tr:turkish
+tt:tatar uk:ukrainian ur:urdu uz:uzbek vi:vietnamese yi:yiddish yo:yoruba yue:cantonese zh:chinese
+"""
+LANGUAGES = dict(entry.split(":") for entry in _CODES_AND_NAMES.split())
+"""English names of the languages that Whisper writes, by their codes: ISO 639-1 but for haw, jw and yue."""
 _MIN_PROBABILITY = 0.5  # short texts ("Ja.", "What?") are far below
 _loading = threading.Lock()
 
@@ -17,6 +35,27 @@ def has_words(text: str | None) -> bool:
     (True, False, False, False)
     """
     return text is not None and any(character.isalnum() for character in text)
+
+
+def language_code(language: str | None) -> str | None:
+    """Return the code of a language that is given as code in any case, with a region, or by its English name.
+
+    Raises:
+        EmofuseError: the language is not among `LANGUAGES`.
+
+    >>> language_code("EN"), language_code("pt_BR"), language_code("German"), language_code(None)
+    ('en', 'pt', 'de', None)
+    """
+    if language is None:
+        return None
+    folded = language.strip().lower()
+    code = re.split("[-_]", folded)[0]
+    codes = {name: code for code, name in LANGUAGES.items()} | {"jv": "jw", "nb": "no", "fil": "tl", "mandarin": "zh"}
+    if code in LANGUAGES or (code := codes.get(folded, codes.get(code, ""))):
+        return code
+    similar = get_close_matches(folded, LANGUAGES.values(), n=1)
+    hint = f"Did you mean {similar[0]}?" if similar else "Give a code such as en or de, or an English name."
+    raise EmofuseError(f"{language!r} is not a language that emofuse knows. {hint}")
 
 
 def language_of(text: str) -> str | None:

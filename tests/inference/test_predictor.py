@@ -121,6 +121,18 @@ def test_text_in_a_language_that_is_not_read(predict, clip):
         predict(text="es regnet", language="de")
 
 
+@pytest.mark.parametrize("language", ["en", "EN", "en-US", "en_GB", "English", " english "])
+def test_a_language_is_known_by_code_region_or_name(predict, clip, language):
+    [found] = predict(clip, "it is raining", language=language)
+    assert (found.language, found.used) == ("en", "audio+text")
+
+
+@pytest.mark.parametrize(("language", "hint"), [("klingon", "code"), ("xx", "code"), ("", "code"), ("germn", "german")])
+def test_an_unknown_language_is_refused_before_the_work(predict, language, hint):
+    with pytest.raises(EmofuseError, match=hint):
+        predict("absent.wav", language=language)
+
+
 def test_recognised_words_count_as_given_ones(listen, clip):
     predict, transcriber = listen()
     [found] = predict(clip)

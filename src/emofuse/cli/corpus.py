@@ -216,10 +216,12 @@ def transcribe(
     from emofuse.corpora.transcribe import output_path, render_wer, transcribe_table, wer_report
     from emofuse.encoders.recogniser import Transcriber
     from emofuse.files import cache_dir
+    from emofuse.words import language_code
 
     out = output_path(table, out, in_place=in_place)
     check_ending(out)
     df = read_table(table)
+    language = language_code(language)
     recogniser = Transcriber(model, threads=1, workers=os.cpu_count() or 1)  # several short clips at once
     df = transcribe_table(df, recogniser, cache=cache_dir() / "transcripts.sqlite", language=language)
     _save(df, out)

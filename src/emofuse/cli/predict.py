@@ -18,7 +18,8 @@ Model = Annotated[
     typer.Option(metavar="BUNDLE", help="Folder of an exported model. Default: the model in the package."),
 ]
 Language = Annotated[
-    str | None, typer.Option(metavar="CODE", help="Language that is spoken, such as en. Default: it is detected.")
+    str | None,
+    typer.Option(metavar="CODE", help="Language that is spoken, such as en or English. Default: it is detected."),
 ]
 NoAsr = Annotated[bool, typer.Option("--no-asr", help="Do not recognise words; use the voice alone.")]
 Threads = Annotated[
@@ -80,8 +81,10 @@ def predict(
     import emofuse
     from emofuse.inference import formats
     from emofuse.inference.clips import adaptation, predict_clips, segments_of
+    from emofuse.words import language_code
 
     errors: list[EmofuseError] = []
+    language = language_code(language)
 
     def report_error(error: EmofuseError) -> None:
         errors.append(error)
@@ -132,7 +135,9 @@ def explain(
     from emofuse.explanation import table as explain_table
     from emofuse.explanation.attribution import explain as explain_recording
     from emofuse.explanation.picture import check_picture, draw
+    from emofuse.words import language_code
 
+    language = language_code(language)
     if picture:
         check_picture(picture)  # before the computation, which takes a while
     inputs = [] if file is None else [file]

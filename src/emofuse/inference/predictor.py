@@ -32,7 +32,7 @@ from emofuse.hardware import available_cores, run_parallel
 from emofuse.inference.bundle import Bundle
 from emofuse.inference.network import Network
 from emofuse.segment import checked_text
-from emofuse.words import has_words, language_of
+from emofuse.words import has_words, language_code, language_of
 
 MAX_SECONDS = 15.0  # longest segment
 MAX_UTTERANCE_SECONDS = 30.0  # longest recording with a given text
@@ -176,8 +176,8 @@ class Predictor:
                 and digits ("", "...") means that there are no words: only the voice is used, without recognition. None
                 means that the words are unknown.
             sample_rate: sample rate in Hz, for samples only.
-            language: ISO 639-1 code of the words; None to detect it. A given text that is too short for detection is
-                assumed to be in a language that the model reads.
+            language: language of the words, as code or English name (see `emofuse.words.language_code`); None to detect
+                it. A given text that is too short for detection is assumed to be in a language that the model reads.
             start: predict only the recording from here, in seconds.
             end: predict only the recording up to here, in seconds; None for its end.
             speaker: other audio of the same speaker, from `Predictor.speaker_profile`.
@@ -196,7 +196,7 @@ class Predictor:
         self, audio: Source | np.ndarray | None, text: str | None, **options: Any
     ) -> Iterator[SegmentPrediction]:
         """Yield each segment's prediction together with its samples and frames. Arguments are those of a call."""
-        language, start = options.get("language"), options.get("start", 0.0)
+        language, start = language_code(options.get("language")), options.get("start", 0.0)
         text = checked_text(text)
         given = _Transcript()
         if text is not None and has_words(text):
