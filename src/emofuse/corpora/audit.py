@@ -107,7 +107,7 @@ def render_audit(audit: Audit, *, brief: bool = False, width: int | None = 120, 
 
     styles: dict[Severity, str] = {"ok": "green", "note": "cyan", "warning": "yellow", "error": "bold red"}
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name, ratio in (("", None), ("check", 5), ("found", 10), ("what to do", 8)):
+    for name, ratio in (("", None), ("check", 5), ("result", 10), ("what to do", 8)):
         table.add_column(name, overflow="fold", ratio=ratio, no_wrap=not name)
     shown = [finding for finding in audit.findings if finding.severity != "ok" or not brief]
     for finding in shown:

@@ -13,7 +13,7 @@ _EXAMPLES = 5
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found.
+    """The result of one check.
 
     Attributes:
         check: short name, unique in an audit.
@@ -51,7 +51,7 @@ class Finding:
 
 
 def affected(check: str, names: Iterable[str], of: int, what: str, advice: str, severity: Severity) -> Finding:
-    """A finding about the keys or names of what is affected; ok, and without advice, if there are none."""
+    """A finding with affected keys or names; ok, and without advice, if there are none."""
     listed = list(names)
     message = of_all(len(listed), of, what)
     return Finding(

@@ -70,8 +70,8 @@ def nearest(queries: Sequence[str], references: Sequence[str]) -> tuple[np.ndarr
     if not len(queries) or not len(references):
         return best, jaccard
     order = sorted(range(len(references)), key=references.__getitem__)  # the result must not depend on their order
-    ours, theirs = _signatures(queries), _signatures([references[j] for j in order])
-    first, second = _candidates(ours, theirs)
+    query_hashes, reference_hashes = _signatures(queries), _signatures([references[j] for j in order])
+    first, second = _candidates(query_hashes, reference_hashes)
     for i, place in zip(first.tolist(), second.tolist(), strict=True):
         j = order[place]
         a, b = _grams(queries[i]), _grams(references[j])
@@ -128,36 +128,36 @@ def _gram_hashes(codes: np.ndarray) -> np.ndarray:
     return value ^ (value >> np.uint32(13))
 
 
-def _candidates(ours: np.ndarray, theirs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _candidates(query_hashes: np.ndarray, reference_hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Positions of queries and references that share a band and enough hashes: (pairs,) and (pairs,)."""
     pairs, shares = [np.empty(0, np.int64)], [np.empty(0)]
     for band in range(_BANDS):
         columns = slice(band * _ROWS, (band + 1) * _ROWS)
-        queries, references = _bucket(ours[:, columns]), _bucket(theirs[:, columns])
+        queries, references = _bucket(query_hashes[:, columns]), _bucket(reference_hashes[:, columns])
         order = np.argsort(references, kind="stable")
         references = references[order]
         low = np.searchsorted(references, queries, side="left")
         count = np.minimum(np.searchsorted(references, queries, side="right") - low, _MAX_PER_BUCKET)
-        i = np.repeat(np.arange(len(ours)), count)
+        i = np.repeat(np.arange(len(query_hashes)), count)
         j = order[np.arange(count.sum()) - np.repeat(np.cumsum(count) - count - low, count)]
-        share = _agreement(ours, theirs, i, j)
+        share = _agreement(query_hashes, reference_hashes, i, j)
         likely = share >= _AGREEING
-        pairs.append(i[likely] * len(theirs) + j[likely])
+        pairs.append(i[likely] * len(reference_hashes) + j[likely])
         shares.append(share[likely])
     unique, place = np.unique(np.concatenate(pairs), return_index=True)
-    i, j = np.divmod(unique, len(theirs))
+    i, j = np.divmod(unique, len(reference_hashes))
     order = np.lexsort((j, -np.concatenate(shares)[place], i))
     i, j = i[order], j[order]
     rank = np.arange(len(i)) - np.searchsorted(i, i)
     return i[rank < _MAX_VERIFIED], j[rank < _MAX_VERIFIED]
 
 
-def _agreement(ours: np.ndarray, theirs: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+def _agreement(query_hashes: np.ndarray, reference_hashes: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
     """Share of equal hashes of each pair, which estimates its Jaccard index."""
     share = np.empty(len(i))
     for start in range(0, len(i), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
-        share[part] = (ours[i[part]] == theirs[j[part]]).mean(axis=1)
+        share[part] = (query_hashes[i[part]] == reference_hashes[j[part]]).mean(axis=1)
     return share
 
 

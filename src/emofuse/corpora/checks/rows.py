@@ -228,12 +228,14 @@ def _category_drift(train: pd.Series, rows: pd.Series, part: str) -> Finding:
     check = f"categories train/{part}"
     if not len(train) or not len(rows):
         return Finding(check, "ok", 0, len(rows), "not compared: one of the parts has no categories")
-    ours, theirs = rows.value_counts(normalize=True).align(train.value_counts(normalize=True), fill_value=0.0)
-    distance = float((ours - theirs).abs().sum() / 2)
-    pooled = (ours * len(rows) + theirs * len(train)) / (len(rows) + len(train))
+    part_shares, train_shares = rows.value_counts(normalize=True).align(
+        train.value_counts(normalize=True), fill_value=0.0
+    )
+    distance = float((part_shares - train_shares).abs().sum() / 2)
+    pooled = (part_shares * len(rows) + train_shares * len(train)) / (len(rows) + len(train))
     variance = pooled * (1 - pooled) * (1 / len(rows) + 1 / len(train))
     chance = float(np.sqrt(2 * variance / math.pi).sum() / 2)  # mean absolute difference, normal approximation
-    new, lacking = sorted(ours.index[theirs == 0]), sorted(ours.index[ours == 0])
+    new, lacking = sorted(part_shares.index[train_shares == 0]), sorted(part_shares.index[part_shares == 0])
     message = f"total variation distance {distance:.2f} (chance {chance:.2f})"
     message += f"; train lacks {', '.join(new)}" if new else ""
     message += f"; {part} lacks {', '.join(lacking)}" if lacking else ""
@@ -252,17 +254,18 @@ def _dimension_drift(train: pd.DataFrame, rows: pd.DataFrame, part: str) -> Find
     worst: Severity = "ok"
     descriptions, drifting = [], []
     for name in DIMENSIONS:
-        theirs, ours = train[name].dropna(), rows[name].dropna()
-        if len(theirs) < 2 or len(ours) < 2:
+        train_values, part_values = train[name].dropna(), rows[name].dropna()
+        if len(train_values) < 2 or len(part_values) < 2:
             continue
-        spread = float(theirs.std()) or math.nan
-        shift, ratio = float(ours.mean() - theirs.mean()) / spread, float(ours.std()) / spread
+        spread = float(train_values.std()) or math.nan
+        shift, ratio = float(part_values.mean() - train_values.mean()) / spread, float(part_values.std()) / spread
         # The mean of a few rows differs by chance: allow two standard errors.
-        beyond = abs(shift) - 2 * math.sqrt(1 / len(ours) + 1 / len(theirs))
+        beyond = abs(shift) - 2 * math.sqrt(1 / len(part_values) + 1 / len(train_values))
         descriptions.append(
-            f"{name} {ours.mean():.2f} ± {ours.std():.2f} (train {theirs.mean():.2f} ± {theirs.std():.2f})"
+            f"{name} {part_values.mean():.2f} ± {part_values.std():.2f} "
+            f"(train {train_values.mean():.2f} ± {train_values.std():.2f})"
         )
-        if (abs(shift) >= SHIFT[0] and beyond > 0) or (len(ours) >= 30 and not 1 / SPREAD <= ratio <= SPREAD):
+        if (abs(shift) >= SHIFT[0] and beyond > 0) or (len(part_values) >= 30 and not 1 / SPREAD <= ratio <= SPREAD):
             drifting.append(name)
             worst = "warning" if worst == "warning" or (abs(shift) >= SHIFT[1] and beyond > 0) else "note"
     message = "; ".join(descriptions) or "not compared: one of the parts has no dimensions"
