@@ -77,7 +77,7 @@ def test_report(tmp_path: Path) -> None:
         "emotion rows share female male",
         "anger 3 50.0% 1 2",
         "arousal (0..1) 5 0.50 0.35 0.00 0.25 0.50 0.75 1.00",
-        "share of the winner 2 0.75 0.00 0.75 0.75 0.75 0.75 0.75",
+        "share of winning votes 2 0.75 0.00 0.75 0.75 0.75 0.75 0.75",
         "c emotion - - 3 9 3",
     ):
         assert line in flat, text
@@ -115,7 +115,7 @@ def test_text_alone() -> None:
     stats = describe(df)
     json.dumps(stats, allow_nan=False)
     assert stats["audio"]["seconds"] == {"n": 0} and "emotion" not in stats and "votes" not in stats
-    assert "words of a transcript" in render_stats(stats)
+    assert "words per transcript" in render_stats(stats)
 
 
 @pytest.mark.parametrize("votes", ["[1]", "much", '{"a": "two"}', '{"a": null}', '{"a": NaN}', '{"a": -1}', 3])

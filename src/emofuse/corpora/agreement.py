@@ -28,20 +28,20 @@ Ints = NDArray[np.int64]
 def agreement(df: pd.DataFrame, *, seed: int = 0) -> dict[str, dict[str, Any]]:
     """Agreement between the annotators of each corpus, from the column `ratings`.
 
-    If an annotator rated an utterance several times, the first rating counts; ratings without a name count as different
-    annotators. Speakers' ratings of themselves (marked "self": true) do not count. Emotion: only annotators who gave
-    exactly one category of an utterance count there.
+    If an annotator rated an utterance several times, the first rating counts. Ratings without a name count as different
+    annotators. Speakers' ratings of themselves (marked "self": true) do not count, nor do ratings with several
+    categories for emotion.
 
     Args:
-        df: utterance table. Ratings may be on any scale; no figure depends on it.
+        df: utterance table. Ratings may be on any scale, which does not change the results.
         seed: for the random halves of `split_half_ccc`.
 
     Returns:
         By corpus, for each of emotion, arousal, valence and dominance that was rated: `utterances` (rated by two
         annotators or more), `ratings` (of those utterances), `annotators`, `alpha` (nominal for emotion, interval for
         dimensions), for emotion `several_categories` (ratings left out), for dimensions `ccc` and `ccc_of`: "pairs"
-        (`pairwise_ccc`, where there are up to 20 annotators, all with names) or "halves" (`split_half_ccc`). What is
-        undefined is None. Corpora without ratings are left out.
+        (`pairwise_ccc`, if there are at most 20 annotators, all with names) or "halves" (`split_half_ccc`). Undefined
+        values are None. Corpora without ratings are left out.
 
     Raises:
         TableError: ratings that are not a JSON list of objects, or a rating of a dimension that is not a number.
@@ -55,10 +55,10 @@ def agreement(df: pd.DataFrame, *, seed: int = 0) -> dict[str, dict[str, Any]]:
 
 
 def votes_of(text: Any, key: str) -> dict[str, float]:
-    """Number of votes by category, of a cell of the column `votes`; empty if the cell is empty.
+    """Parse a cell of the column `votes`: number of votes by category; empty if the cell is empty.
 
     Raises:
-        TableError: no JSON object of numbers from 0; `key` names the row.
+        TableError: the cell is not a JSON object of non-negative numbers; `key` names the row.
 
     >>> votes_of('{"anger": 2, "neutral": 1}', "c/1")
     {'anger': 2.0, 'neutral': 1.0}
@@ -70,7 +70,9 @@ def votes_of(text: Any, key: str) -> dict[str, float]:
     except (ValueError, TypeError, AttributeError):
         votes = {"": -1.0}
     if not all(0 <= number < np.inf for number in votes.values()):
-        raise TableError(f"{key}: votes must be a JSON object of numbers of votes by category, but is {text!r}.")
+        raise TableError(
+            f'{key}: votes {text!r} is not a JSON object with the number of votes by category, such as {{"anger": 2}}.'
+        )
     return votes
 
 
@@ -83,19 +85,19 @@ def alpha(units: Ints, values: Floats) -> float:
     annotators and distinct values.
 
     Args:
-        units: (n,) number of the unit of each rating, from 0; units with a single rating are left out.
+        units: (n,) index of the unit of each rating, from 0; units with a single rating are left out.
         values: (n, columns).
 
     Returns:
-        Value up to 1; NaN without a unit of two ratings, or if all ratings are equal.
+        At most 1; NaN if no unit has two ratings, or if all ratings are equal.
 
     >>> one_hot = np.eye(2)[[0, 0, 1, 1, 0, 1]]
     >>> round(alpha(np.array([0, 0, 1, 1, 2, 2]), one_hot), 4)
     0.4444
     """
     counts = np.bincount(units)
-    kept = counts[units] > 1
-    units, values = units[kept], values[kept] - (values[kept].mean(axis=0) if kept.any() else 0.0)
+    shared = counts[units] > 1
+    units, values = units[shared], values[shared] - (values[shared].mean(axis=0) if shared.any() else 0.0)
     n = len(units)
     expected = 2 * (values**2).sum() / (n - 1) if n else 0.0
     if np.isclose(expected, 0):
@@ -106,7 +108,7 @@ def alpha(units: Ints, values: Floats) -> float:
 
 
 def pairwise_ccc(units: Ints, annotators: Ints, values: Floats) -> float:
-    """Mean CCC of every two annotators over the units that both rated, weighted by the number of those.
+    """Mean CCC over pairs of annotators on the units that both rated, weighted by the number of these units.
 
     sum_ab n_ab CCC(a, b) / sum_ab n_ab over pairs a < b with at least two shared units and a defined CCC.
 
@@ -116,7 +118,7 @@ def pairwise_ccc(units: Ints, annotators: Ints, values: Floats) -> float:
         values: (n,).
 
     Returns:
-        Value in -1..1; NaN without such a pair.
+        -1..1; NaN if there is no such pair.
     """
     table = np.full((annotators.max(initial=-1) + 1, units.max(initial=-1) + 1), np.nan)
     table[annotators, units] = values
@@ -133,16 +135,16 @@ def pairwise_ccc(units: Ints, annotators: Ints, values: Floats) -> float:
 def split_half_ccc(units: Ints, values: Floats, *, seed: int) -> float:
     """CCC between the means of two random halves of each unit's ratings, where annotators change from unit to unit.
 
-    Both halves of a unit with m ratings have floor(m / 2), drawn without replacement; the mean of ten draws. It is the
-    reliability of a mean of half as many ratings as there are, with no correction for that.
+    Each half of a unit with m ratings has floor(m / 2) of them, drawn without replacement; the result is the mean of
+    ten draws. It is the reliability of the mean of half the ratings, and is not corrected for that.
 
     Args:
         units: (n,) unit of each rating, from 0; units with a single rating are left out.
         values: (n,).
-        seed: of the draws.
+        seed: for the draws.
 
     Returns:
-        Value in -1..1; NaN with fewer than two units or if the ratings are all equal.
+        -1..1; NaN with fewer than two units, or if all ratings are equal.
     """
     rng = np.random.default_rng(seed)
     counts = np.bincount(units)
@@ -171,35 +173,35 @@ def _within(units: Ints, column: Floats, counts: Ints) -> Floats:
 
 @dataclass
 class _Ratings:
-    """The ratings of one measure, one entry each.
+    """Ratings of one measure, with the unit, annotator and value of each.
 
-    Unnamed annotators are -1; emotions are numbers, -1 where an annotator gave several.
+    Unnamed annotators are -1. Emotions are numbers of categories, or -1 if an annotator gave several.
     """
 
     units: Ints
     annotators: Ints
     values: Floats
 
-    def kept(self, mask: NDArray[np.bool_]) -> _Ratings:
+    def select(self, mask: NDArray[np.bool_]) -> _Ratings:
         return _Ratings(self.units[mask], self.annotators[mask], self.values[mask])
 
     def once(self) -> _Ratings:
-        """The first rating of each annotator and unit; and all ratings of unnamed annotators."""
+        """The first rating of a unit by each annotator, and all ratings by unnamed annotators."""
         order = np.arange(len(self.units))
         names = np.where(self.annotators < 0, -1 - order, self.annotators)
         pairs = (self.units * (len(order) + names.max(initial=0) + 1)) + names + len(order)
         first = np.unique(pairs, return_index=True)[1]
         mask = np.zeros(len(order), dtype=bool)
         mask[first] = True
-        return self.kept(mask)
+        return self.select(mask)
 
     def shared(self) -> _Ratings:
-        """Those of units with two ratings or more, with units and annotators numbered without gaps."""
-        kept = self.kept(np.bincount(self.units)[self.units] > 1)
-        kept.units = np.unique(kept.units, return_inverse=True)[1].reshape(-1)
-        named = kept.annotators >= 0
-        kept.annotators[named] = np.unique(kept.annotators[named], return_inverse=True)[1].reshape(-1)
-        return kept
+        """Ratings of units with at least two ratings, with units and annotators renumbered without gaps."""
+        ratings = self.select(np.bincount(self.units)[self.units] > 1)
+        ratings.units = np.unique(ratings.units, return_inverse=True)[1].reshape(-1)
+        named = ratings.annotators >= 0
+        ratings.annotators[named] = np.unique(ratings.annotators[named], return_inverse=True)[1].reshape(-1)
+        return ratings
 
 
 def _of_corpus(rows: pd.DataFrame, seed: int) -> dict[str, Any]:
@@ -210,7 +212,7 @@ def _of_corpus(rows: pd.DataFrame, seed: int) -> dict[str, Any]:
         ratings = ratings.once()
         if measure == "emotion":
             single = ratings.values >= 0
-            shared = ratings.kept(single).shared()
+            shared = ratings.select(single).shared()
             categories, codes = np.unique(shared.values, return_inverse=True)
             figures: dict[str, Any] = {
                 "alpha": alpha(shared.units, np.eye(len(categories))[codes]),
@@ -242,7 +244,7 @@ def _ccc_of(ratings: _Ratings, seed: int) -> dict[str, Any]:
 
 def _collect(rows: pd.DataFrame) -> dict[str, _Ratings]:
     """All ratings by measure."""
-    found = {measure: (array("q"), array("q"), array("d")) for measure in ("emotion", *DIMENSIONS)}
+    columns = {measure: (array("q"), array("q"), array("d")) for measure in ("emotion", *DIMENSIONS)}
     numbers: dict[str, int] = {}
     categories: dict[str, int] = {}
     for unit, (key, text) in enumerate(zip(rows["key"].tolist(), rows["ratings"].tolist(), strict=True)):
@@ -251,7 +253,7 @@ def _collect(rows: pd.DataFrame) -> dict[str, _Ratings]:
                 continue
             name = rating.get("annotator")
             annotator = -1 if name is None else numbers.setdefault(str(name), len(numbers))
-            for measure, (units, annotators, values) in found.items():
+            for measure, (units, annotators, values) in columns.items():
                 given = rating.get(measure)
                 if given is None or given != given or given in ("", []):
                     continue
@@ -261,7 +263,7 @@ def _collect(rows: pd.DataFrame) -> dict[str, _Ratings]:
                 values.append(_category(given, categories, key) if of_emotion else _number(given, measure, key))
     return {
         measure: _Ratings(np.array(units, np.int64), np.array(annotators, np.int64), np.array(values, np.float64))
-        for measure, (units, annotators, values) in found.items()
+        for measure, (units, annotators, values) in columns.items()
     }
 
 

@@ -5,13 +5,13 @@ Severities:
 - error: results do not measure what they claim to. A speaker in two parts (also where the corpus's official split is
   so: whoever runs the audit decides what to do then), a key in two parts or not in the table, no row to train on, the
   same or nearly the same audio in two parts, audio that cannot be decoded.
-- warning: affects how results must be read. Unknown speakers; sentences of dev or test that stand in train, the
-  same or nearly so, in 1 % of its rows or more; an empty dev or test part; speakers whose category is nearly given
-  (bias-corrected Cramér's V of .3 or more, or a tenth of the speakers beyond chance with one category only); categories
-  missing from a part, or a total variation distance of .1 or more beyond chance; dimensions whose means differ by half
-  a standard deviation or more; transcripts, labels or audio missing in more than 5 % of a part's rows; copies of clips
-  within a part; silent or too short clips; clipping in 1 % of the clips or more.
-- note: the same in a lesser degree, rows in no part, a table without transcripts or audio, checks that were left out.
+- warning: affects how results must be read. Unknown speakers; sentences of train, exactly or nearly, in 1 % or more of
+  the rows of dev or test; an empty dev or test part; speakers that nearly determine the category (bias-corrected
+  Cramér's V of .3 or more, or a tenth of the speakers beyond chance with one category only); categories missing from a
+  part, or a total variation distance of .1 or more beyond chance; dimensions whose means differ by half a standard
+  deviation or more; transcripts, labels or audio missing in more than 5 % of a part's rows; copies of clips within a
+  part; silent or too short clips; clipping in 1 % of the clips or more.
+- note: the same to a lesser degree, rows in no part, a table without transcripts or audio, checks that were skipped.
 - ok: checked, with no problem.
 """
 
@@ -40,7 +40,7 @@ class Audit:
     """Findings on a table and its split, one for each check.
 
     Attributes:
-        rule: how the split came about.
+        rule: how the split was made.
         rows: number of rows by part.
         findings: in the order of the checks, including those that passed.
     """
@@ -82,7 +82,7 @@ def audit(
     """
     part_of = {key: part for part in PARTS for key in getattr(split, part)}
     table = df[list(_READ)].assign(part=df["key"].map(part_of))
-    found = chain(
+    findings = chain(
         checks.parts(table, split),
         checks.speakers(table, split),
         checks.sentences(table),
@@ -93,7 +93,7 @@ def audit(
         if audio
         else checks_audio.unchecked(),
     )
-    return Audit(split.rule, {part: len(getattr(split, part)) for part in PARTS}, tuple(found))
+    return Audit(split.rule, {part: len(getattr(split, part)) for part in PARTS}, tuple(findings))
 
 
 def render_audit(audit: Audit, *, brief: bool = False, width: int | None = 120, colour: bool = False) -> str:
@@ -107,14 +107,14 @@ def render_audit(audit: Audit, *, brief: bool = False, width: int | None = 120, 
 
     styles: dict[Severity, str] = {"ok": "green", "note": "cyan", "warning": "yellow", "error": "bold red"}
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name, ratio in (("", None), ("check", 5), ("found", 10), ("what to do", 8)):
+    for name, ratio in (("", None), ("check", 5), ("result", 10), ("what to do", 8)):
         table.add_column(name, overflow="fold", ratio=ratio, no_wrap=not name)
     shown = [finding for finding in audit.findings if finding.severity != "ok" or not brief]
     for finding in shown:
-        found = finding.message
+        description = finding.message
         if finding.examples and finding.severity != "ok":
-            found += f" [{', '.join(finding.examples)}{', ...' if finding.count > len(finding.examples) else ''}]"
-        cells = (Text(finding.severity, styles[finding.severity]), finding.check, found, finding.advice)
+            description += f" [{', '.join(finding.examples)}{', ...' if finding.count > len(finding.examples) else ''}]"
+        cells = (Text(finding.severity, styles[finding.severity]), finding.check, description, finding.advice)
         table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in cells))
     counts = {level: sum(f.severity == level for f in audit.findings) for level in ("error", "warning")}
     summary = ", ".join(f"{n} {level}{'s' * (n != 1)}" for level, n in counts.items())

@@ -46,7 +46,7 @@ def in_words(config: SplitConfig) -> str:
             f"test, drawn with seed {config.seed}"
         )
     if config.dev == "other_speaker":
-        return f"each speaker in turn is for test, the others of the same {column} for development, all else to train"
+        return f"each speaker in turn is for test, others of the same {column} for development, the rest for training"
     if config.rule == "leave_one_out":
         return f"each {column} in turn is for test, the next one for development, the others for training"
     like = f"like shares of {config.stratify}" if config.stratify else "like numbers of rows and genders"
@@ -60,7 +60,7 @@ def values_of(df: pd.DataFrame, column: str) -> pd.Series:
     """The column as text, with the index of the table.
 
     Raises:
-        TableError: the column does not exist, or a row has no value.
+        TableError: the table has no such column, or a row has no value.
     """
     if column not in df.columns:
         raise TableError(f"{corpus_of(df)}: there is no column {column}. Add it, or use another split rule.")
@@ -78,7 +78,7 @@ def values_of(df: pd.DataFrame, column: str) -> pd.Series:
 
 
 def in_natural_order(names: Sequence[str]) -> list[str]:
-    """Sort distinct names, and numbers within them by value.
+    """Distinct names, sorted by their words and, for numbers within them, by value.
 
     >>> in_natural_order(["s10", "s9", "s9"])
     ['s9', 's10']
@@ -87,12 +87,15 @@ def in_natural_order(names: Sequence[str]) -> list[str]:
 
 
 def _pieces(name: str) -> list[Any]:
-    """Alternating words and numbers."""
+    """The words and numbers of a name in turn."""
     return [int(piece) if i % 2 else piece for i, piece in enumerate(re.split(r"(\d+)", name))]
 
 
 def balanced_groups(df: pd.DataFrame, values: pd.Series, k: int, seed: int) -> list[list[str]]:
-    """Assign values, largest first, to the one of k groups with fewest of their gender, then fewest values and rows."""
+    """Assign values to k groups that are balanced by gender, number of values and number of rows, in this order.
+
+    Values with most rows are assigned first.
+    """
     rows = values.value_counts().to_dict()
     _check_enough(df, values, k)
     by_key = df.assign(value=values).sort_values("key")
@@ -102,11 +105,14 @@ def balanced_groups(df: pd.DataFrame, values: pd.Series, k: int, seed: int) -> l
     loads = [0] * k
     genders: list[dict[str, int]] = [{} for _ in range(k)]
     for value in sorted(order, key=lambda v: -rows[v]):
-        its = gender[value]  # "" if unknown, which is not balanced
-        best = min(range(k), key=lambda i: (genders[i].get(its, 0) if its else 0, len(groups[i]), loads[i], i))
+        value_gender = gender[value]  # "" if unknown, which is not balanced
+        best = min(
+            range(k),
+            key=lambda i: (genders[i].get(value_gender, 0) if value_gender else 0, len(groups[i]), loads[i], i),
+        )
         groups[best].append(value)
         loads[best] += rows[value]
-        genders[best][its] = genders[best].get(its, 0) + 1
+        genders[best][value_gender] = genders[best].get(value_gender, 0) + 1
     return [sorted(group) for group in groups]
 
 
@@ -118,7 +124,9 @@ def stratified_groups(df: pd.DataFrame, values: pd.Series, by: str, k: int, seed
     from sklearn.model_selection import StratifiedGroupKFold
 
     if by not in df.columns:
-        raise TableError(f"{corpus_of(df)}: no column {by} to stratify by; the table has {', '.join(df.columns)}.")
+        raise TableError(
+            f"{corpus_of(df)}: there is no column {by} to stratify by; the columns are {', '.join(df.columns)}."
+        )
     _check_enough(df, values, k)
     order = df["key"].argsort()
     labels = np.array([label or "" for label in texts_of(df[by])])[order]
@@ -152,7 +160,7 @@ def hold_out_groups(df: pd.DataFrame, values: pd.Series, config: SplitConfig) ->
 
 
 def place_of_speakers(df: pd.DataFrame, column: str) -> dict[str, str]:
-    """The value of the column (such as the session) of each speaker, which must have it in common with another speaker.
+    """The value of the column (such as the session) of each speaker, which at least two speakers must share.
 
     Raises:
         TableError: a speaker has several values, or is the only one with its value.
@@ -161,9 +169,9 @@ def place_of_speakers(df: pd.DataFrame, column: str) -> dict[str, str]:
     several = pairs["speaker"][pairs["speaker"].duplicated()]
     if len(several):
         name = min(several)
-        found = ", ".join(in_natural_order(pairs.loc[pairs["speaker"] == name, "value"].tolist()))
+        values = ", ".join(in_natural_order(pairs.loc[pairs["speaker"] == name, "value"].tolist()))
         raise TableError(
-            f'{corpus_of(df)}: dev = "other_speaker" needs speakers with one {column} each, but {name} has {found}. '
+            f'{corpus_of(df)}: dev = "other_speaker" needs speakers with one {column} each, but {name} has {values}. '
             'Use dev = "next", or another column.'
         )
     alone = pairs.drop_duplicates("value", keep=False)
@@ -195,8 +203,8 @@ def official_parts(df: pd.DataFrame, column: str, test: str) -> np.ndarray:
         )
     tests = in_natural_order([name for name in known if name.startswith("test")])
     if test.lower() not in tests and (tests or test != "test"):
-        there = f"Set the key `test` to {' or '.join(tests)}." if tests else "The table has no test rows."
-        raise TableError(f"{corpus_of(df)}: {column} has no {test} rows. {there}")
+        hint = f"Set the key `test` to {' or '.join(tests)}." if tests else "The table has no test rows."
+        raise TableError(f"{corpus_of(df)}: {column} has no {test} rows. {hint}")
     part = names.map(dict.fromkeys(tests, "") | _PARTS | {"test": "", test.lower(): "test"}).to_numpy()
     for name in ("train", "dev"):
         if not (part == name).any():

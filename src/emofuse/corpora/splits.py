@@ -37,7 +37,7 @@ __all__ = [
 
 PARTS = ("train", "dev", "test")
 FORMAT = 1
-_MOST_KEYS = 20_000_000  # in a frozen file: about 4 GB of memory, 0.6 GB of disk
+_MAX_KEYS = 20_000_000  # of a frozen file: about 4 GB of memory, 0.6 GB of disk
 _FOLDS = Path(__file__).parent / "folds"
 _OPTIONS = {
     "k_fold": ("column", "k", "stratify", "fold", "seed"),
@@ -103,20 +103,20 @@ def make_split(df: pd.DataFrame, config: SplitConfig) -> Split:
     """Split the rows of one corpus.
 
     Rules:
-        official: the parts in a column of the corpus (`official_split`); rows of other test parts than `test` are in
-            no part.
+        official: the parts in a column of the corpus (`official_split`); rows of test parts other than `test`
+            are in no part.
         leave_one_out: fold i tests on the i-th value of a column (speaker) in natural order; the next value is for
             development. With `dev = "other_speaker"`, each speaker is a fold and the others with the same value of
             the column (session) are for development.
         k_fold: groups of values (speakers), balanced by rows and gender, or by the labels in a column (`stratify`).
             The next group is for development.
         hold_out: random shares of the values (speakers).
-        given: a file of folds: shipped, the user's (`{"folds": [...]}`), or frozen by `freeze`.
+        given: the folds in a file: shipped with emofuse, written by the user (`{"folds": [...]}`), or by `freeze`.
 
     Raises:
         TableError: a row without speaker (all rules but `official`) or without the column's value, too few values, a
-            fold out of range, a speaker in two parts where that was not allowed, keys that are not in the table or
-            listed twice, an official part that is empty or unknown, a frozen split that was changed.
+            fold out of range, a speaker in two parts unless that is allowed, keys that are not in the table or listed
+            twice, an official part that is empty or unknown, a frozen split that was changed.
     """
     n, make = _plan(df, config)
     _check_fold(config.fold, n)
@@ -146,16 +146,16 @@ def freeze(df: pd.DataFrame, config: SplitConfig, path: Path | str) -> list[Spli
     """Write all folds of a rule to one JSON file, which `rule = "given"` reads; `config.fold` is ignored.
 
     The file holds the keys, speakers and counts of each part, the hash of each fold, the rule with its version, and the
-    version of emofuse. A file or table that was changed since is refused when it is read.
+    version of emofuse. If the file or the table has been changed, reading it fails.
 
     Raises:
-        TableError: as `make_split`, or folds times rows are more than 20 million.
+        TableError: as `make_split`, or the file would hold more than 20 million keys.
         EmofuseError: the file cannot be written.
     """
     n, make = _plan(df, config)
-    if n * len(df) > _MOST_KEYS:
+    if n * len(df) > _MAX_KEYS:
         raise TableError(
-            f"{path}: {n:,} folds of {len(df):,} rows would hold {n * len(df):,} keys, which fill memory and disk. "
+            f"{path}: {n:,} folds of {len(df):,} rows would hold {n * len(df):,} keys, beyond {_MAX_KEYS:,}. "
             "Use fewer folds (k_fold), or name the rule itself in the recipe."
         )
     splits = [make(fold) for fold in range(n)]
@@ -328,13 +328,13 @@ def _check_frozen(tree: dict[str, Any], path: Path) -> None:
 def _frozen(df: pd.DataFrame, fold: dict[str, Any], where: str) -> Split:
     split = Split.from_dict(fold, where)
     _check_keys(df, split, where)
-    now = _speakers(split, _speaker_of(df))
+    speakers = _speakers(split, _speaker_of(df))
     for part in PARTS:
-        if changed := sorted(set(now[part]) ^ set(fold["speakers"][part])):
-            new = changed[0] in now[part]
+        if changed := sorted(set(speakers[part]) ^ set(fold["speakers"][part])):
+            new = changed[0] in speakers[part]
             raise TableError(
                 f"{where}: the table was changed: {changed[0]} is {'now' if new else 'no longer'} a speaker of the "
-                f"{part} part, unlike when the split was frozen. Use the table of that time, or freeze again."
+                f"{part} part, unlike when the split was frozen. Use the earlier table, or freeze the split again."
             )
     return split
 

@@ -16,7 +16,7 @@ from emofuse.corpora.agreement import agreement, votes_of
 from emofuse.labels import DIMENSIONS
 
 _BINS = 20
-_LONGEST = 7 * 24 * 3600  # seconds; a header with more was never completed
+_LONGEST = 7 * 24 * 3600  # seconds; a header that claims more was never completed
 _NAMES = ("emotion", "original_emotion", "official_split")
 
 
@@ -54,17 +54,17 @@ def describe(df: pd.DataFrame) -> dict[str, Any]:
 
 
 def seconds_of(df: pd.DataFrame) -> NDArray[np.float64]:
-    """Length of each row's clip in seconds to the microsecond, NaN without readable audio.
+    """Duration of each row's clip in seconds, rounded to microseconds; NaN without readable audio.
 
-    From start and end where both are given, else from the header of the file, which is read once (the file is decoded
-    if its header has no length).
+    It follows from start and end if both are given, else from the header of the file, which is read once (the file is
+    decoded if its header has no duration).
     """
     lengths = np.full(len(df), np.nan)
     for row, (file, start, end) in enumerate(zip(df["file"], df["start"], df["end"], strict=True)):
         if isinstance(file, str):
             last = _file_seconds(file) if np.isnan(end) else end
             lengths[row] = max(last - (0.0 if np.isnan(start) else start), 0.0)
-    return lengths.round(6)  # lengths that differ by the rounding of start and end are too close for a histogram
+    return lengths.round(6)  # np.histogram fails on values that differ by rounding errors only
 
 
 def word_counts(df: pd.DataFrame) -> pd.Series:
@@ -102,11 +102,11 @@ def _file_seconds(file: str) -> float:
 def _audio(df: pd.DataFrame) -> dict[str, Any]:
     lengths = seconds_of(df)
     known = np.sort(lengths[~np.isnan(lengths)])
-    there = int(df["file"].notna().sum())
+    with_file = int(df["file"].notna().sum())
     return {
-        "rows": there,
-        "without": len(df) - there,
-        "unreadable": there - len(known),
+        "rows": with_file,
+        "without": len(df) - with_file,
+        "unreadable": with_file - len(known),
         "files": int(df["file"].nunique()),
         "hours": float(known.sum() / 3600),
         "seconds": _numbers(known),
@@ -145,9 +145,9 @@ def _values(column: pd.Series) -> dict[str, dict[str, Any]]:
 
 
 def _filled(column: pd.Series) -> dict[str, Any]:
-    there = int(column.notna().sum())
-    without = len(column) - there
-    return {"rows": there, "without": without, "share_without": without / len(column) if len(column) else None}
+    filled = int(column.notna().sum())
+    without = len(column) - filled
+    return {"rows": filled, "without": without, "share_without": without / len(column) if len(column) else None}
 
 
 def _by_gender(df: pd.DataFrame, name: str) -> dict[str, Any]:
@@ -208,38 +208,40 @@ def _category_table(name: str, values: dict[str, dict[str, Any]]) -> str:
 def _number_table(stats: dict[str, Any]) -> str:
     described: list[tuple[str, dict[str, Any]]] = [
         ("duration (s)", stats["audio"]["seconds"]),
-        ("words of a transcript", stats["text"]["words"]),
-        ("rows of a speaker", stats["speakers"]["rows_each"]),
+        ("words per transcript", stats["text"]["words"]),
+        ("rows per speaker", stats["speakers"]["rows_each"]),
         *((f"{name} (0..1)", numbers) for name, numbers in stats["dimensions"].items()),
     ]
     if "votes" in stats:
         described += [
-            ("votes of a row", stats["votes"]["votes"]),
-            ("share of the winner", stats["votes"]["winning"]),
+            ("votes per row", stats["votes"]["votes"]),
+            ("share of winning votes", stats["votes"]["winning"]),
         ]
     names = ("mean", "sd", "min", "q1", "median", "q3", "max")
     rows = [[title, str(x["n"]), *(f"{x[name]:.2f}" for name in names)] for title, x in described if x["n"]]
     return _table(["", "n", *names], rows)
 
 
-def _agreement_table(found: dict[str, dict[str, Any]]) -> str:
+def _agreement_table(agreement_of: dict[str, dict[str, Any]]) -> str:
     rows = [
         [
             *(corpus, measure, _figure(x["alpha"]), _figure(x.get("ccc")), x.get("ccc_of", "")),
             *(str(x["utterances"]), str(x["ratings"]), "unknown" if x["annotators"] is None else str(x["annotators"])),
         ]
-        for corpus, measures in found.items()
+        for corpus, measures in agreement_of.items()
         for measure, x in measures.items()
     ]
     header = ["agreement", "", "alpha", "CCC", "of", "utterances", "ratings", "annotators"]
     notes = ["alpha: Krippendorff's, nominal for emotion, interval for dimensions.\n"]
     if any(row[4] == "pairs" for row in rows):
-        notes.append("CCC of pairs: every two annotators, weighted by the utterances that both rated.\n")
+        notes.append(
+            "CCC of pairs: mean over pairs of annotators, weighted by the number of utterances that both rated.\n"
+        )
     if any(row[4] == "halves" for row in rows):
-        notes.append("CCC of halves: means of two random halves of each utterance's ratings.\n")
-    several = sum(measures.get("emotion", {}).get("several_categories", 0) for measures in found.values())
+        notes.append("CCC of halves: between the means of two random halves of each utterance's ratings.\n")
+    several = sum(measures.get("emotion", {}).get("several_categories", 0) for measures in agreement_of.values())
     if several:
-        notes.append(f"{several} ratings with several categories do not count for emotion.\n")
+        notes.append(f"{several} ratings with several categories are left out for emotion.\n")
     return _table(header, rows) + "".join(notes)
 
 

@@ -64,9 +64,11 @@ def test_recipe_keys(root: Path) -> None:
         read(
             root, scale=SCALE, emotions={"angry": "anger", "happy": "happiness", "sad": "sadness", "neutral": "neutral"}
         )
-    with pytest.raises(TableError, match=r"emo-set: no column 'mood'\. There are audio, Emotion, speaker_id"):
+    with pytest.raises(
+        TableError, match=r"emo-set: there is no column 'mood'; the columns are audio, Emotion, speaker_id"
+    ):
         read(root, columns={"mood": "emotion"})
-    with pytest.raises(TableError, match="several columns are to be 'text'"):
+    with pytest.raises(TableError, match="several columns are mapped to 'text'"):
         read(root, columns={"take": "text", "transcription": "text"})
     df = read(root, scale=SCALE, columns={"take": "session", "transcription": "words", "speaker_id": "text"})
     assert df["text"].iat[0] == "s5" and df["words"].iat[0] == "Sentence 0." and df["session"].max() == 5
@@ -107,18 +109,18 @@ def test_endings_come_from_the_name_or_the_content(tmp_path: Path) -> None:
     assert [Path(file).suffix for file in df["file"]] == [".wav", ".flac"]
     two = {"a": audio, "b": audio}
     folder = save(tmp_path / "two", two, {"a": stored, "b": stored})
-    with pytest.raises(TableError, match=r"a, b are columns of audio\. Say in `columns` which"):
+    with pytest.raises(TableError, match=r"a, b are columns of audio\. Choose one"):
         read(folder)
     assert len(read(folder, columns={"b": "file"})) == 2
 
 
 def test_wrong_root_and_missing_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for folder in (tmp_path, tmp_path / "absent"):
-        with pytest.raises(TableError, match=r"no dataset that can be read .*save_to_disk"):
+        with pytest.raises(TableError, match=r"the dataset cannot be read .*save_to_disk"):
             read(folder)
     folder = save(tmp_path / "set", {"text": ["x"]})
     next(folder.glob("*.arrow")).write_bytes(b"x")
-    with pytest.raises(TableError, match="no dataset that can be read"):
+    with pytest.raises(TableError, match="the dataset cannot be read"):
         read(folder)
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(EmofuseError, match=r'pip install "emofuse\[huggingface\]"'):

@@ -251,7 +251,7 @@ def test_parts_that_disagree_or_lack(root: Path, caplog: pytest.LogCaptureFixtur
     with caplog.at_level(logging.WARNING):
         df = by_name(read(root))
     assert df.loc["0001_0000", "official_split"] == "train"
-    assert "the parts of 1 clips are not those of Partitions.txt, and count (" in caplog.text
+    assert "the parts of 1 clips differ from Partitions.txt" in caplog.text
     assert "labels_consensus.csv, row 2: train, not test1)" in caplog.text and "the part of" not in caplog.text
     edit(root / "Labels" / "labels_consensus.csv", ",Train", ",")
     (root / "Partitions.txt").unlink()

@@ -1,1 +1,1 @@
-"""What an audit checks, and what it needs for that: facts of decoded audio, near copies of sound and text."""
+"""The checks of an audit, and the searches for near copies of audio and sentences that they use."""

@@ -1,7 +1,7 @@
-"""Sentences that are nearly the same: MinHash (Broder 1997), banding, and the exact Jaccard index of what that finds.
+"""Nearly equal sentences: candidates by MinHash (Broder 1997) with banding, verified by their exact Jaccard index.
 
-Texts are compared by their sets of four neighbouring characters, without case, punctuation and white space, so that it
-works in any language and spelling variants count as near.
+Texts are compared by their sets of character 4-grams without case, punctuation and white space. This works in any
+language, and tolerates spelling variants.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ JACCARD = 0.8
 MIN_WORDS = 4
 
 _GRAM = 4
-# 16 bands of 5 hashes find a pair of Jaccard index 0.8 with a chance of 99.8 %, of 0.3 with one of 4 %.
+# 16 bands of 5 hashes find a pair of Jaccard index 0.8 with a probability of 99.8 %, one of 0.3 with 4 %.
 _BANDS, _ROWS = 16, 5
-_AGREEING = 0.6  # share of equal hashes from which a pair is verified; 0.8 has a standard deviation of 0.045
-_AT_ONCE = 1 << 16  # characters; bounds the memory and fits the cache of a core
-# Families of like sentences (a template with a number) would fill the memory: of each bucket a query meets this many
-# references at most, and the most promising of all buckets are verified.
-_MATES, _VERIFIED = 8, 8
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\s\u3040-\u30ff\u3400-\u9fff]+")  # scripts without spaces: a sign
+_AGREEING = 0.6  # share of equal hashes for verification; at Jaccard 0.8 its standard deviation is 0.045
+_AT_ONCE = 1 << 16  # characters or pairs; limits memory and fits the cache of a core
+# Sentences that differ in a number only would make too many pairs: a query is compared with at most 8 references of
+# each bucket, and exactly with the 8 most promising of all buckets.
+_MAX_PER_BUCKET, _MAX_VERIFIED = 8, 8
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\s\u3040-\u30ff\u3400-\u9fff]+")  # no spaces: a character is a word
 
 
-class _Kept(dict[int, int | None]):
-    """For str.translate: white space becomes a space, punctuation, symbols and control characters go.
+class _Characters(dict[int, int | None]):
+    """Table for str.translate: white space becomes a space; punctuation, symbols and control characters are removed.
 
-    Combining marks stay: in the scripts of India they are vowels.
+    Combining marks are not removed, because they are vowels in the scripts of India.
     """
 
     def __missing__(self, code: int) -> int | None:
@@ -38,7 +38,7 @@ class _Kept(dict[int, int | None]):
         return self[code]
 
 
-_KEPT = _Kept()
+_CHARACTERS = _Characters()
 
 
 def normalised(text: str) -> str:
@@ -47,31 +47,31 @@ def normalised(text: str) -> str:
     >>> normalised("  Don't — PANIC!")
     'dont panic'
     """
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().translate(_KEPT).split())
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().translate(_CHARACTERS).split())
 
 
 def is_short(text: str) -> bool:
-    """Whether a normalised text has fewer than four words: such texts recur by nature."""
+    """True if a normalised text has fewer than four words; such texts recur by chance."""
     return text.count(" ") < MIN_WORDS and len(_WORD.findall(text)) < MIN_WORDS
 
 
 def nearest(queries: Sequence[str], references: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """For each query the reference that is most like it, if any reaches the Jaccard index of 0.8.
+    """For each query, the most similar reference with a Jaccard index of at least 0.8.
 
     Args:
-        queries: texts without white space, no two the same and none among the references.
-        references: the same.
+        queries: distinct texts without white space, none of them among the references.
+        references: distinct texts without white space.
 
     Returns:
-        Position of the reference, -1 where there is none, (queries,); and the Jaccard index, 0 where there is none.
+        Position of the reference, or -1 for none, (queries,); and the Jaccard index, or 0 for none, (queries,).
     """
     best = np.full(len(queries), -1)
     jaccard = np.zeros(len(queries))
     if not len(queries) or not len(references):
         return best, jaccard
-    order = sorted(range(len(references)), key=references.__getitem__)  # what is found must not depend on it
-    ours, theirs = _signatures(queries), _signatures([references[j] for j in order])
-    first, second = _candidates(ours, theirs)
+    order = sorted(range(len(references)), key=references.__getitem__)  # the result must not depend on their order
+    query_hashes, reference_hashes = _signatures(queries), _signatures([references[j] for j in order])
+    first, second = _candidates(query_hashes, reference_hashes)
     for i, place in zip(first.tolist(), second.tolist(), strict=True):
         j = order[place]
         a, b = _grams(queries[i]), _grams(references[j])
@@ -91,7 +91,7 @@ def _signatures(texts: Sequence[str]) -> np.ndarray:
     factors = rng.integers(1 << 31, size=_BANDS * _ROWS, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
     offsets = rng.integers(1 << 32, size=_BANDS * _ROWS, dtype=np.uint32)
     signatures = np.empty((_BANDS * _ROWS, len(texts)), np.uint32)
-    # Spaces fill up what is shorter than a gram, and end the text.
+    # Texts that are shorter than a gram are padded with spaces.
     lengths = np.array([max(len(text), _GRAM) for text in texts])
     ends = np.cumsum(lengths)
     first = 0
@@ -100,7 +100,7 @@ def _signatures(texts: Sequence[str]) -> np.ndarray:
         joined = "".join(text.ljust(_GRAM) for text in texts[first:last])
         codes = np.frombuffer(joined.encode("utf-32-le"), np.uint32)
         starts = np.cumsum(lengths[first:last]) - lengths[first:last]
-        grams = _mixed(codes)
+        grams = _gram_hashes(codes)
         inside = np.ones(len(codes), bool)
         for back in range(1, _GRAM):  # a gram must not run into the next text
             inside[starts + lengths[first:last] - back] = False
@@ -114,8 +114,8 @@ def _signatures(texts: Sequence[str]) -> np.ndarray:
     return np.ascontiguousarray(signatures.T)
 
 
-def _mixed(codes: np.ndarray) -> np.ndarray:
-    """A hash of each gram of neighbouring characters: uint32, (characters - 3,)."""
+def _gram_hashes(codes: np.ndarray) -> np.ndarray:
+    """Hash of each gram: uint32, (characters - 3,)."""
     n = len(codes) - _GRAM + 1
     value = np.zeros(n, np.uint32)
     for i in range(_GRAM):  # the steps of MurmurHash3
@@ -128,36 +128,36 @@ def _mixed(codes: np.ndarray) -> np.ndarray:
     return value ^ (value >> np.uint32(13))
 
 
-def _candidates(ours: np.ndarray, theirs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs that share a band and enough hashes: (pairs,) and (pairs,)."""
+def _candidates(query_hashes: np.ndarray, reference_hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of queries and references that share a band and enough hashes: (pairs,) and (pairs,)."""
     pairs, shares = [np.empty(0, np.int64)], [np.empty(0)]
     for band in range(_BANDS):
         columns = slice(band * _ROWS, (band + 1) * _ROWS)
-        queries, references = _bucket(ours[:, columns]), _bucket(theirs[:, columns])
+        queries, references = _bucket(query_hashes[:, columns]), _bucket(reference_hashes[:, columns])
         order = np.argsort(references, kind="stable")
         references = references[order]
         low = np.searchsorted(references, queries, side="left")
-        count = np.minimum(np.searchsorted(references, queries, side="right") - low, _MATES)
-        i = np.repeat(np.arange(len(ours)), count)
+        count = np.minimum(np.searchsorted(references, queries, side="right") - low, _MAX_PER_BUCKET)
+        i = np.repeat(np.arange(len(query_hashes)), count)
         j = order[np.arange(count.sum()) - np.repeat(np.cumsum(count) - count - low, count)]
-        share = _agreement(ours, theirs, i, j)
-        kept = share >= _AGREEING
-        pairs.append(i[kept] * len(theirs) + j[kept])
-        shares.append(share[kept])
+        share = _agreement(query_hashes, reference_hashes, i, j)
+        likely = share >= _AGREEING
+        pairs.append(i[likely] * len(reference_hashes) + j[likely])
+        shares.append(share[likely])
     unique, place = np.unique(np.concatenate(pairs), return_index=True)
-    i, j = np.divmod(unique, len(theirs))
+    i, j = np.divmod(unique, len(reference_hashes))
     order = np.lexsort((j, -np.concatenate(shares)[place], i))
     i, j = i[order], j[order]
     rank = np.arange(len(i)) - np.searchsorted(i, i)
-    return i[rank < _VERIFIED], j[rank < _VERIFIED]
+    return i[rank < _MAX_VERIFIED], j[rank < _MAX_VERIFIED]
 
 
-def _agreement(ours: np.ndarray, theirs: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+def _agreement(query_hashes: np.ndarray, reference_hashes: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
     """Share of equal hashes of each pair, which estimates its Jaccard index."""
     share = np.empty(len(i))
     for start in range(0, len(i), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
-        share[part] = (ours[i[part]] == theirs[j[part]]).mean(axis=1)
+        share[part] = (query_hashes[i[part]] == reference_hashes[j[part]]).mean(axis=1)
     return share
 
 

@@ -1,6 +1,6 @@
-"""Checks of a parted utterance table that need no audio; `audit` says what their findings mean and where limits are.
+"""Audit checks that need no audio; `emofuse.corpora.audit` explains the severities and their limits.
 
-Each takes the table with the column `part` (train, dev, test; None for rows in no part).
+Each check takes an utterance table with the column `part` (train, dev, test; None for rows in no part).
 """
 
 from __future__ import annotations
@@ -17,53 +17,55 @@ from emofuse.corpora.checks.near_text import JACCARD, MIN_WORDS, is_short, neare
 from emofuse.corpora.splits import PARTS, Split
 from emofuse.labels import DIMENSIONS
 
-SMALL_SHARE = 0.01  # of the rows of a part: below it, shared or nearly shared sentences are a note
-MISSING_SHARE = 0.05  # above it, missing transcripts, labels or audio are a warning
-ROWS_A_SENTENCE = 5  # from this mean on the corpus has fixed prompts
+SMALL_SHARE = 0.01  # in a smaller share of a part's rows, shared sentences are a note
+MISSING_SHARE = 0.05  # in a larger share of a part's rows, missing values are a warning
+ROWS_A_SENTENCE = 5  # with at least this mean, the corpus has fixed prompts
 CRAMERS_V = 0.3  # a medium effect (Cohen 1988)
-ROWS_A_SPEAKER = 10  # with fewer, one category only says little
-ONE_CATEGORY_SHARE = 0.1
+ROWS_A_SPEAKER = 10  # speakers with fewer rows are not checked for a single category
+ONE_CATEGORY_SHARE = 0.1  # of the speakers, beyond chance
 DRIFT = (0.05, 0.1)  # note, warning: total variation distance of the categories beyond chance
 SHIFT = (0.2, 0.5)  # note, warning: difference of means in standard deviations (Cohen's small and medium)
 SPREAD = 1.25  # note: ratio of standard deviations
 
 
 def parts(table: pd.DataFrame, split: Split) -> Iterator[Finding]:
-    """Empty parts, keys in two parts, keys without row, rows in no part."""
+    """Check for empty parts, keys in two parts, keys that are not in the table, and rows in no part."""
     sizes = {part: len(getattr(split, part)) for part in PARTS}
     empty = [part for part in PARTS if not sizes[part]]
     message = ", ".join(f"{part} {size:,}" for part, size in sizes.items())
     severity: Severity = "error" if "train" in empty else "warning" if empty else "ok"
-    advice = f"Without {' and '.join(empty)} there is nothing to train on, select by or report." if empty else ""
+    advice = (
+        f"Add rows to {' and '.join(empty)}: training, model selection and test need one part each." if empty else ""
+    )
     yield Finding("parts", severity, len(empty), len(PARTS), f"rows: {message}", advice, tuple(empty))
 
     listed = pd.Series([key for part in PARTS for key in getattr(split, part)], dtype=object)
     repeated = listed[listed.duplicated()].unique()
     what, advice = (
         "keys are listed more than once",
-        "Make the split again: a row in two parts is trained and tested on.",
+        "Make the split again: the model is tested on rows that it was trained on.",
     )
     yield affected("repeated keys", repeated, listed.nunique(), what, advice, "error")
     unknown = listed[~listed.isin(table["key"])].unique()
     what, advice = "keys of the split are not in the table", "Use the table that the split was made from."
     yield affected("unknown keys", unknown, listed.nunique(), what, advice, "error")
     left = table.loc[table["part"].isna(), "key"]
-    what, advice = "rows of the table are in no part", "Say so with the results, if it is not meant."
+    what, advice = "rows of the table are in no part", "Add them to a part, or report this with the results."
     yield affected("rows in no part", left, len(table), what, advice, "note")
 
 
 def speakers(table: pd.DataFrame, split: Split) -> Iterator[Finding]:
-    """Speakers that two parts have in common; rows whose speaker is unknown never count as shared."""
+    """Check for speakers in two parts; rows without a speaker do not count."""
     rows = table[table["part"].notna()]
     unknown = rows.loc[rows["speaker"].isna(), "key"]
-    advice = "They may be shared without notice: fill the column speaker, or leave them out."
+    advice = "Their speakers may be in several parts: fill the column speaker, or remove these rows."
     yield affected("unknown speakers", unknown, len(rows), "rows have no speaker", advice, "warning")
     named = {part: set(group.dropna()) for part, group in rows.groupby("part")["speaker"]}
     for first, second in itertools.combinations((part for part in PARTS if part in named), 2):
         check = f"speakers {first}/{second}"
         if not named[first] or not named[second]:
-            silent = " and ".join(part for part in (first, second) if not named[part])
-            message = f"cannot be told: no speaker of {silent} is known"
+            unnamed = " and ".join(part for part in (first, second) if not named[part])
+            message = f"cannot be checked: the speakers of {unnamed} are unknown"
             yield Finding(check, "warning", 0, len(named[second]), message, "Fill the column speaker.")
             continue
         shared = named[first] & named[second]
@@ -72,16 +74,18 @@ def speakers(table: pd.DataFrame, split: Split) -> Iterator[Finding]:
         advice = ""
         if shared:
             message += f" ({n:,} of {int((rows['part'] == second).sum()):,} rows of {second})"
-            advice = "Split by speaker: the model may know the voice instead of the emotion."
+            advice = "Split by speaker: the model may recognise the voice instead of the emotion."
             if split.rule.startswith("official"):
-                advice = "The corpus's official split is so: say with every result that it is not speaker-independent."
+                advice = (
+                    "The official split shares speakers: state with every result that it is not speaker-independent."
+                )
         yield Finding(
             check, "error" if shared else "ok", len(shared), len(named[second]), message, advice, some(shared)
         )
 
 
 def sentences(table: pd.DataFrame) -> Iterator[Finding]:
-    """Sentences of dev and test that stand in train too, the same or nearly so."""
+    """Check for sentences of dev and test that also occur in train, exactly or nearly."""
     rows = table.loc[table["part"].notna() & table["text"].notna(), ["key", "part", "text"]]
     of_text = {text: normalised(text) for text in rows["text"].unique()}
     words = [of_text[text] for text in rows["text"]]
@@ -94,25 +98,25 @@ def sentences(table: pd.DataFrame) -> Iterator[Finding]:
     fixed = len(rows) >= ROWS_A_SENTENCE * distinct
     queries: dict[str, pd.DataFrame] = {}
     for part in ("dev", "test"):
-        own = by_part.get(part, rows[:0])
-        shared = own["sentence"].isin(known)
-        queries[part] = own[~shared]
+        part_rows = by_part.get(part, rows[:0])
+        shared = part_rows["sentence"].isin(known)
+        queries[part] = part_rows[~shared]
         count = int(shared.sum())
-        message = of_all(count, len(own), f"rows of {part} with text have a sentence of train")
+        message = of_all(count, len(part_rows), f"rows of {part} with text have a sentence that is also in train")
         advice = ""
         if count and fixed:
             message += f"; by design: the corpus has {distinct:,} sentences in {len(rows):,} rows"
-            advice = "Fixed prompts: words say nothing of the emotion, or too much if a prompt goes with a category."
+            advice = "With fixed prompts, words say nothing about emotion, or too much if prompts differ by category."
         elif count:
-            advice = "Report results without these rows too: the model may know the sentence and its label."
+            advice = "Also report results without these rows: the model may have learned the label with the sentence."
         yield Finding(
             f"sentences train/{part}",
-            _severity(count, len(own)),
+            _severity(count, len(part_rows)),
             count,
-            len(own),
+            len(part_rows),
             message,
             advice,
-            () if fixed else some(own.loc[shared, "key"]),
+            () if fixed else some(part_rows.loc[shared, "key"]),
         )
     yield from _near_sentences(train, queries, {part: len(by_part.get(part, ())) for part in queries})
 
@@ -123,26 +127,30 @@ def _near_sentences(train: pd.DataFrame, queries: dict[str, pd.DataFrame], sizes
     def long_ones(rows: pd.DataFrame) -> pd.DataFrame:
         return rows[~rows["words"].map(short).astype(bool)]
 
-    kept = {part: long_ones(rows) for part, rows in queries.items()}
+    compared = {part: long_ones(rows) for part, rows in queries.items()}
     references = sorted(set(long_ones(train)["sentence"]))
-    asked = sorted({sentence for rows in kept.values() for sentence in rows["sentence"]})
-    found, _ = nearest(asked, references)
-    near = {asked[i]: references[found[i]] for i in np.flatnonzero(found >= 0)}
+    sentences = sorted({sentence for rows in compared.values() for sentence in rows["sentence"]})
+    positions, _ = nearest(sentences, references)
+    near = {sentences[i]: references[positions[i]] for i in np.flatnonzero(positions >= 0)}
     key_of = train.sort_values("key").drop_duplicates("sentence").set_index("sentence")["key"]
-    for part, rows in kept.items():
-        hit = rows[rows["sentence"].isin(near)]
-        message = of_all(len(hit), sizes[part], f"rows of {part} with text have nearly a sentence of train")
+    for part, rows in compared.items():
+        similar = rows[rows["sentence"].isin(near)]
+        message = of_all(
+            len(similar), sizes[part], f"rows of {part} with text have nearly the same sentence as a row of train"
+        )
         message += f" (Jaccard index >= {JACCARD:g}"
-        message += f"; {len(queries[part]) - len(rows):,} rows of under {MIN_WORDS} words not compared)"
-        advice = "Read the examples beside train: templates, retakes, or two transcripts of one recording?"
+        message += f"; {len(queries[part]) - len(rows):,} rows of under {MIN_WORDS} words were not compared)"
+        advice = "Compare the examples with train: are they templates, retakes, or two transcripts of one recording?"
         yield Finding(
             f"near sentences train/{part}",
-            _severity(len(hit), sizes[part]),
-            len(hit),
+            _severity(len(similar), sizes[part]),
+            len(similar),
             sizes[part],
             message,
-            advice if len(hit) else "",
-            some(f"{key} ~ {key_of[near[text]]}" for key, text in zip(hit["key"], hit["sentence"], strict=True)),
+            advice if len(similar) else "",
+            some(
+                f"{key} ~ {key_of[near[text]]}" for key, text in zip(similar["key"], similar["sentence"], strict=True)
+            ),
         )
 
 
@@ -151,7 +159,7 @@ def _severity(count: int, of: int) -> Severity:
 
 
 def confounding(table: pd.DataFrame) -> Iterator[Finding]:
-    """How far the speaker gives the category away."""
+    """Check how well the speaker predicts the category."""
     column = category_column(table)
     rows = table[table["part"].notna() & table["speaker"].notna() & table[column].notna()]
     speaker, names = pd.factorize(rows["speaker"])
@@ -174,7 +182,7 @@ def confounding(table: pd.DataFrame) -> Iterator[Finding]:
         f"{single.sum()} of {many.sum()} speakers with {ROWS_A_SPEAKER} rows or more have one category only "
         f"(chance {expected:.1f})"
     )
-    advice = "Knowing the speaker is half the answer: keep speakers apart, balance or weigh categories by speaker."
+    advice = "The speaker predicts the category: split by speaker, and balance or weight categories within speakers."
     yield Finding(
         "speaker and label",
         "warning" if severe else "ok",
@@ -187,7 +195,7 @@ def confounding(table: pd.DataFrame) -> Iterator[Finding]:
 
 
 def cramers_v(first: np.ndarray, second: np.ndarray) -> tuple[float, float, float]:
-    """Association of two sets of codes 0..n-1: V, V corrected for bias (Bergsma 2013), and V to expect by chance.
+    """Cramér's V of two arrays of codes 0..n-1: V, V corrected for bias (Bergsma 2013), and V expected by chance.
 
     >>> [round(float(v), 2) for v in cramers_v(np.array([0, 0, 1, 1] * 10), np.array([0, 1, 0, 1] * 10))]
     [0.0, 0.0, 0.16]
@@ -206,7 +214,7 @@ def cramers_v(first: np.ndarray, second: np.ndarray) -> tuple[float, float, floa
 
 
 def drift(table: pd.DataFrame) -> Iterator[Finding]:
-    """Categories and dimensions of dev and test beside those of train."""
+    """Compare the categories and dimensions of dev and test with those of train."""
     column = category_column(table)
     train = table[table["part"] == "train"]
     for part in ("dev", "test"):
@@ -220,12 +228,14 @@ def _category_drift(train: pd.Series, rows: pd.Series, part: str) -> Finding:
     check = f"categories train/{part}"
     if not len(train) or not len(rows):
         return Finding(check, "ok", 0, len(rows), "not compared: one of the parts has no categories")
-    ours, theirs = rows.value_counts(normalize=True).align(train.value_counts(normalize=True), fill_value=0.0)
-    distance = float((ours - theirs).abs().sum() / 2)
-    pooled = (ours * len(rows) + theirs * len(train)) / (len(rows) + len(train))
+    part_shares, train_shares = rows.value_counts(normalize=True).align(
+        train.value_counts(normalize=True), fill_value=0.0
+    )
+    distance = float((part_shares - train_shares).abs().sum() / 2)
+    pooled = (part_shares * len(rows) + train_shares * len(train)) / (len(rows) + len(train))
     variance = pooled * (1 - pooled) * (1 / len(rows) + 1 / len(train))
-    chance = float(np.sqrt(2 * variance / math.pi).sum() / 2)  # mean of |difference| under a normal law
-    new, lacking = sorted(ours.index[theirs == 0]), sorted(ours.index[ours == 0])
+    chance = float(np.sqrt(2 * variance / math.pi).sum() / 2)  # mean absolute difference, normal approximation
+    new, lacking = sorted(part_shares.index[train_shares == 0]), sorted(part_shares.index[part_shares == 0])
     message = f"total variation distance {distance:.2f} (chance {chance:.2f})"
     message += f"; train lacks {', '.join(new)}" if new else ""
     message += f"; {part} lacks {', '.join(lacking)}" if lacking else ""
@@ -234,7 +244,7 @@ def _category_drift(train: pd.Series, rows: pd.Series, part: str) -> Finding:
         severity = "note"
     if new or lacking or distance - chance >= DRIFT[1]:
         severity = "warning"
-    advice = "Read UAR before accuracy; " + ("check the categories." if new or lacking else "stratify if you can.")
+    advice = "Prefer UAR to accuracy; " + ("check the categories." if new or lacking else "stratify if you can.")
     count = round(distance * len(rows))
     return Finding(check, severity, count, len(rows), message, "" if severity == "ok" else advice, (*new, *lacking))
 
@@ -242,26 +252,29 @@ def _category_drift(train: pd.Series, rows: pd.Series, part: str) -> Finding:
 def _dimension_drift(train: pd.DataFrame, rows: pd.DataFrame, part: str) -> Finding:
     check = f"dimensions train/{part}"
     worst: Severity = "ok"
-    told, drifting = [], []
+    descriptions, drifting = [], []
     for name in DIMENSIONS:
-        theirs, ours = train[name].dropna(), rows[name].dropna()
-        if len(theirs) < 2 or len(ours) < 2:
+        train_values, part_values = train[name].dropna(), rows[name].dropna()
+        if len(train_values) < 2 or len(part_values) < 2:
             continue
-        spread = float(theirs.std()) or math.nan
-        shift, ratio = float(ours.mean() - theirs.mean()) / spread, float(ours.std()) / spread
-        # A mean of few rows strays by itself.
-        beyond = abs(shift) - 2 * math.sqrt(1 / len(ours) + 1 / len(theirs))
-        told.append(f"{name} {ours.mean():.2f} ± {ours.std():.2f} (train {theirs.mean():.2f} ± {theirs.std():.2f})")
-        if (abs(shift) >= SHIFT[0] and beyond > 0) or (len(ours) >= 30 and not 1 / SPREAD <= ratio <= SPREAD):
+        spread = float(train_values.std()) or math.nan
+        shift, ratio = float(part_values.mean() - train_values.mean()) / spread, float(part_values.std()) / spread
+        # The mean of a few rows differs by chance: allow two standard errors.
+        beyond = abs(shift) - 2 * math.sqrt(1 / len(part_values) + 1 / len(train_values))
+        descriptions.append(
+            f"{name} {part_values.mean():.2f} ± {part_values.std():.2f} "
+            f"(train {train_values.mean():.2f} ± {train_values.std():.2f})"
+        )
+        if (abs(shift) >= SHIFT[0] and beyond > 0) or (len(part_values) >= 30 and not 1 / SPREAD <= ratio <= SPREAD):
             drifting.append(name)
             worst = "warning" if worst == "warning" or (abs(shift) >= SHIFT[1] and beyond > 0) else "note"
-    message = "; ".join(told) or "not compared: one of the parts has no dimensions"
-    advice = "CCC counts a shift of the mean and of the spread as error: say so with it." if drifting else ""
-    return Finding(check, worst, len(drifting), len(told), message, advice, tuple(drifting))
+    message = "; ".join(descriptions) or "not compared: one of the parts has no dimensions"
+    advice = "CCC counts a different mean or spread as error: report this with it." if drifting else ""
+    return Finding(check, worst, len(drifting), len(descriptions), message, advice, tuple(drifting))
 
 
 def missing(table: pd.DataFrame) -> Iterator[Finding]:
-    """Rows without transcript, without any label, without audio, by part."""
+    """Check for rows without a transcript, label or audio."""
     labels = ["emotion", "original_emotion", *DIMENSIONS]
     rows = table[table["part"].notna()]
     absent = {
@@ -270,9 +283,9 @@ def missing(table: pd.DataFrame) -> Iterator[Finding]:
         "audio": rows["file"].isna(),
     }
     advice = {
-        "transcripts": "Fill them by ASR (emofuse corpus transcribe), or train with modality dropout.",
-        "labels": "Such rows neither train nor count: leave them out, and report n.",
-        "audio": "Complete the download, or say that the model had words alone.",
+        "transcripts": "Run speech recognition (emofuse corpus transcribe), or train with modality dropout.",
+        "labels": "Training and scores ignore such rows: remove them, and report n.",
+        "audio": "Complete the download, or report that the model had only words for these rows.",
     }
     for what, mask in absent.items():
         count = int(mask.sum())
@@ -288,5 +301,5 @@ def missing(table: pd.DataFrame) -> Iterator[Finding]:
 
 
 def category_column(table: pd.DataFrame) -> str:
-    """The shared categories, or the corpus's own where no row of a part has a shared one."""
+    """Column of categories: emotion, or original_emotion if no row of a part has a shared category."""
     return "emotion" if table.loc[table["part"].notna(), "emotion"].notna().any() else "original_emotion"

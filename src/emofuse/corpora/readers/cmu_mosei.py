@@ -41,19 +41,19 @@ def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
     category).
 
     Raises:
-        TableError: no labels, a column or clip is missing, a label or time is wrong; names file and row.
+        TableError: labels, a column or a clip are missing, or a label or time is wrong; names file and row.
     """
     root = Path(root).absolute()
     rows = [row for path in _label_files(root, allow_missing) for row in _read_file(path)]
-    whole, inside = FilesByStem(root), _in_folders(root)
+    recordings, segments = FilesByStem(root), _in_folders(root)
     cut = 0
     for row in rows:
         video, clip, start = row.pop("video"), row.pop("clip"), row["start"]
-        segment = inside.get(f"{video}/{clip}".lower()) or whole.paths.get(f"{video}_{clip}".lower())
+        segment = segments.get(f"{video}/{clip}".lower()) or recordings.paths.get(f"{video}_{clip}".lower())
         if segment or row["end"] is None:
             row |= {"file": str(segment or root / f"{video}_{clip}.wav"), "start": None, "end": None}
             continue
-        row |= {"file": whole.path(video, f"Audio/WAV_16000/{video}.wav"), "start": max(start, 0.0)}
+        row |= {"file": recordings.path(video, f"Audio/WAV_16000/{video}.wav"), "start": max(start, 0.0)}
         cut += start < 0
     if cut:
         _log.warning("%s: %d segments start before their recording and are cut at 0 s", root, cut)
@@ -61,7 +61,7 @@ def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
 
 
 def _label_files(root: Path, allow_missing: bool) -> list[Path]:
-    """The CSV files of labels: one, or one a part."""
+    """The CSV files of labels: one for all parts, or one for each part."""
     paths = sorted([*root.glob("*.csv"), *root.glob("[Ll]abel*/*.csv")])
     paths = [path for path in paths if path.name[0] != "."]
     if not paths:
@@ -70,18 +70,18 @@ def _label_files(root: Path, allow_missing: bool) -> list[Path]:
         )
     parts = [_part_of_file(path) for path in paths]
     for part in set(parts):
-        names = [path.name for path, own in zip(paths, parts, strict=True) if own == part]
+        names = [path.name for path, of_part in zip(paths, parts, strict=True) if of_part == part]
         if len(names) > 1:
             what = f"for the part {part}" if part else "for all parts"
-            raise TableError(f"{root}: several files of labels {what}: {', '.join(names)}. Leave one of them there.")
+            raise TableError(f"{root}: several files of labels {what}: {', '.join(names)}. Keep one of them.")
     if None not in parts and (absent := [part for part in ("train", "dev", "test") if part not in parts]):
-        lack = f"{root}: no file of labels for {', '.join(absent)} beside {', '.join(path.name for path in paths)}"
+        message = f"{root}: no file of labels for {', '.join(absent)} beside {', '.join(path.name for path in paths)}"
         if not allow_missing:
             raise TableError(
-                f"{lack}. Complete the download, or go on with what is there: --allow-missing (allow_missing = true in "
+                f"{message}. Complete the download, or use the other files: --allow-missing (allow_missing = true in "
                 "a recipe)."
             )
-        _log.warning("%s; going on without", lack)
+        _log.warning("%s; continuing without", message)
     return paths
 
 
@@ -91,10 +91,10 @@ def _part_of_file(path: Path) -> str | None:
 
 
 def _in_folders(root: Path) -> dict[str, Path]:
-    """Audio files by lower-case folder and stem, for segments that are only numbered within the folder of a video."""
-    found = [p for p in root.glob("*/**/*") if p.suffix.lower() in AUDIO_ENDINGS and p.name[0] != "."]
-    found.sort(key=lambda p: (AUDIO_ENDINGS.index(p.suffix.lower()), p), reverse=True)
-    return {f"{p.parent.name}/{p.stem}".lower(): p for p in found}
+    """Audio files by lower-case folder and stem, for segments that are numbered in the folder of a video."""
+    paths = [p for p in root.glob("*/**/*") if p.suffix.lower() in AUDIO_ENDINGS and p.name[0] != "."]
+    paths.sort(key=lambda p: (AUDIO_ENDINGS.index(p.suffix.lower()), p), reverse=True)
+    return {f"{p.parent.name}/{p.stem}".lower(): p for p in paths}
 
 
 def _read_file(path: Path) -> list[dict[str, Any]]:
@@ -145,7 +145,7 @@ def _seconds(cell: str, where: str) -> float | None:
 
 
 def _intensities(cells: dict[str, str], where: str) -> dict[str, float]:
-    """The six intensities by category; empty where the file has none."""
+    """The six intensities by category; empty if the file has none."""
     for column in _EMOTIONS:
         scaled(cells[column], 0, 3, where)
     given = {word: float(cells[column]) for column, word in _EMOTIONS.items() if cells[column]}
@@ -156,7 +156,7 @@ def _intensities(cells: dict[str, str], where: str) -> dict[str, float]:
 
 
 def _strongest(intensities: dict[str, float]) -> str | None:
-    """The category of the highest intensity; neutral if all are 0, None if two share it or there are none."""
+    """The category of the highest intensity; neutral if all are 0, None if several share it or there are none."""
     highest = max(intensities.values(), default=None)
     if not highest:
         return "neutral" if intensities else None

@@ -59,7 +59,7 @@ class Coded:
         constants: columns with the same value in every row.
         upper: groups whose codes are in upper case; all other codes are in lower case.
         glob: where clips lie below the root.
-        passed_over: regular expression of file names (without ending) that belong to another corpus.
+        ignored: regular expression of file names (without ending) that belong to another corpus.
         expected: number of clips of the full corpus; fewer give a warning.
         notes: reads accompanying files: columns of each utterance, by its id in upper case.
     """
@@ -75,7 +75,7 @@ class Coded:
     constants: Mapping[str, Any] = field(default_factory=dict)
     upper: tuple[str, ...] = ()
     glob: str = "**/*"
-    passed_over: str | None = None
+    ignored: str | None = None
     expected: int | None = None
     notes: Callable[[Path], dict[str, dict[str, Any]]] | None = None
 
@@ -88,12 +88,12 @@ class Coded:
         """Utterance table of the clips below `root`, in the order of their paths.
 
         Args:
-            root: folder of the corpus as its owner ships it; any ending of `AUDIO_ENDINGS`; hidden files are not clips.
-            allow_missing: without effect, since labels come from the clips themselves; missing clips can only be
-                noticed by their number, which gives a warning.
+            root: folder of the corpus as published; files that are hidden or not audio are skipped.
+            allow_missing: has no effect, because labels come from the clips' names; if there are fewer clips than
+                expected, a warning says so.
 
         Raises:
-            TableError: no clips, a clip whose name is not of the official form, or different clips of the same name.
+            TableError: there are no clips, a name is not of the official form, or different clips have the same name.
         """
         root = Path(root).absolute()
         clips = [clip for clip in sorted(root.glob(self.glob)) if self._is_ours(clip, root)]
@@ -117,7 +117,7 @@ class Coded:
         hidden = any(part[0] == "." for part in clip.relative_to(root).parts)
         if hidden or clip.suffix.lower() not in AUDIO_ENDINGS:
             return False
-        return self.passed_over is None or not re.fullmatch(self.passed_over, clip.stem, re.IGNORECASE)
+        return self.ignored is None or not re.fullmatch(self.ignored, clip.stem, re.IGNORECASE)
 
     def _row(self, clip: Path, match: re.Match[str] | None) -> dict[str, Any] | None:
         if match is None:
@@ -142,7 +142,7 @@ class Coded:
         }
 
     def _refuse(self, root: Path, odd: list[Path], others: bool) -> None:
-        more = f" So are {len(odd) - 1} more." if len(odd) > 1 else ""
+        more = f" The same applies to {len(odd) - 1} more files." if len(odd) > 1 else ""
         doubt = "" if others else f" No clip below {root} has such a name: is it the folder of {self.title}?"
         raise TableError(
             f"{odd[0]}: not an official {self.title} name; expected {self.form}. Remove or rename the file."
@@ -150,7 +150,7 @@ class Coded:
         )
 
     def _without_copies(self, rows: list[dict[str, Any]], root: Path) -> list[dict[str, Any]]:
-        """Remove copies of clips, as in downloads whose folder is nested in itself."""
+        """Remove copies of clips, which occur in downloads with a copy of the folder inside it."""
         first: dict[str, dict[str, Any]] = {}
         for row in rows:
             earlier = first.setdefault(row["key"], row)

@@ -36,7 +36,7 @@ RAVDESS = Coded(
     },
     constants={"language": "en"},
     glob="**/Actor_*/*",
-    passed_over=r"0[12]-.*|[^-]*-02(-.*)?",
+    ignored=r"0[12]-.*|[^-]*-02(-.*)?",
     expected=1440,
 )
 
@@ -47,7 +47,7 @@ RAVDESS_SONG = replace(
     form="Actor_01/03-02-01-01-01-01-01.wav (modality-channel-emotion-intensity-statement-repetition-actor)",
     path=RAVDESS.path.replace("(?P<channel>01)", "(?P<channel>02)"),
     emotions={code: word for code, word in RAVDESS.emotions.items() if code <= "06"},
-    passed_over=r"0[12]-.*|[^-]*-01(-.*)?",
+    ignored=r"0[12]-.*|[^-]*-01(-.*)?",
     expected=1012,
 )
 

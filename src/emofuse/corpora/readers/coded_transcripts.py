@@ -35,7 +35,7 @@ def _esd_notes(root: Path) -> dict[str, dict[str, Any]]:
 
 
 def _esd_text(path: Path) -> str:
-    """The files are in UTF-16, UTF-8, GB 2312 (Mandarin) or Windows-1252 (English), by speaker."""
+    """Text of a file, whose encoding depends on the speaker: UTF-16, UTF-8, GB 2312 or Windows-1252."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -49,9 +49,9 @@ def _esd_text(path: Path) -> str:
 
 
 def _esd_words(text: str) -> str | None:
-    """The words of a line without the emotion that ends it, which would give the label away."""
+    """The words of a line without the emotion at its end, which would reveal the label."""
     words, tab, _ = text.rpartition("\t")
-    if not tab:  # a few lines have blanks for tabs
+    if not tab:  # a few lines have spaces instead of a tab
         words = _LABEL.sub("", text)
     return " ".join(words.split()) or None
 
@@ -100,7 +100,7 @@ def _shemo_entries(path: Path) -> dict[str, dict[str, Any]]:
             notes[name.upper().removesuffix(".WAV")] = note
     except (AttributeError, KeyError, TypeError) as error:
         raise TableError(
-            f"{path}: not as published ({error!r}); expected for each clip its id, transcript and emotion."
+            f"{path}: the file is not as published ({error!r}); expected id, transcript and emotion of each clip."
         ) from error
     return notes
 

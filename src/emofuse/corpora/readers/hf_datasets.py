@@ -33,23 +33,23 @@ def read(
 ) -> pd.DataFrame:
     """Utterance table of the Dataset or DatasetDict at `root`.
 
-    Columns called emotion, speaker, gender, language, transcription, text, arousal, valence, dominance or split are
-    ours; other columns of strings, numbers or names of classes become extra columns by their names, columns of lists
-    and structures are left out. The parts of a DatasetDict become official_split. Audio that is stored in the dataset
-    is written once, as it is, to the folder audio of the cache (EMOFUSE_CACHE), named by the hash of its bytes. Keys
-    are the folder's name and the audio's file name, or else the part and the number of the row.
+    Columns called emotion, speaker, gender, language, transcription, text, arousal, valence, dominance or split become
+    the columns of that meaning. Other columns of strings, numbers or classes become extra columns; columns of lists and
+    structures are left out. The parts of a DatasetDict become official_split. Audio that is stored in the dataset is
+    written once, unchanged, to the folder audio of the cache (EMOFUSE_CACHE), named by the hash of its bytes. A key is
+    the name of the folder and of the audio file, or else the part and the number of the row.
 
     Args:
         root: folder with dataset_info.json and state.json, or with dataset_dict.json.
-        columns: from its column names to ours; other columns do not take that name then. The audio, be it stored or
-            the path of a file (absolute or below `root`), is `file`.
-        emotions: from its categories to ours, see `generic.adapt`.
+        columns: from columns of the dataset to columns of the result; no other column becomes one of these. The audio,
+            stored or as the path of a file (absolute or below `root`), is `file`.
+        emotions: from categories of the dataset to shared ones, see `generic.adapt`.
         scale: lowest and highest possible rating of arousal, valence and dominance.
-        allow_missing: go on where audio is missing.
+        allow_missing: continue if audio is missing.
 
     Raises:
         EmofuseError: datasets is not installed, or the cache cannot be written.
-        TableError: no dataset, a column that is not there, several columns of audio of which none is chosen, or what
+        TableError: the dataset or a column is missing, none of several audio columns is chosen, or what
             `generic.adapt` raises.
     """
     root = Path(root).absolute()
@@ -61,10 +61,10 @@ def read(
     ]
     names = Counter(row["key"] for row in rows if row["key"] is not None)
     for row in rows:
-        place = row.pop("place")
-        if row["key"] is None or (names[row["key"]] > 1 and not row["own_key"]):
-            row["key"] = f"{root.name}/{place}"
-        del row["own_key"]
+        row_name = row.pop("row_name")
+        if row["key"] is None or (names[row["key"]] > 1 and not row["has_key"]):
+            row["key"] = f"{root.name}/{row_name}"
+        del row["has_key"]
     return finish_adapted(rows, root.name, root, emotions=emotions, scale=scale, allow_missing=allow_missing)
 
 
@@ -78,7 +78,7 @@ def _load(root: Path) -> dict[str, Any]:
         loaded = datasets.load_from_disk(str(root))
     except Exception as error:  # the library raises errors of many kinds on a folder that is broken
         raise TableError(
-            f"{root}: no dataset that can be read ({type(error).__name__}: {error}). Expected a folder that "
+            f"{root}: the dataset cannot be read ({type(error).__name__}: {error}). Expected a folder that "
             "`save_to_disk` of a Dataset or DatasetDict wrote; for a dataset of the hub: "
             "`datasets.load_dataset(name).save_to_disk(folder)`."
         ) from error
@@ -86,29 +86,29 @@ def _load(root: Path) -> dict[str, Any]:
 
 
 def _cells(dataset: Any, columns: Mapping[str, str], root: Path) -> Iterator[dict[str, Any]]:
-    """Rows by our column names; classes as their names, audio as stored."""
+    """Yield rows by column of the result, with names of classes, and audio as stored."""
     features = dataset.features
-    ours = _names(features, columns, root)
-    kept = dataset.select_columns(list(ours)).with_format("arrow")  # audio is not decoded then
-    classes = {name: features[name].names for name in ours if hasattr(features[name], "names")}
-    for batch in kept.iter(batch_size=_AT_ONCE):
+    targets = _names(features, columns, root)
+    selected = dataset.select_columns(list(targets)).with_format("arrow")  # this format does not decode audio
+    classes = {name: features[name].names for name in targets if hasattr(features[name], "names")}
+    for batch in selected.iter(batch_size=_AT_ONCE):
         for row in batch.to_pylist():
-            for name, of_class in classes.items():
-                row[name] = None if row[name] in (None, -1) else of_class[row[name]]  # -1 stands for no class
-            yield {ours[name]: value for name, value in row.items()}
+            for name, class_names in classes.items():
+                row[name] = None if row[name] in (None, -1) else class_names[row[name]]  # -1 stands for no class
+            yield {targets[name]: value for name, value in row.items()}
 
 
 def _names(features: Mapping[str, Any], columns: Mapping[str, str], root: Path) -> dict[str, str]:
-    """Our name of each column that is kept."""
+    """Column of the result for each column of the dataset that is used."""
     if absent := [name for name in columns if name not in features]:
-        raise TableError(f"{root}: no column {absent[0]!r}. There are {', '.join(features)}.")
-    if repeated := [ours for ours, n in Counter(columns.values()).items() if n > 1]:
-        raise TableError(f"{root}: several columns are to be {repeated[0]!r}. Choose one in `columns`.")
+        raise TableError(f"{root}: there is no column {absent[0]!r}; the columns are {', '.join(features)}.")
+    if repeated := [target for target, n in Counter(columns.values()).items() if n > 1]:
+        raise TableError(f"{root}: several columns are mapped to {repeated[0]!r}. Choose one in `columns`.")
     given = {name: columns[name] for name in features if name in columns}
     audio = [name for name in features if _is_audio(features[name])]
     if "file" not in columns.values():
         if len(audio) > 1:
-            raise TableError(f'{root}: {", ".join(audio)} are columns of audio. Say in `columns` which one is "file".')
+            raise TableError(f'{root}: {", ".join(audio)} are columns of audio. Choose one as "file" in `columns`.')
         given |= dict.fromkeys(audio, "file")
     plain = [name for name in features if _is_plain(features[name]) and name not in given]
     return given | guessed(plain, given.values())
@@ -131,9 +131,9 @@ def _row(cells: dict[str, Any], root: Path, part: str, number: int) -> dict[str,
         speaker = f"{root.name}/{speaker}"
     return {
         **cells,
-        "own_key": key is not None,
+        "has_key": key is not None,
         "key": key if key is not None else f"{root.name}/{Path(path).stem}" if path else None,
-        "place": f"{part or 'row'}-{number}",
+        "row_name": f"{part or 'row'}-{number}",
         "file": _extracted(content, path) if content else str(root / path) if path else None,
         "speaker": speaker,
         "official_split": split and (official_part(str(split)) or str(split).lower()),
@@ -141,7 +141,7 @@ def _row(cells: dict[str, Any], root: Path, part: str, number: int) -> dict[str,
 
 
 def _extracted(content: bytes, path: str | None) -> str:
-    """The file in the cache that holds these bytes; written if it is not there yet."""
+    """Path of the cached file with these bytes, which is written if it does not exist."""
     ending = Path(path or "").suffix.lower()
     if ending not in AUDIO_ENDINGS:
         ending = next((ending for start, ending in _STARTS.items() if content.startswith(start)), "")

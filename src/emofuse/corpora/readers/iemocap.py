@@ -50,21 +50,21 @@ _EDA = "eda_iemocap_no_utts_dataset.csv"
 _log = logging.getLogger(__name__)
 
 _Odd = defaultdict[str, list[str]]
-"""Places of what is odd, by what it is."""
+"""Files and rows of irregular lines, by the kind of irregularity."""
 
 
 def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
     """Utterance table of `root/Session1` to `root/Session5`, or of those in `root/IEMOCAP_full_release`.
 
     Extra columns: `session` (1..5), `script` (improvised, scripted), `dialogue`, `votes` (JSON object, external
-    evaluators only) and, where the file of dialogue acts is there, `dialogue_act`.
+    evaluators only) and, if the file of dialogue acts exists, `dialogue_act`.
 
     Args:
         root: see `About.layout` of the corpus.
-        allow_missing: go on without sessions or audio files that are missing.
+        allow_missing: continue if sessions or audio files are missing.
 
     Raises:
-        TableError: no IEMOCAP, a session or audio file is missing, or a label is not as it should be; names the row.
+        TableError: all or some sessions or audio files are missing, or a label is invalid; names the row.
         EmofuseError: an unknown category; names the row.
     """
     root = Path(root).absolute()
@@ -77,20 +77,20 @@ def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
     files = _label_files(home)
     absent = [n for n in range(1, 6) if not any(f.parts[-4] == f"Session{n}" for f in files)]
     if absent:
-        lack = f"{home}: no dialog/EmoEvaluation/*.txt in {', '.join(f'Session{n}' for n in absent)}"
+        message = f"{home}: no dialog/EmoEvaluation/*.txt in {', '.join(f'Session{n}' for n in absent)}"
         if not allow_missing:
             raise TableError(
-                f"{lack}. Complete the download, or go on with what is there: --allow-missing (allow_missing = true in "
+                f"{message}. Complete the download, or use the other files: --allow-missing (allow_missing = true in "
                 "a recipe)."
             )
-        _log.warning("%s; going on without", lack)
+        _log.warning("%s; continuing without", message)
     clips = FilesByStem(home, "Session*/sentences/wav/*/*")
     odd: _Odd = defaultdict(list)
     rows = [row for file in files for row in _evaluations(file, clips, odd)]
     for what, places in odd.items():
         _log.warning("%s: %d %s (such as %s)", home, len(places), what, places[0])
     if stray := len(clips.paths.keys() - {row["key"].removeprefix("iemocap/").lower() for row in rows}):
-        _log.warning("%s: %d clips are of no evaluated utterance and are left out", home, stray)
+        _log.warning("%s: %d clips belong to no evaluated utterance and are left out", home, stray)
     _add_transcripts(rows, home)
     _add_dialogue_acts(rows, root, home)
     return finish(rows, "iemocap", home, allow_missing=allow_missing)
@@ -104,7 +104,7 @@ def _label_files(home: Path) -> list[Path]:
 
 
 def _evaluations(file: Path, clips: FilesByStem, odd: _Odd) -> Iterator[dict[str, Any]]:
-    """Rows of one dialogue. An utterance's line is followed by those of its evaluators."""
+    """Yield the rows of one dialogue, where the line of an utterance is followed by those of its evaluators."""
     row: dict[str, Any] | None = None
     ratings: list[dict[str, Any]] = []
     for number, line in read_lines(file):
@@ -113,10 +113,10 @@ def _evaluations(file: Path, clips: FilesByStem, odd: _Odd) -> Iterator[dict[str
             if row:
                 yield _rated(row, ratings)
             row, ratings = _utterance(line, clips, where, odd), []
-        elif found := _EVALUATOR.match(line):
+        elif match := _EVALUATOR.match(line):
             if row is None:
                 raise TableError(f"{where}: {line!r} comes before any utterance; expected one in brackets.")
-            ratings.append(_rating(found[1].upper(), found[2], where, odd))
+            ratings.append(_rating(match[1].upper(), match[2], where, odd))
         elif not line.startswith("%"):
             odd["lines are neither an utterance nor an evaluation and are left out"].append(f"{where}: {line!r}")
     if row:
@@ -124,17 +124,17 @@ def _evaluations(file: Path, clips: FilesByStem, odd: _Odd) -> Iterator[dict[str
 
 
 def _utterance(line: str, clips: FilesByStem, where: str, odd: _Odd) -> dict[str, Any]:
-    found = _UTTERANCE.fullmatch(line)
-    values = [value.strip() for value in found[3].split(",")] if found else []
-    if not found or len(values) != 3:
+    match = _UTTERANCE.fullmatch(line)
+    values = [value.strip() for value in match[3].split(",")] if match else []
+    if not match or len(values) != 3:
         raise TableError(f"{where}: {line!r} is not an evaluation; expected [start - end] utterance emotion [V, A, D].")
-    name = _ID.fullmatch(found[1])
+    name = _ID.fullmatch(match[1])
     if not name:
-        raise TableError(f"{where}: {found[1]!r} is not an utterance; expected a name such as Ses01F_impro01_F000.")
+        raise TableError(f"{where}: {match[1]!r} is not an utterance; expected a name such as Ses01F_impro01_F000.")
     session, actor, scene, gender, turn = name[1], name[2].upper(), name[3].lower(), name[4].upper(), name[5]
     dialogue = f"Ses0{session}{actor}_{scene}"
     utterance = f"{dialogue}_{gender}{turn}"
-    code = found[2].lower()
+    code = match[2].lower()
     original = _EMOTIONS.get(code, code)
     valence, arousal, dominance = (_consensus(value, where, odd) for value in values)
     return {
@@ -163,7 +163,7 @@ def _consensus(value: str, where: str, odd: _Odd) -> float | None:
 
 
 def _rating(evaluator: str, text: str, where: str, odd: _Odd) -> dict[str, Any]:
-    """What one evaluator said: categories (C-), or dimensions (A-) on 1-5 with any of them missing."""
+    """The rating of one evaluator: categories (C-), or dimensions (A-) on 1-5, some of which may be missing."""
     if evaluator.startswith("C"):
         words = [word.strip().lower() for word in text.split(";")]
         categories = ["neutral" if word == "neutral state" else word for word in words if word]
@@ -171,12 +171,14 @@ def _rating(evaluator: str, text: str, where: str, odd: _Odd) -> dict[str, Any]:
         return {"annotator": evaluator, **(given if categories else {})}
     values = re.findall(r"(val|act|dom)\s+(\d+(?:\.\d+)?)", text.lower())
     if any(not 1 <= float(value) <= 5 for _, value in values):
-        odd["evaluators' lines have ratings off the scale 1-5, which are kept"].append(f"{where}: {text.strip()}")
+        odd["evaluators' lines have ratings off the scale 1-5, which are used as they are"].append(
+            f"{where}: {text.strip()}"
+        )
     return {"annotator": evaluator, **{_DIMENSIONS[name]: float(value) for name, value in values}}
 
 
 def _marked(rating: dict[str, Any]) -> dict[str, Any]:
-    """A rating, marked where it is of the actor herself or himself (C-F1, A-M1)."""
+    """A rating, with "self" if the evaluator is an actor of the dialogue (C-F1, A-M1)."""
     return rating if "-E" in rating["annotator"] else {**rating, "self": True}
 
 
@@ -206,13 +208,13 @@ def _add_transcripts(rows: list[dict[str, Any]], home: Path) -> None:
     without = sum(row["text"] is None for row in rows)
     if without or not texts.keys() <= names:
         _log.warning(
-            "%s: %d utterances have no transcript; %d transcripts are of no evaluated utterance and are left out",
+            "%s: %d utterances have no transcript; %d transcripts belong to no evaluated utterance and are left out",
             *(home, without, len(texts.keys() - names)),
         )
 
 
 def _add_dialogue_acts(rows: list[dict[str, Any]], root: Path, home: Path) -> None:
-    """Column `dialogue_act` from the EDA file (Bothe et al. 2020, arXiv 1912.00819), where it is there."""
+    """Add the column `dialogue_act` from the EDA file (Bothe et al. 2020, arXiv 1912.00819), if it exists."""
     folders = [folder / name for folder in (root, home) for name in ("", "Annotated_EDA_data")]
     file = next((folder / _EDA for folder in folders if (folder / _EDA).is_file()), None)
     if file is None:

@@ -1,4 +1,4 @@
-"""MELD, utterances of a TV series in text, with audio or video where it is there (Poria et al. 2019; GPL-3.0).
+"""MELD, utterances of a TV series as text, with audio or video if available (Poria et al. 2019; GPL-3.0).
 
 The official parts share speakers: the main cast is in all three.
 """
@@ -34,29 +34,29 @@ _log = logging.getLogger(__name__)
 
 
 def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
-    """Utterance table of `{train,dev,test}_sent_emo.csv`: text, category, speaker, and the clips where there are any.
+    """Utterance table of `{train,dev,test}_sent_emo.csv`: text, category, speaker, and clips if available.
 
     Extra columns: `official_split` (train, dev, test), `dialogue` (unique in the corpus) and `sentiment`.
 
     Args:
         root: see `About.layout` of the corpus.
-        allow_missing: where there are clips, go on without those that are missing.
+        allow_missing: continue if some of the clips are missing.
 
     Raises:
-        TableError: a file, column or clip is missing, or a value is not as it should be; names the row.
+        TableError: a file, column or clip is missing, or a value is invalid; names the row.
         EmofuseError: an unknown emotion; names the row.
     """
     root = Path(root).absolute()
     homes = (root, root / "MELD.Raw")
     clips = {part: _clips(homes, part) for part in _FOLDERS}
-    with_audio = any(found.paths for found in clips.values())
+    with_audio = any(files.paths for files in clips.values())
     rows = []
-    for part, found in clips.items():
+    for part, files in clips.items():
         source = _labels(homes, part)
         for number, row in read_rows(source, _COLUMNS):
-            rows.append(_row(row, part, found if with_audio else None, f"{source}, row {number}"))
+            rows.append(_row(row, part, files if with_audio else None, f"{source}, row {number}"))
     if without := sum(row["file"] is None for row in rows) if with_audio else 0:
-        _log.warning("%s: %d rows go without audio, their clips are known to be broken or absent", root, without)
+        _log.warning("%s: %d rows have no audio, because their clips are known to be broken or missing", root, without)
     return finish(rows, "meld", root, allow_missing=allow_missing)
 
 
@@ -73,7 +73,7 @@ def _labels(homes: tuple[Path, ...], part: str) -> Path:
 
 
 def _clips(homes: tuple[Path, ...], part: str) -> FilesByStem:
-    """Clips of a part in the first folder that has any; else those of the official folder, which has none."""
+    """Clips in the first folder of a part that has any, or else the (empty) clips of the official folder."""
     official = _FOLDERS[part]
     folders = [FilesByStem(home / name, "*") for home in homes for name in (part, official, f"{part}/{official}")]
     return next((clips for clips in folders if clips.paths), folders[1])
@@ -84,8 +84,8 @@ def _row(row: dict[str, str], part: str, clips: FilesByStem | None, where: str) 
     if sentiment not in _SENTIMENTS:
         raise TableError(f"{where}: unknown sentiment {sentiment!r}. Expected one of {', '.join(_SENTIMENTS)}.")
     if not (row["Dialogue_ID"].isdigit() and row["Utterance_ID"].isdigit()):
-        found = f"{row['Dialogue_ID']!r} and {row['Utterance_ID']!r}"
-        raise TableError(f"{where}: Dialogue_ID and Utterance_ID are {found}; expected two numbers.")
+        ids = f"{row['Dialogue_ID']!r} and {row['Utterance_ID']!r}"
+        raise TableError(f"{where}: Dialogue_ID and Utterance_ID are {ids}; expected two numbers.")
     name = f"dia{int(row['Dialogue_ID'])}_utt{int(row['Utterance_ID'])}"
     speaker = repair(row["Speaker"]).strip()
     return {
@@ -103,7 +103,7 @@ def _row(row: dict[str, str], part: str, clips: FilesByStem | None, where: str) 
 
 
 def repair(text: str) -> str:
-    """Undo the two encoding slips met in copies of MELD.
+    """Undo two encoding errors that occur in copies of MELD.
 
     UTF-8 that was read as Windows-1252, and Windows-1252 punctuation that was read as Latin-1 (control characters).
 
@@ -117,5 +117,5 @@ def repair(text: str) -> str:
 
 
 def _windows_bytes(text: str) -> bytes:
-    """Bytes of Windows-1252, where the five bytes that it leaves undefined were kept as control characters."""
+    """Bytes of text in Windows-1252, whose five undefined bytes were read as control characters."""
     return b"".join(c.encode("latin-1" if "\x80" <= c <= "\x9f" else "cp1252") for c in text)

@@ -1,4 +1,4 @@
-"""What the corpora of the MSP laboratory share: their label lines, annotators' ratings and transcripts."""
+"""Label lines, annotators' ratings and transcripts of the corpora of the MSP laboratory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Rating = tuple[str, str | None, float | None, float | None, float | None]
 
 
 def read_transcripts(files: FilesByStem, names: Iterable[str], root: Path) -> dict[str, str]:
-    """Words by lower-case name from the text files that the names have; warns of names and files without a match."""
+    """Transcripts by lower-case name of the clip; warns of clips without a transcript and the reverse."""
     wanted = {name.lower() for name in names}
     texts = {name: " ".join(read_text(path).split()) for name, path in files.paths.items() if name in wanted}
     texts = {name: text for name, text in texts.items() if text}
@@ -33,10 +33,10 @@ def read_transcripts(files: FilesByStem, names: Iterable[str], root: Path) -> di
 
 
 def split_line(line: str, where: str) -> tuple[list[str], tuple[str, str, str]]:
-    """What stands before the ratings in a line of the laboratory's label files, and activation, valence, dominance.
+    """Fields before the ratings in a line of a label file, and its activation, valence and dominance.
 
     Raises:
-        TableError: another form of line.
+        TableError: the line has another form.
 
     >>> split_line("WORKER1; Happy; Happy,Excited; A:5.0; V:6.0; D:4.0;", "labels.txt, row 2")
     (['WORKER1', 'Happy', 'Happy,Excited'], ('5.0', '6.0', '4.0'))
@@ -57,9 +57,9 @@ def checked_rating(
     where: str,
     odd: Counter[str],
 ) -> Rating:
-    """A rating with its emotion in words and its numbers checked; a word that is not in `words` is counted in `odd`.
+    """Check a rating's numbers and translate its emotion; an emotion that is not in `words` is counted in `odd`.
 
-    Annotators who chose "Other" could write what they meant (Other-confused); that counts as other.
+    Annotators who chose "Other" could add a word (Other-confused), which counts as other.
 
     Raises:
         TableError: a number is out of the scale.
@@ -76,16 +76,16 @@ def checked_rating(
 
 
 def pool_ratings(ratings: Iterable[Rating]) -> tuple[str | None, str | None]:
-    """The columns `ratings` and `votes`: annotators by name, emotions by number of annotators; None if there are none.
+    """The columns `ratings` (JSON, sorted by annotator) and `votes` (JSON, annotators by emotion); None if empty.
 
     >>> pool_ratings([("w2", None, 5.0, None, None), ("w1", "anger", None, None, None)])
     ('[{"annotator": "w1", "emotion": "anger"}, {"annotator": "w2", "arousal": 5.0}]', '{"anger": 1}')
     """
-    kept = []
+    entries = []
     votes: Counter[str] = Counter()
     for annotator, emotion, *numbers in sorted(ratings, key=str):
         given = {"emotion": emotion, **dict(zip(_SCALES, numbers, strict=True))}
-        kept.append({"annotator": annotator, **{k: v for k, v in given.items() if v is not None}})
+        entries.append({"annotator": annotator, **{k: v for k, v in given.items() if v is not None}})
         if emotion:
             votes[emotion] += 1
-    return json.dumps(kept) if kept else None, json.dumps(dict(sorted(votes.items()))) if votes else None
+    return json.dumps(entries) if entries else None, json.dumps(dict(sorted(votes.items()))) if votes else None

@@ -52,7 +52,7 @@ def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
     primary emotion).
 
     Raises:
-        TableError: no labels, a column or clip is missing, a name, label or rating is wrong; names file and row.
+        TableError: labels, a column or a clip are missing, or a name, label or rating is wrong; names file and row.
     """
     root = Path(root).absolute()
     labels = read_labels(root)
@@ -82,7 +82,7 @@ def read(root: Path | str, *, allow_missing: bool = False) -> pd.DataFrame:
 
 
 def read_labels(root: Path) -> list[dict[str, Any]]:
-    """Rows of a release's consensus labels, partitions and speakers alone: no audio, text or ratings, but `name`.
+    """Rows with name, speaker and labels, from the consensus labels, partitions and speakers of a release.
 
     Raises:
         TableError: as `read`.
@@ -94,14 +94,14 @@ def read_labels(root: Path) -> list[dict[str, Any]]:
         )
     parts, speakers, genders = _parts(root), *_speakers(root)
     rows = []
-    contrary: list[str] = []
+    conflicts: list[str] = []
     for where, cells in _consensus(path):
         name = _name(cells["FileName"], where)
         speaker = _known(cells["SpkrID"]) or speakers.get(name)
         gender = _gender(cells["Gender"], where) or genders.get(speaker)
         part = _part(cells["Split_Set"], where) or parts.get(name)
         if part != (parts.get(name) or part):
-            contrary.append(f"{where}: {part}, not {parts[name]}")
+            conflicts.append(f"{where}: {part}, not {parts[name]}")
         rows.append(_row(name, speaker, gender, part, _label(cells, where)))
     labelled = {row["name"] for row in rows}
     unlabelled = sorted(parts.keys() - labelled)
@@ -110,15 +110,13 @@ def read_labels(root: Path) -> list[dict[str, Any]]:
         rows.append(_row(name, speaker, genders.get(speaker), parts[name], (None,) * 4))
     if unlabelled:
         _log.info("%s: %d clips of the partitions have no labels (test3 has none)", path, len(unlabelled))
-    if contrary:
+    if conflicts:
         _log.warning(
-            "%s: the parts of %d clips are not those of Partitions.txt, and count (%s)",
-            path,
-            len(contrary),
-            contrary[0],
+            "%s: the parts of %d clips differ from Partitions.txt, which is ignored for them (%s)",
+            *(path, len(conflicts), conflicts[0]),
         )
-    if apart := sum(row["official_split"] is None for row in rows):
-        _log.warning("%s: the part of %d of %d rows is unknown", path, apart, len(rows))
+    if without_part := sum(row["official_split"] is None for row in rows):
+        _log.warning("%s: the part of %d of %d rows is unknown", path, without_part, len(rows))
     if unknown := sum(row["speaker"] is None for row in rows):
         _log.warning("%s: the speaker of %d of %d rows is unknown", path, unknown, len(rows))
     return rows
@@ -150,10 +148,10 @@ def read_ratings(root: Path, names: Iterable[str]) -> dict[str, set[Rating]]:
 
 
 def _find(root: Path, *patterns: str) -> Path | None:
-    """The first file of the labels folder, or of the root itself, that a pattern finds."""
+    """The first file in the labels folder, or else in the root, that matches the first pattern with any match."""
     for pattern in patterns:
-        if found := sorted(root.glob(f"[Ll]abel*/{pattern}")) or sorted(root.glob(pattern)):
-            return found[0]
+        if paths := sorted(root.glob(f"[Ll]abel*/{pattern}")) or sorted(root.glob(pattern)):
+            return paths[0]
     return None
 
 
@@ -213,7 +211,7 @@ _REST = ("SpkrID", "Gender", "Split_Set")
 
 
 def _consensus(path: Path) -> Iterable[tuple[str, Mapping[str, str]]]:
-    """Place and cells of each row, whichever form the file has."""
+    """File and row, and cells, of each row of a CSV, JSON or text file."""
     if path.suffix == ".csv":
         for number, cells in read_rows(path, _LABELS, optional=_REST):
             yield f"{path}, row {number}", cells
@@ -235,7 +233,7 @@ Detail = tuple[str, str, tuple[Any, Any, Any]]
 
 
 def _detailed(path: Path) -> Iterable[tuple[str, str, Detail]]:
-    """Place, clip, and annotator, primary emotion and numbers of each rating, whichever form the file has."""
+    """File and row, clip, and (annotator, primary emotion, numbers) of each rating in a CSV, JSON or text file."""
     if path.suffix == ".csv":
         yield from _detailed_csv(path)
     elif path.suffix == ".json":
@@ -266,7 +264,9 @@ def _detailed_csv(path: Path) -> Iterable[tuple[str, str, Detail]]:
             worker, primary = cells["WorkerID"] or cells["Workers"], cells["EmoClass_Major"]
             numbers = (cells["EmoAct"], cells["EmoVal"], cells["EmoDom"])
         if not worker:
-            raise TableError(f"{where}: no annotator; expected the columns EmoDetail, or WorkerID and EmoClass_Major.")
+            raise TableError(
+                f"{where}: the annotator is missing; expected the columns EmoDetail, or WorkerID and EmoClass_Major."
+            )
         yield where, cells["FileName"], (worker, primary, numbers)
 
 
@@ -278,7 +278,7 @@ def _fields(line: str, where: str) -> tuple[list[str], tuple[str, str, str]]:
 
 
 def _parts(root: Path) -> dict[str, str | None]:
-    """Part of each clip by Partitions.txt (Train; name.wav); lines without a clip are counts and headings."""
+    """Part of each clip in Partitions.txt (Train; name.wav); lines without a clip are counts and headings."""
     path = _find(root, "[Pp]artition*.txt")
     parts: dict[str, str | None] = {}
     for number, line in read_lines(path) if path else ():
@@ -290,7 +290,7 @@ def _parts(root: Path) -> dict[str, str | None]:
 
 
 def _speakers(root: Path) -> tuple[dict[str, str | None], dict[str | None, str | None]]:
-    """Speaker of each clip, and gender of each speaker, by Speaker_ids.txt (name.wav; 128 and Speaker_128; Male)."""
+    """Speaker of each clip, and gender of each speaker, in Speaker_ids.txt (name.wav; 128 and Speaker_128; Male)."""
     path = _find(root, "[Ss]peaker_ids.txt")
     speakers: dict[str, str | None] = {}
     genders: dict[str | None, str | None] = {}
@@ -304,9 +304,9 @@ def _speakers(root: Path) -> tuple[dict[str, str | None], dict[str | None, str |
     return speakers, genders
 
 
-def _put(found: dict[str, str | None], name: str, value: str | None, where: str) -> None:
-    if found.setdefault(name, value) != value:
-        raise TableError(f"{where}: {name} is {value} here, but {found[name]} further up. Remove one of the lines.")
+def _put(values: dict[str, str | None], name: str, value: str | None, where: str) -> None:
+    if values.setdefault(name, value) != value:
+        raise TableError(f"{where}: {name} is {value} here, but {values[name]} further up. Remove one of the lines.")
 
 
 def _json(path: Path) -> dict[str, Any]:

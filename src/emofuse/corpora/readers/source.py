@@ -1,4 +1,4 @@
-"""What the readers of corpora share: the owners' files in any encoding, audio files by name, missing audio, ratings."""
+"""Functions that the readers of corpora share: text in any encoding, audio files by name, missing audio, ratings."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def read_text(path: Path) -> str:
 
 
 def read_lines(path: Path) -> list[tuple[int, str]]:
-    """Lines that are not blank, each with its number, without blanks at the end."""
+    """Number and text of each line that is not blank, without white space at the end."""
     return [(number, line.rstrip()) for number, line in enumerate(read_text(path).split("\n"), 1) if line.strip()]
 
 
@@ -61,9 +61,9 @@ class FilesByStem:
     """Audio files below a folder, by file name without ending, in any letter case.
 
     Args:
-        folder: may be absent; then there are not clips.
+        folder: the folder to search; if it does not exist, it has no files.
         pattern: glob below the folder.
-        endings: of the files; if a clip exists with several, the first of these is taken.
+        endings: file endings; if a clip exists with several of them, the first is used.
     """
 
     def __init__(self, folder: Path, pattern: str = "**/*", endings: Sequence[str] = AUDIO_ENDINGS):
@@ -77,7 +77,7 @@ class FilesByStem:
         return {p.stem.lower(): p for p in paths}
 
     def path(self, stem: str, expected: str | None = None) -> str:
-        """Path of a file, or where it should be: `expected` below the folder, or stem.wav."""
+        """Path of a file; if it is missing, the path where it should be: `expected` or stem.wav below the folder."""
         return str(self.paths.get(stem.lower(), self.folder / (expected or f"{stem}.wav")))
 
 
@@ -116,7 +116,7 @@ def finish(
     Raises:
         TableError: audio is missing (lists the first few), a key has two different rows, or what `check_table` raises.
     """
-    df = make_table(_once(rows, source), corpus)
+    df = make_table(_without_repeats(rows, source), corpus)
     df["file"] = absolute(df["file"].tolist(), os.getcwd())
     if allow_missing:
         df = without_absent_audio(df, str(source))
@@ -125,12 +125,12 @@ def finish(
         more = f"\n  and {len(absent) - _SHOWN} more" if len(absent) > _SHOWN else ""
         raise TableError(
             f"{source}: {len(absent)} of {df['file'].nunique()} audio files are missing:\n  {shown}{more}\n"
-            "Complete the download, or use the other files only: --allow-missing (allow_missing = true in a recipe)."
+            "Complete the download, or use only the other files: --allow-missing (allow_missing = true in a recipe)."
         )
     return check_table(df, str(source))
 
 
-def _once(rows: Sequence[Mapping[str, Any]], source: Path) -> list[Mapping[str, Any]]:
+def _without_repeats(rows: Sequence[Mapping[str, Any]], source: Path) -> list[Mapping[str, Any]]:
     first: dict[str, Mapping[str, Any]] = {}
     repeated = 0
     for row in rows:
