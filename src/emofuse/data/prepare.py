@@ -16,7 +16,7 @@ from emofuse.data.features import clip_id, clips_of, compute_features
 from emofuse.data.rows import LABEL, Rows, select_rows
 from emofuse.data.states import LayerStates, compute_states
 from emofuse.data.utterances import Frames, Utterances
-from emofuse.encoders.speech import POOL, SpeechEncoder, load_speech_encoder
+from emofuse.encoders.speech import POOL, SpeechEncoder
 from emofuse.encoders.text import CachedTextEncoder
 from emofuse.errors import EmofuseError
 from emofuse.files import cache_dir, file_hash, file_hashes, hash_of
@@ -153,6 +153,8 @@ class Encoders:
         model = self._recipe.model
         if model.fusion == "text_only" or not model.uses_hidden_states:
             return None
+        from emofuse.encoders.speech import load_speech_encoder
+
         return load_speech_encoder(model.speech_encoder)
 
     @cached_property
