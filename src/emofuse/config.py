@@ -56,7 +56,9 @@ class TrainingConfig(Section):
         "from folds (emofuse train --folds).",
     )
     epochs: int = Field(40, ge=1, description="Number of epochs.")
-    epoch_steps: int = Field(0, ge=0, description="Number of batches in an epoch; 0: as many as see every row once.")
+    epoch_steps: int = Field(
+        0, ge=0, description="Number of batches in an epoch; 0: as many as it takes to see every row once."
+    )
     batch_size: int = Field(32, ge=1, description="Number of rows in a batch.")
     optimizer: Literal["sgd", "adamw"] = Field("adamw", description="SGD with momentum, or AdamW.")
     learning_rate: float = Field(1e-3, gt=0, description="Learning rate, before the schedule changes it.")
@@ -143,7 +145,7 @@ class TrainingConfig(Section):
         "machine keeps the precision that it began with.",
     )
     accelerator: Literal["auto", "cpu", "gpu"] = Field(
-        "auto", description="What to train on; auto is a GPU of NVIDIA or AMD where there is one, else the processor."
+        "auto", description="What to train on; auto is an NVIDIA or AMD GPU if the machine has one, else the processor."
     )
     devices: int = Field(1, ge=1, description="Number of GPUs or processes; more than one trains with DDP.")
     workers: int | None = Field(
@@ -302,8 +304,8 @@ def _explain(error: Any, kind: type[Section]) -> str:
     if error["type"] == "missing":
         return f"key {place!r} is missing"
     message = error["msg"].removeprefix("Value error, ")
-    found = "" if isinstance(error["input"], dict) else f" (found {error['input']!r})"
-    return f"{place}: {message}{found}" if place else message
+    value = "" if isinstance(error["input"], dict) else f" (found {error['input']!r})"
+    return f"{place}: {message}{value}" if place else message
 
 
 def _set(tree: dict[str, Any], override: str) -> None:

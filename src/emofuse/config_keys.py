@@ -72,8 +72,8 @@ def suggest_key(kind: type[Section], place: Sequence[str]) -> str | None:
     beside = [key for key in keys if len(key.path) == len(place) and _shared(key.path, place) == len(place) - 1]
     for candidates, cutoff in ((beside, _SIMILAR), (keys, 1.0), (keys, _SIMILAR)):
         names = [key.path[-1] for key in candidates]
-        if found := difflib.get_close_matches(place[-1], names, n=1, cutoff=cutoff):
-            path = candidates[names.index(found[0])].path
+        if matches := difflib.get_close_matches(place[-1], names, n=1, cutoff=cutoff):
+            path = candidates[names.index(matches[0])].path
             same = _shared(path, place[:-1])
             return ".".join([*place[:same], *("0" if part == _ENTRY else part for part in path[same:])])
     return None

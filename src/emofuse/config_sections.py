@@ -34,7 +34,7 @@ _RULES_OF = {
 
 
 class SplitConfig(Section):
-    """How the rows of one corpus are parted into train, dev and test."""
+    """How the rows of one corpus are divided into train, dev and test."""
 
     rule: Literal["given", "k_fold", "leave_one_out", "hold_out", "official"] = Field(
         "hold_out",
@@ -86,7 +86,7 @@ class SplitConfig(Section):
 
 
 class CorpusConfig(Section):
-    """One corpus: its reader, where it lies, its split."""
+    """One corpus: its reader, folder, rows and split."""
 
     reader: str = Field(
         description="Name of the reader: one that `emofuse corpus list` shows, or table, audformat or huggingface."

@@ -187,7 +187,7 @@ def test_frames_and_embeddings_are_made_once_for_all_runs(study, made_up, monkey
 
 def test_an_unfinished_study_and_a_wrong_condition_are_told(study, tmp_path, command_line):
     (tmp_path / "cells.json").write_text((study / "cells.json").read_text())
-    with pytest.raises(EmofuseError, match="Go on with emofuse study first"):
+    with pytest.raises(EmofuseError, match="is not finished"):
         stress_study(tmp_path, StressConfig())
     (tmp_path / "study.toml").write_text(STUDY + '[stress]\nconditions = ["sirens"]')
     done = command_line("study", tmp_path / "study.toml", "--stress")

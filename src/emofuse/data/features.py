@@ -39,7 +39,7 @@ Place = tuple[int, int]  # first frame and number of frames
 
 _COMMIT_EVERY = 100  # clips: what a killed run computes again
 _LARGEST = float(np.finfo(np.float16).max)
-_VERSION = 2  # of the files: a store of another version lies in another folder
+_VERSION = 2  # of the file format, part of the folder's name
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS clips (clip TEXT PRIMARY KEY, start INTEGER, frames INTEGER, crc INTEGER);
 CREATE TABLE IF NOT EXISTS sound (id INTEGER PRIMARY KEY, size INTEGER, modified INTEGER);
@@ -47,10 +47,10 @@ CREATE TABLE IF NOT EXISTS sound (id INTEGER PRIMARY KEY, size INTEGER, modified
 
 
 class Features:
-    """Frames of many clips in one memory-mapped array, found by (file, start, end).
+    """Frames of many clips in one memory-mapped array, looked up by (file, start, end).
 
     Args:
-        path: the file of frames, float16; absent if there are none.
+        path: the file of frames, float16; it does not exist if there are no frames.
         places: where the frames of each clip lie, by `clip_id`.
         content: SHA-256 of each file.
         width: values of a frame.
@@ -85,7 +85,7 @@ def clips_of(table: pd.DataFrame) -> list[Clip | None]:
 
 
 def clip_id(clip: Clip, content: dict[str, str]) -> str:
-    """What a clip is, wherever its file lies."""
+    """Identify a clip by the content of its file, start and end, so that a moved file has the same id."""
     file, start, end = clip
     return f"{content[file]}:{start}:{end}"
 

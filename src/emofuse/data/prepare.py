@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -50,14 +50,14 @@ def prepare(
     encoders: Encoders | None = None,
     device: torch.device | None = None,
 ) -> Prepared:
-    """Compute the features and text embeddings of a recipe's rows; those that the cache holds are read from there.
+    """Compute the features and text embeddings of a recipe's rows; those in the cache are read from it.
 
     Args:
         recipe: what to prepare.
         data: folder that relative corpus roots start from; EMOFUSE_DATA or the working folder if None.
-        rows: what `select_rows` gave for the recipe; selected here if None.
-        encoders: of the recipe; loaded here if None.
-        device: that computes hidden states which the cache does not hold; the CPU if None.
+        rows: result of `select_rows`; None: select them.
+        encoders: of the recipe; None: load them.
+        device: computes hidden states that are not in the cache; None: the CPU.
 
     Raises:
         EmofuseError: what `select_rows` raises, audio that cannot be used, or an encoder that is absent.
@@ -137,11 +137,6 @@ def _facts(table: pd.DataFrame, features: Frames) -> dict[str, Any]:
     }
 
 
-if TYPE_CHECKING:
-    from emofuse.encoders.speech import SpeechEncoder
-    from emofuse.encoders.text import CachedTextEncoder
-
-
 class Encoders:
     """The frozen encoders that a recipe's model reads from; each is loaded once, when it is first needed.
 
@@ -167,7 +162,7 @@ class Encoders:
         """The encoder of transcripts, which keeps its embeddings in the cache; None for a model that reads no text."""
         if self._recipe.model.fusion == "audio_only":
             return None
-        from emofuse.encoders.text import CachedTextEncoder, load_text_encoder
+        from emofuse.encoders.text import load_text_encoder
 
         config = self._recipe.text
         return CachedTextEncoder(load_text_encoder(config.encoder, config.pooling), cache_dir() / "text")

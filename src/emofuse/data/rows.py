@@ -47,10 +47,10 @@ class Rows:
 def select_rows(recipe: Recipe, *, data: Path | None = None) -> Rows:
     """Read, split and audit the corpora of a recipe, and select the rows that it can use.
 
-    A test part without any label is kept: its rows are predicted, but not scored.
+    Rows of a test part without any label are selected too: they are predicted, but not scored.
 
     Args:
-        recipe: whose rows.
+        recipe: names the corpora, labels and model.
         data: folder that relative corpus roots start from; EMOFUSE_DATA or the working folder if None.
 
     Raises:
@@ -79,7 +79,9 @@ def select_rows(recipe: Recipe, *, data: Path | None = None) -> Rows:
     parts["train"] = pd.concat([parts[part] for part in recipe.training.fitted_parts], ignore_index=True)
     if len(parts["train"]) < 2 or len(parts["dev"]) < 1:
         sizes = ", ".join(f"{part} {len(rows)}" for part, rows in parts.items())
-        raise EmofuseError(f"recipe {recipe.name}: the split leaves too few rows: {sizes}.")
+        raise EmofuseError(
+            f"recipe {recipe.name}: the split leaves too few rows: {sizes}. At least train 2 and dev 1 are needed."
+        )
     return Rows(parts, whole, split, sources or used_tables, notes, audits)
 
 
@@ -108,13 +110,13 @@ def labelled_parts(recipes: Sequence[Recipe], part: str, *, data: Path | None = 
     Args and errors as for `select_rows`.
     """
     read: dict[str, list[tuple[pd.DataFrame, Split]]] = {}
-    found = []
+    tables = []
     for recipe in recipes:
         source = hash_of([recipe.data.model_dump(mode="json"), recipe.text.model_dump(mode="json")])
         if source not in read:
             read[source] = read_rows(recipe, data=data)[0]
-        found.append(pd.concat([_part(*rows, part, recipe) for rows in read[source]], ignore_index=True))
-    return found
+        tables.append(pd.concat([_part(*rows, part, recipe) for rows in read[source]], ignore_index=True))
+    return tables
 
 
 def _part(table: pd.DataFrame, split: Split, part: str, recipe: Recipe) -> pd.DataFrame:
@@ -128,7 +130,7 @@ def _labelled(table: pd.DataFrame, recipe: Recipe, notes: list[str], *, test: Co
     """The rows that have a label for at least one head of the model, and a modality that it reads.
 
     The added column `LABEL` holds the category of the recipe's labels, or None. If no row of the test part (`test`, its
-    keys) has a label, all of them are kept.
+    keys) has a label, all of them are selected.
     """
     labels = recipe.data.labels
     table = _with_words(table, recipe)

@@ -66,7 +66,7 @@ def compute_states(
         encoder: the frozen speech encoder.
         layers: numbers of the layers to store, side by side in this order; all if None.
         pool: number of steps that are averaged to one.
-        varied: 0 for the clips as they are; 1, 2, ... for that copy of each clip, changed by `effects.vary`.
+        varied: 0 for the clips as they are; 1, 2, ... for that copy of each clip, changed by `vary`.
         device: computes the states; the CPU if None.
 
     Returns:

@@ -27,8 +27,8 @@ NAMES = dict(
 )
 RESAMPLES = 10_000
 ALPHA = 0.05
-FEW_SYSTEMS = 8  # at most so many have a panel or mark each in crowded pictures
-MOST_PANELS = 6  # if there are more systems
+FEW_SYSTEMS = 8  # up to this number, each system has a panel or mark in pictures
+MOST_PANELS = 6  # number of panels if there are more systems
 SEED = 0
 
 
@@ -101,7 +101,7 @@ class Result:
 
     def best(self, metric: Metric) -> list[str]:
         """Systems with the best value, several if values are equal."""
-        values = {name: found.value for name, found in self.intervals[metric].items() if not np.isnan(found.value)}
+        values = {name: one.value for name, one in self.intervals[metric].items() if not np.isnan(one.value)}
         best = (min if metric in LOWER_IS_BETTER else max)(values.values(), default=np.nan)
         return [name for name, value in values.items() if abs(value - best) < 1e-12]
 
@@ -135,7 +135,7 @@ class Result:
         """Systems that get a panel each in pictures: all, or the reference and those with the best values."""
         if len(self.systems) <= FEW_SYSTEMS:
             return self.systems
-        values = {name: np.nan_to_num(found.value, nan=-np.inf) for name, found in self.intervals[self.metric].items()}
+        values = {name: np.nan_to_num(one.value, nan=-np.inf) for name, one in self.intervals[self.metric].items()}
         by_value = sorted(values, key=lambda name: (name != reference, -values[name]))
         return [name for name in self.systems if name in by_value[:MOST_PANELS]]
 
@@ -172,7 +172,7 @@ def results_of(study: StudyFolder, *, resamples: int = RESAMPLES) -> list[Result
         study: read by `read_study`.
         resamples: number of draws of every bootstrap and permutation test.
     """
-    found = []
+    results = []
     for task in study.tasks:
         first = next(iter(task.answers.values()))[0]
         corpora = sorted(first["corpus"].unique())
@@ -180,22 +180,23 @@ def results_of(study: StudyFolder, *, resamples: int = RESAMPLES) -> list[Result
             tables = {
                 system: [table[table["corpus"] == corpus] for table in seeds] for system, seeds in task.answers.items()
             }
-            found += _of_tables(task, corpus if len(corpora) > 1 else "", tables, resamples)
-    return found
+            results += _of_tables(task, corpus if len(corpora) > 1 else "", tables, resamples)
+    return results
 
 
 def _of_tables(task: Task, corpus: str, tables: Mapping[str, list[pd.DataFrame]], resamples: int) -> list[Result]:
     every = [table for seeds in tables.values() for table in seeds]
     first, names = every[0], task.recipe.data.labels.names
-    found = []
+    results = []
     if all("probability_0" in table for table in every) and (first["truth"] >= 0).any():
         outcomes = {metric: join_predictions(tables, metric, labels=names) for metric in OF_CATEGORIES}
-        found.append(Result(task, corpus, None, outcomes, 0.0, resamples))
+        results.append(Result(task, corpus, None, outcomes, 0.0, resamples))
     for name in DIMENSIONS:
         if all(name in table for table in every) and (known := first[f"true_{name}"].notna()).any():
             of_numbers = {metric: join_predictions(tables, metric, dimension=name) for metric in OF_DIMENSIONS}
             pairs = task.recipe.data.composed
-            rated = pairs is not None and pairs.task == "dimensions" and name == "valence"  # the sentence's, by people
+            # In these pairs, valence is the rating of the sentence by people.
+            rated = pairs is not None and pairs.task == "dimensions" and name == "valence"
             weak = 0.0 if rated or "weak_dimensions" not in first else float(first.loc[known, "weak_dimensions"].mean())
-            found.append(Result(task, corpus, name, of_numbers, weak, resamples))
-    return found
+            results.append(Result(task, corpus, name, of_numbers, weak, resamples))
+    return results

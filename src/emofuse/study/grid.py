@@ -69,7 +69,7 @@ class StudyConfig(Section):
     seeds: list[int] = Field([0], min_length=1, description="seeds of the runs")
     folds: Folds = Field("all", description="test folds, from 0; a split without folds has fold 0 only")
     reference: str | None = Field(None, description="system that the others are compared with; the first if not given")
-    quick: QuickConfig = Field(QuickConfig(), description="what --quick does otherwise")
+    quick: QuickConfig = Field(QuickConfig(), description="changes that --quick makes")
     stress: StressConfig = Field(StressConfig(), description="what --stress does")
 
 

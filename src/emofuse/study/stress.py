@@ -114,7 +114,7 @@ def folds_of_runs(out: Path) -> list[Fold]:
     for cell in read_json(out / "cells.json"):
         path = out / "cells" / cell["cell"]
         if not (path / "cell.json").exists():
-            raise EmofuseError(f"{path} is not finished. Go on with emofuse study first.")
+            raise EmofuseError(f"{path} is not finished. Finish the study with emofuse study first.")
         folds.setdefault((cell["task"], cell["fold"]), {})[cell["system"], cell["seed"]] = path
     return [Fold(task, number, runs) for (task, number), runs in sorted(folds.items(), key=lambda item: item[0][1])]
 

@@ -80,12 +80,12 @@ class Processes:
 
     def ended(self) -> list[tuple[Cell, str]]:
         """Wait for the next runs to end, and return each with the reason if it failed, or an empty text."""
-        found = []
+        ended = []
         for sentinel in wait(list(self._running)):
             cell, process = self._running.pop(sentinel)
             process.join()
-            found.append((cell, _why(process.exitcode, self._place.log(cell))))
-        return found
+            ended.append((cell, _why(process.exitcode, self._place.log(cell))))
+        return ended
 
     def close(self) -> None:
         """Stop all runs."""
@@ -138,16 +138,16 @@ class RayCluster:
 
     def ended(self) -> list[tuple[Cell, str]]:
         """Wait for the next runs to end, and return each with the reason if it failed, or an empty text."""
-        found = []
+        ended = []
         for reference in self._ray.wait(list(self._running))[0]:
             cell = self._running.pop(reference)
             try:
                 code = self._ray.get(reference)
             except self._ray.exceptions.RayError as error:
-                found.append((cell, str(error).strip().splitlines()[-1]))
+                ended.append((cell, str(error).strip().splitlines()[-1]))
             else:
-                found.append((cell, _why(code, self._place.log(cell))))
-        return found
+                ended.append((cell, _why(code, self._place.log(cell))))
+        return ended
 
     def close(self) -> None:
         """Stop all runs and leave the cluster."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLDEST, HOTTEST = 0.2, 10.0
-PRIOR_ROWS = 10.0  # how many rows the model's own distribution counts in the fit of the temperature
+PRIOR_ROWS = 10.0  # weight of the prior in the fit of the temperature, in rows
 LOWEST_LOG = -100.0  # float32 probabilities can be 0
 
 RISK_RATIO, TOLERABLE_RISK, LEAST_COVERAGE = 2 / 3, 0.05, 0.7
@@ -42,13 +42,13 @@ def fit_calibration(
     """Fit temperature, threshold and intervals on the predictions of a development part.
 
     Args:
-        predictions: columns as `emofuse.training.module.collect` makes them; a head without columns or labels is not
-            calibrated.
+        predictions: columns as `emofuse.training.module.Outputs.table` returns them; a head without columns or
+            labels is not calibrated.
         labels: categories in the order of the columns probability_0.. .
         rated: True if the true dimensions are human ratings of such input; (n,) if it differs by row. Other rows are
             not used for intervals: prototypes of categories are not perceived ratings, and sentences without a
             speaker, each a group of its own, would outnumber the speakers.
-        level: of the intervals, between 0 and 1.
+        level: coverage of the intervals, between 0 and 1.
 
     Raises:
         ValueError: as `fit_temperature` and `dimension_interval`.
@@ -149,9 +149,9 @@ def risk_coverage(confidence: ArrayLike, correct: ArrayLike) -> RiskCoverage:
 def uncertain_below(confidence: ArrayLike, correct: ArrayLike) -> float:
     """Confidence below which an answer is called uncertain: the threshold, 0..1; 0 without rows.
 
-    It is the lowest that brings the error among the kept answers down to two thirds of the error among all, or to 5 %,
-    whichever is easier, and keeps at least 70 % of the answers. Where none does, the least confident answers, up to
-    30 %, are uncertain. Where all answers are equally confident, none is.
+    It is the lowest threshold at which at least 70 % of the answers remain and their error is at most two thirds of the
+    error of all answers, or 5 %, whichever is higher. If no threshold does this, the least confident answers, at most
+    30 %, are uncertain. If all answers are equally confident, none is uncertain.
 
     Args:
         confidence: (n,) highest calibrated probability of each development row, 0..1.
@@ -180,13 +180,13 @@ def dimension_interval(
     the half-width is the quantile `level` of that distribution. The share is a mean over speakers; for an
     unusual one it is lower.
 
-    Fewer than level / (1 - level) speakers (9 for 0.9, 4 for 0.8) cannot say how wrong the next may be: the half-width
-    is then 1, the whole scale. With just that number it is the largest residual seen.
+    Fewer than level / (1 - level) speakers (9 for 0.9, 4 for 0.8) are too few for a bound: the half-width is then 1,
+    the whole scale. With exactly that number it is the largest residual seen.
 
     Args:
-        truth: (n, 3) dimensions, 0..1; NaN where a row has none, for each dimension on its own.
+        truth: (n, 3) dimensions, 0..1; NaN where a row lacks a dimension; each dimension is treated separately.
         prediction: (n, 3) predicted dimensions.
-        speakers: (n,) speakers; a row without one (None or NaN) counts as a speaker.
+        speakers: (n,) speakers; a row without a speaker (None or NaN) counts as a speaker of its own.
         level: between 0 and 1.
 
     Returns:
@@ -210,7 +210,7 @@ def dimension_interval(
 
 
 class CrossFitted(NamedTuple):
-    """Rows as a calibration fitted on other speakers sees them."""
+    """Rows calibrated by fits on other speakers."""
 
     probabilities: Floats  # (n, K)
     kept: NDArray[np.bool_]  # (n,) not called uncertain
@@ -220,7 +220,7 @@ class CrossFitted(NamedTuple):
 def cross_fitted(
     truth: NDArray[np.int64], probabilities: Floats, speakers: Sequence[Any] | NDArray[Any]
 ) -> CrossFitted | None:
-    """Calibrate each row as fitted on the folds of speakers that its own is not in; None with fewer than two speakers.
+    """Calibrate each row with a fit on the folds that do not contain its speaker; None with fewer than two speakers.
 
     Arguments as `labelled_rows` returns them.
     """
@@ -239,7 +239,7 @@ def cross_fitted(
 def labelled_rows(predictions: pd.DataFrame, labels: Sequence[str]) -> tuple[NDArray[np.int64], Floats, NDArray[Any]]:
     """Truth (n,), probabilities (n, K) and speakers (n,) of the rows with a category, in the order of keys.
 
-    Arguments as `fit_calibration`. No rows where the model has no head of categories.
+    Arguments as `fit_calibration`. Empty if the model does not predict categories.
     """
     names = [f"probability_{k}" for k in range(len(labels))]
     if not names or names[0] not in predictions.columns:

@@ -37,7 +37,11 @@ from emofuse.models.adapter import SpeakerAdapter
 from emofuse.training.speakers import save_adapter_arrays
 
 INPUTS = ("frames", "n_frames", "text", "has_audio", "has_text")
-TOLERANCE = {"fp32": 1e-3, "fp16": 1e-2, "int8": 1e-2}  # from PyTorch at most, of probabilities and dimensions
+TOLERANCE = {
+    "fp32": 1e-3,
+    "fp16": 1e-2,
+    "int8": 1e-2,
+}  # largest difference from PyTorch in probabilities and dimensions
 N_MELS = 64
 
 Weights = Literal["fp32", "fp16", "int8"]
@@ -171,8 +175,8 @@ def check_parity(model: nn.Module, path: Path, facts: Bundle, *, tolerance: floa
         with torch.inference_mode():
             expected = model(*batch)
         feeds = {name: value.numpy() for name, value in zip(INPUTS, batch, strict=True) if name in names}
-        for found, wanted in zip(session.run(None, feeds), expected, strict=True):
-            worst = max(worst, float(np.abs(found - wanted.numpy()).max()))
+        for actual, reference in zip(session.run(None, feeds), expected, strict=True):
+            worst = max(worst, float(np.abs(actual - reference.numpy()).max()))
     if not worst <= tolerance:
         raise EmofuseError(
             f"The exported model differs from the trained one by {worst:.2g} (at most {tolerance:g} is allowed); "
@@ -188,7 +192,7 @@ def _sizes(facts: Bundle) -> tuple[int, int]:
 
 
 def _example_batches(facts: Bundle) -> Iterator[tuple[Tensor, ...]]:
-    """Batches of clips from 0.1 s, single and padded, with and without audio and text."""
+    """Batches of clips of 0.1 s or longer, single and padded, with and without audio and text."""
     generator = torch.Generator().manual_seed(0)
     width, text_dim = _sizes(facts)
     scale, mean = (1, 0) if facts.speech_encoder else (12, -40)  # states, or dB

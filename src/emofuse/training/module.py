@@ -94,7 +94,7 @@ class SerModule(lightning.LightningModule):
         self.log_dict(logged | {SCORE: monitored(scores, self.config.monitor)}, prog_bar=True)
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
-        """Parameter groups with their learning rates; the first holds all parameters without a rate of their own."""
+        """Parameter groups with their learning rates; the first holds all parameters without a special rate."""
         config = self.config
         rates: dict[type[nn.Module], float] = {TopLayers: config.encoder_learning_rate}
         if config.operator_rate != 1:
@@ -211,7 +211,7 @@ class Outputs:
 
 
 def monitored(scores: dict[str, float], monitor: str) -> float:
-    """The score that training monitors: "uar", "ccc" or their "mean", from those of `score`; 0 if undefined."""
+    """The score that training monitors: "uar", "ccc" or their "mean", from those of `score_rows`; 0 if undefined."""
     wanted = ["uar", "ccc"] if monitor == "mean" else [monitor]
     return float(np.nan_to_num(np.mean([scores[name] for name in wanted])))
 

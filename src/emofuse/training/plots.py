@@ -63,7 +63,7 @@ def write_calibration_plots(
     and coverage use the temperature and the threshold of the calibration.
 
     Args:
-        predictions: columns as `emofuse.training.module.collect` makes them.
+        predictions: columns as `emofuse.training.module.Outputs.table` returns them.
         labels: categories in the order of the columns probability_0.. .
         calibration: fitted on these rows.
         folder: created if it does not exist.
@@ -157,9 +157,8 @@ def save_risk_coverage(path: Path | str, confidence: ArrayLike, correct: ArrayLi
     curve = risk_coverage(confidence, correct)
     figure, axes = new_figure(width=5.5, height=4.6)
     ax = axes[0, 0]
-    is_steady = curve.coverage * np.size(correct) >= min(
-        _FEW_ROWS, np.size(correct)
-    )  # with fewer, one row moves it far
+    n = np.size(correct)
+    is_steady = curve.coverage * n >= min(_FEW_ROWS, n)  # one row more changes the risk of fewer rows much
     ax.plot(curve.coverage[is_steady], curve.risk[is_steady], color=BLUE, label="least confident left out first")
     ax.axhline(curve.risk[-1], color=GREY, linestyle="--", label=f"all predictions: {curve.risk[-1]:.1%} wrong")
     kept = curve.threshold >= threshold
@@ -168,7 +167,7 @@ def save_risk_coverage(path: Path | str, confidence: ArrayLike, correct: ArrayLi
         note = f"confidence from {threshold:.2f}: {share:.0%} kept, {risk:.1%} wrong"
         ax.plot(share, risk, "o", color=ORANGE, markersize=9, label=note)
     ax.set(xlabel="share of predictions kept", ylabel="share wrong among them", xlim=(0, 1.02), ylim=(0, None))
-    ax.set_title(f"Risk and coverage (n = {np.size(correct)}, AURC {curve.aurc:.3f})")
+    ax.set_title(f"Risk and coverage (n = {n}, AURC {curve.aurc:.3f})")
     figure.legend(loc="outside lower center", frameon=False)
     return save_figure(figure, path)
 

@@ -225,8 +225,8 @@ def _fit(recipe: Recipe, run: Path, prepared: Prepared, device: torch.device, pr
     )
     last = run / LAST_CHECKPOINT
     trainer.fit(module, ckpt_path=str(last) if last.exists() else None, weights_only=True)
-    kept = last if "dev" in config.fitted_parts else best.best_model_path
-    weights = torch.load(kept, map_location="cpu", weights_only=True)["state_dict"]
+    checkpoint = last if "dev" in config.fitted_parts else best.best_model_path
+    weights = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
     model.load_state_dict({k.removeprefix("model."): v for k, v in weights.items() if k.startswith("model.")})
     return model
 
@@ -336,5 +336,5 @@ class History(Callback):
 
 
 def _moved(path: str, folder: str) -> str:
-    """The path of a file that now lies in another folder; an empty path names no file."""
+    """The path of a file after its folder was moved; an empty path stays empty."""
     return os.path.join(folder, os.path.basename(path)) if path else path

@@ -77,7 +77,7 @@ def open_run_folder(path: Path) -> RunFolder:
     if not _has_begun(path):
         strange = [p.name for p in path.iterdir() if not _of_a_start(p.name)] if path.is_dir() else []
         if path.exists() and (strange or not path.is_dir()):
-            raise EmofuseError(f"{path}: is not empty and is not a run folder. Choose another folder with --out.")
+            raise EmofuseError(f"{path} is not empty and is not a run folder. Choose another folder with --out.")
         return RunFolder(path, None, {})
     environment = path / ENVIRONMENT_FILE
     recipe = load_recipe(path / RECIPE_FILE)
@@ -106,7 +106,7 @@ def check_recipe(folder: RunFolder, recipe: Recipe) -> int:
         return more
     differences = ", ".join(_differences(before.model_dump(mode="json"), recipe.model_dump(mode="json")))
     raise EmofuseError(
-        f"{folder.path}: holds a run of another recipe (it differs in {differences or 'precision'}). Choose another "
+        f"{folder.path} contains a run of another recipe (it differs in {differences or 'precision'}). Choose another "
         "folder with --out, or train again with --fresh, which removes that run."
     )
 
@@ -136,12 +136,12 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     if "rows" in differing:
         pairs = [(part, n, now["rows"][part]) for part, n in before["rows"].items()]
         counts = "; ".join(f"{part}: {n}, now {m}" for part, n, m in pairs if n != m)
-        found = [f"{_IN_WORDS['rows']} ({counts})"]
+        phrases = [f"{_IN_WORDS['rows']} ({counts})"]
     else:
-        found = [_IN_WORDS["split"]] if "split" in differing else []
+        phrases = [_IN_WORDS["split"]] if "split" in differing else []
     of_rows = ("rows", "split", "labels", "speakers", "texts", "audio")  # follow from other rows
-    found += [_IN_WORDS[name] for name in differing if not (found and name in of_rows)]
-    return " and ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found)
+    phrases += [_IN_WORDS[name] for name in differing if not (phrases and name in of_rows)]
+    return " and ".join([", ".join(phrases[:-1]), phrases[-1]] if len(phrases) > 1 else phrases)
 
 
 def remove(path: Path) -> None:
@@ -165,13 +165,13 @@ def _of_a_start(name: str) -> bool:
 def _check_longer(folder: RunFolder, recipe: Recipe) -> None:
     if recipe.training.schedule == "one_cycle":
         raise EmofuseError(
-            f"{folder.path}: holds this run with fewer epochs, and a one_cycle schedule ends with its last epoch. "
-            'Train anew with --fresh, or choose schedule = "plateau" or "none" for runs that are to go on.'
+            f"{folder.path} contains this run with fewer epochs, and a one_cycle schedule cannot be extended. "
+            'Train anew with --fresh, or choose schedule = "plateau" or "none" for runs that you want to extend.'
         )
     if recipe.model.fusion != "late" and not (folder.path / LAST_CHECKPOINT).exists():
         raise EmofuseError(
-            f"{folder.path}: holds this run with fewer epochs, without its last checkpoint ({LAST_CHECKPOINT}), so it "
-            "cannot go on. Train anew with --fresh."
+            f"{folder.path} contains this run with fewer epochs, but not its last checkpoint ({LAST_CHECKPOINT}), so "
+            "training cannot continue. Train anew with --fresh."
         )
 
 
@@ -179,9 +179,9 @@ def _differences(before: Any, now: Any, place: str = "") -> list[str]:
     if isinstance(before, dict) and isinstance(now, dict):
         names = [name for name in {**before, **now} if name not in ("accelerator", "workers", "precision")]
         return [
-            found
+            key
             for name in names
-            for found in _differences(before.get(name), now.get(name), f"{place}.{name}" if place else name)
+            for key in _differences(before.get(name), now.get(name), f"{place}.{name}" if place else name)
         ]
     return [] if before == now else [place]
 

@@ -1,9 +1,10 @@
 """Fine-tune a text encoder on sentences with emotions, so that its frozen summary embedding carries emotion.
 
 The encoder learns beneath the `text_only` model of the recipes, on categories (MELD) and dimensions (EmoBank) together:
-a sentence counts for the labels that it has. The embeddings of words and the lowest layers stay as they are, and of the
-others lower ones learn slower (Howard & Ruder 2018, arXiv 1801.06146), so that words which these corpora lack keep
-their place beside those which they have. The epoch with the best development score is kept; test is never read.
+each sentence contributes to the loss of the labels that it has. The word embeddings and the lowest layers are frozen,
+and among the others, lower layers have lower learning rates (Howard & Ruder 2018, arXiv 1801.06146), so that words that
+these corpora lack stay comparable with words that they have. The weights of the epoch with the best development score
+are used; the test part is never read.
 """
 
 from __future__ import annotations
@@ -46,17 +47,17 @@ class Options:
     Attributes:
         epochs: passes over the training sentences.
         batch_size: sentences of a step.
-        learning_rate: of the highest layer; it rises over the first tenth of the steps, then falls to 0 in a line.
+        learning_rate: of the highest layer; it rises over the first tenth of the steps, then falls linearly to 0.
         layer_decay: factor on the learning rate from each layer to the one below.
-        frozen_layers: so many of the lowest layers do not learn; the embeddings of words never do.
+        frozen_layers: number of lowest layers that are not trained; the word embeddings never are.
         head_rate: learning rate of the heads.
         weight_decay: of AdamW.
-        dropout: in the heads; the encoder has its own.
+        dropout: of the heads; that of the encoder does not change.
         max_tokens: longer sentences are cut in training.
         seed: of the heads, dropout and the order of sentences.
 
     Raises:
-        EmofuseError: no epoch, or a negative number of frozen layers.
+        EmofuseError: fewer than one epoch, or a negative number of frozen layers.
     """
 
     epochs: int = 3
@@ -77,15 +78,15 @@ class Options:
 
 
 class Sentences:
-    """Texts with what is known of their emotion.
+    """Texts with the emotion labels that they have.
 
     Args:
         tables: of utterances; rows without text are left out.
 
     Attributes:
         texts: n texts.
-        label: (n,) int, number of the category, -1 without.
-        dimensions: (n, 3) float32, 0..1, NaN without.
+        label: (n,) int, number of the category; -1 without a label.
+        dimensions: (n, 3) float32, 0..1; NaN without a label.
     """
 
     def __init__(self, tables: Iterable[pd.DataFrame]):
@@ -96,7 +97,7 @@ class Sentences:
         self.dimensions = table[list(DIMENSIONS)].to_numpy(np.float32)
 
     def truth(self, rows: list[int]) -> tuple[Tensor, Tensor]:
-        """One-hot categories (rows, 7), zeros without; dimensions (rows, 3), NaN without."""
+        """One-hot categories (rows, 7), zeros without a label, and dimensions (rows, 3), NaN without a label."""
         label = torch.from_numpy(self.label[rows])
         one_hot = functional.one_hot(label.clamp(min=0), len(CATEGORIES)).float()
         return one_hot * (label >= 0).unsqueeze(1), torch.from_numpy(self.dimensions[rows])
@@ -109,7 +110,7 @@ def read_sentences(data: Path | None = None) -> tuple[Sentences, Sentences]:
         data: folder that holds `meld` and `emobank`; EMOFUSE_DATA or the working folder if None.
 
     Raises:
-        EmofuseError: a corpus is not there, or has bad rows.
+        EmofuseError: a corpus is missing or has bad rows.
     """
     parts: dict[str, list[pd.DataFrame]] = {"train": [], "dev": []}
     for name in CORPORA:
@@ -123,7 +124,7 @@ def read_sentences(data: Path | None = None) -> tuple[Sentences, Sentences]:
 def fine_tune(
     encoder: TextEncoder, train: Sentences, dev: Sentences, options: Options | None = None
 ) -> list[dict[str, float]]:
-    """Fine-tune an encoder in place; afterwards it is frozen again, with the weights of the epoch of the best score.
+    """Fine-tune an encoder in place; afterwards it is frozen again, with the weights of the best epoch.
 
     The same seed and number of threads give the same weights.
 
@@ -141,7 +142,10 @@ def fine_tune(
     """
     options = options or Options()
     if not ((dev.label >= 0).any() and (~np.isnan(dev.dimensions)).any(axis=0).all()):
-        raise EmofuseError("fine-tuning: development sentences need categories and dimensions, to choose the epoch by.")
+        raise EmofuseError(
+            "fine-tuning: the development sentences lack categories or dimensions; both are needed to choose the "
+            "best epoch."
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         config = ModelConfig(fusion="text_only", heads=["categories", "dimensions"], dropout=options.dropout)
@@ -202,7 +206,7 @@ def _epochs(
 def score_sentences(encoder: TextEncoder, head: nn.Module, dev: Sentences) -> dict[str, float]:
     """Weighted F1 and UAR of the categories, CCC of each dimension, and "score", the mean of weighted F1 and mean CCC.
 
-    Each is over the sentences that have the label, and NaN without any.
+    Each score covers the sentences that have the label; it is NaN if none has.
     """
     encoder.model.eval()
     head.eval()
@@ -241,13 +245,13 @@ def _layer_groups(encoder: TextEncoder, options: Options) -> list[dict[str, Any]
     """Parameters of each layer that learns, lowest first, with its learning rate."""
     layers: dict[int, list[nn.Parameter]] = {}
     for name, parameter in encoder.model.named_parameters():
-        if found := re.search(r"\blayer\.(\d+)\.", name):
-            layers.setdefault(int(found[1]), []).append(parameter)
+        if match := re.search(r"\blayer\.(\d+)\.", name):
+            layers.setdefault(int(match[1]), []).append(parameter)
     learning = sorted(layers)[options.frozen_layers :]
     if not learning:
         raise EmofuseError(
-            f"text encoder {encoder.name!r}: {len(layers)} layers, of which {options.frozen_layers} are to stay "
-            "as they are; nothing is left to learn. Freeze fewer."
+            f"text encoder {encoder.name!r}: all {len(layers)} layers are frozen (frozen_layers = "
+            f"{options.frozen_layers}), so no layer is left to train. Freeze fewer."
         )
     for layer in learning:
         for parameter in layers[layer]:
@@ -269,9 +273,9 @@ def _main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m emofuse.training.text_finetune", description="Fine-tune a text encoder on MELD and EmoBank."
     )
-    parser.add_argument("folder", type=Path, help="is replaced if it is there")
-    parser.add_argument("--data", type=Path, help="folder that holds meld and emobank (EMOFUSE_DATA)")
-    parser.add_argument("--encoder", default="minilm", help="minilm, a folder, or a hub name")
+    parser.add_argument("folder", type=Path, help="output folder; an existing one is replaced")
+    parser.add_argument("--data", type=Path, help="folder that contains meld and emobank; default: EMOFUSE_DATA")
+    parser.add_argument("--encoder", default="minilm", help="minilm, a folder, or a hub name to start from")
     for name in ("epochs", "learning_rate", "frozen_layers", "seed"):
         default = getattr(Options, name)
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
