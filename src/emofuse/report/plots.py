@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_INK = "#010203"  # placeholder, replaced by the text colour of the page
+_INK = "#010203"  # stands for the text colour of the page
 _COLUMNS = 4
 
 
