@@ -29,9 +29,10 @@ from emofuse.audio import SAMPLE_RATE, read_audio
 from emofuse.config import load_recipe
 from emofuse.data.rows import LABEL, labelled_parts
 from emofuse.degradations import colour_noise
-from emofuse.inference.predictor import Prediction, Predictor
+from emofuse.inference.predictor import Predictor
 from emofuse.metrics.intervals import bootstrap_interval
 from emofuse.stress.rows import balanced_sample
+from emofuse.timeline.prediction import Prediction
 
 SECONDS = 3.0
 QUIET = -70.0  # dB of full scale

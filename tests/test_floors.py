@@ -27,10 +27,10 @@ FLOORS = [
     {"audio", "silence", "degradations", "metrics"},
     {"encoders"},
     {"models", "corpora"},
-    {"data"},
+    {"data", "timeline"},
     {"inference", "training"},
     {"explanation", "stress"},
-    {"study", "timeline"},
+    {"study"},
     {"report"},
     {"cli", "__main__"},
 ]

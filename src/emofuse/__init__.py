@@ -61,7 +61,8 @@ if TYPE_CHECKING:
     from emofuse.corpora import read_corpus
     from emofuse.explanation.attribution import explain
     from emofuse.inference.bundle import Bundle
-    from emofuse.inference.predictor import Prediction, Predictor
+    from emofuse.inference.predictor import Predictor
+    from emofuse.timeline.prediction import Prediction, Timeline
     from emofuse.training.run import train
 
 __version__ = "0.2.0"
@@ -71,6 +72,7 @@ __all__ = [
     "Prediction",
     "Predictor",
     "Recipe",
+    "Timeline",
     "__version__",
     "explain",
     "load",
@@ -81,9 +83,10 @@ __all__ = [
 
 _MODULES = {  # imported when the name is first used: some need PyTorch or pandas
     "Bundle": "emofuse.inference.bundle",
-    "Prediction": "emofuse.inference.predictor",
+    "Prediction": "emofuse.timeline.prediction",
     "Predictor": "emofuse.inference.predictor",
     "Recipe": "emofuse.config",
+    "Timeline": "emofuse.timeline.prediction",
     "explain": "emofuse.explanation.attribution",
     "load_recipe": "emofuse.config",
     "read_corpus": "emofuse.corpora",

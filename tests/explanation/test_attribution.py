@@ -22,10 +22,11 @@ from emofuse.explanation.picture import draw
 from emofuse.explanation.table import LOWERED, RAISED, render_explanations
 from emofuse.inference.bundle import Bundle
 from emofuse.inference.network import Answer
-from emofuse.inference.predictor import Prediction, Predictor, SegmentPrediction
+from emofuse.inference.predictor import Predictor, SegmentPrediction
 from emofuse.metrics.calibration import apply_temperature
 from emofuse.models.adapter import SpeakerAdapter
 from emofuse.silence import sound_bounds
+from emofuse.timeline.prediction import Prediction
 
 WORDS = ["i", "really", "hate", "rain"]
 ABSENT_AUDIO, ABSENT_TEXT = 0.3, -0.4  # what the toys answer where a modality is missing

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 from emofuse.inference.formats import render_metrics, render_predictions
-from emofuse.inference.predictor import Prediction
+from emofuse.timeline.prediction import Prediction
 
 FULL = Prediction(
     file="calls/one.wav",

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from praatio import textgrid
 
 from emofuse.errors import EmofuseError
-from emofuse.inference.predictor import Prediction
 from emofuse.timeline.formats import to_audacity, to_eaf, to_rttm, to_srt, to_textgrid, to_vtt
+from emofuse.timeline.prediction import Prediction
 
 
 def prediction(start, end, *, emotion="anger", confidence=0.841, text=None, speaker=None, arousal=0.5, **other):

@@ -29,7 +29,8 @@ from emofuse.inference.formats import rounded
 
 if TYPE_CHECKING:
     from emofuse.inference.network import Network
-    from emofuse.inference.predictor import Prediction, Predictor, SegmentPrediction
+    from emofuse.inference.predictor import Predictor, SegmentPrediction
+    from emofuse.timeline.prediction import Prediction
 
 STRETCH = 0.5  # duration of a stretch of audio, in seconds
 _STEPS = 10  # of the path of integrated gradients

@@ -13,8 +13,9 @@ from emofuse.csv_table import MISSING, MISSING_TEXTS, TableError, number, read_c
 from emofuse.errors import EmofuseError
 from emofuse.file_names import match_files
 from emofuse.hardware import run_parallel
-from emofuse.inference.predictor import Prediction, Predictor, SpeakerProfile
+from emofuse.inference.predictor import Predictor, SpeakerProfile
 from emofuse.segment import Segment
+from emofuse.timeline.prediction import Prediction
 from emofuse.words import has_words
 
 _COLUMNS = ("file", "text", "start", "end", "speaker")

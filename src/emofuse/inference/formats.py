@@ -13,7 +13,7 @@ from emofuse.console import as_text
 from emofuse.labels import DIMENSIONS
 
 if TYPE_CHECKING:
-    from emofuse.inference.predictor import Prediction
+    from emofuse.timeline.prediction import Prediction
 
 _PER_CLASS = {"precision_per_class": "precision", "recall_per_class": "recall", "f1_per_class": "F1"}
 

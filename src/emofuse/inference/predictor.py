@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,58 +32,13 @@ from emofuse.hardware import available_cores, run_parallel
 from emofuse.inference.bundle import Bundle
 from emofuse.inference.network import Network
 from emofuse.segment import checked_text
+from emofuse.timeline.prediction import Prediction
 from emofuse.words import has_words, language_code, language_of
 
 MAX_SECONDS = 15.0  # longest segment
 MAX_UTTERANCE_SECONDS = 30.0  # longest recording with a given text
 
 log = logging.getLogger("emofuse")
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """Prediction for one segment.
-
-    Attributes:
-        file: path of the recording; None for samples and for text alone.
-        start: start of the segment in the recording, in seconds; None for text alone.
-        end: end of the segment in the recording, in seconds; None for text alone.
-        text: transcript; None if there is none.
-        text_source: "given", "asr" (recognised), or None without a transcript.
-        language: ISO 639-1 code of the transcript; None if unknown.
-        used: "audio+text", "audio" or "text": the modalities that the prediction is based on. A transcript in a
-            language that the model does not read is shown but not used.
-        emotion: the most probable category; None if the model does not predict categories.
-        confidence: probability of `emotion`.
-        probabilities: probability of each category; empty if the model does not predict categories.
-        arousal: 0 (calm) to 1 (excited); None if the model does not predict dimensions.
-        valence: 0 (negative) to 1 (positive); None likewise.
-        dominance: 0 (weak) to 1 (strong); None likewise.
-        uncertain: True if the confidence is below the calibrated threshold; None if the model is not calibrated. Where
-            no speech is detected, a calibrated model is always uncertain, and its probabilities move halfway to
-            uniform.
-        intervals: lowest and highest likely value of each dimension; empty if the model is not calibrated for this.
-        adapted: whether the model was adapted to the speaker by other audio.
-        speaker: name of the speaker, if a table of transcripts gives it.
-    """
-
-    file: str | None
-    start: float | None
-    end: float | None
-    text: str | None
-    text_source: str | None
-    language: str | None
-    used: str
-    emotion: str | None
-    confidence: float | None
-    probabilities: dict[str, float]
-    arousal: float | None
-    valence: float | None
-    dominance: float | None
-    uncertain: bool | None = None
-    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
-    adapted: bool = False
-    speaker: str | None = None
 
 
 class SegmentPrediction(NamedTuple):

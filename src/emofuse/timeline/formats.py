@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from xml.etree import ElementTree as xml
 
 from emofuse.errors import EmofuseError
-from emofuse.inference.predictor import Prediction
 from emofuse.labels import DIMENSIONS
+from emofuse.timeline.prediction import Prediction
 
 _SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
 _LABEL_OF_SPEAKER = "speaker"  # where nobody asked who speaks

@@ -1,0 +1,83 @@
+"""The prediction for a segment, and the timeline of a recording."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from emofuse.audio import Note
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Prediction for one segment.
+
+    Attributes:
+        file: path of the recording; None for samples and for text alone.
+        start: start of the segment in the recording, in seconds; None for text alone.
+        end: end of the segment in the recording, in seconds; None for text alone.
+        text: transcript; None if there is none.
+        text_source: "given", "asr" (recognised), or None without a transcript.
+        language: ISO 639-1 code of the transcript; None if unknown.
+        used: "audio+text", "audio" or "text": the modalities that the prediction is based on. A transcript in a
+            language that the model does not read is shown but not used.
+        emotion: the most probable category; None if the model does not predict categories.
+        confidence: probability of `emotion`.
+        probabilities: probability of each category; empty if the model does not predict categories.
+        arousal: 0 (calm) to 1 (excited); None if the model does not predict dimensions.
+        valence: 0 (negative) to 1 (positive); None likewise.
+        dominance: 0 (weak) to 1 (strong); None likewise.
+        uncertain: True if the confidence is below the calibrated threshold; None if the model is not calibrated. Where
+            no speech is detected, a calibrated model is always uncertain, and its probabilities move halfway to
+            uniform.
+        intervals: lowest and highest likely value of each dimension; empty if the model is not calibrated for this.
+        adapted: whether the model was adapted to the speaker by other audio.
+        speaker: name of the speaker, where it was given or several speakers were told apart.
+        channel: number of the recording's channel, from 1; None if the channels were averaged.
+        language_probability: probability of `language`, 0..1; 1 if it was given, None without a transcript.
+        text_confidence: of the recogniser in its words, 0..1; None unless they were recognised.
+        note: what to know about this prediction, such as why the transcript was not used; None for most.
+    """
+
+    file: str | None
+    start: float | None
+    end: float | None
+    text: str | None
+    text_source: str | None
+    language: str | None
+    used: str
+    emotion: str | None
+    confidence: float | None
+    probabilities: dict[str, float]
+    arousal: float | None
+    valence: float | None
+    dominance: float | None
+    uncertain: bool | None = None
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    adapted: bool = False
+    speaker: str | None = None
+    channel: int | None = None
+    language_probability: float | None = None
+    text_confidence: float | None = None
+    note: str | None = None
+
+
+class Timeline(list[Prediction]):
+    """The predictions for one recording, in order of time; empty if nobody speaks in it.
+
+    Attributes:
+        file: path of the recording; None for samples, bytes and text alone.
+        seconds: duration of the recording; None for text alone.
+        notes: what to know about the recording: what could not be decoded, and what was left out and why.
+    """
+
+    def __init__(
+        self,
+        predictions: Iterable[Prediction] = (),
+        *,
+        file: str | None = None,
+        seconds: float | None = None,
+        notes: Iterable[Note] = (),
+    ) -> None:
+        super().__init__(predictions)
+        self.file, self.seconds, self.notes = file, seconds, list(notes)
