@@ -19,6 +19,7 @@ from emofuse.audio.reading import (
     read_audio,
     read_recording,
     stream_audio,
+    stream_samples,
 )
 from emofuse.audio.samples import (
     MIN_SECONDS,
@@ -53,5 +54,6 @@ __all__ = [
     "read_audio",
     "read_recording",
     "stream_audio",
+    "stream_samples",
     "whisper_log_mel",
 ]

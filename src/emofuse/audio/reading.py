@@ -16,7 +16,7 @@ import numpy as np
 
 from emofuse.audio.decoders import LOSSLESS, Block, Note, decode_part, seconds_by_ffmpeg
 from emofuse.audio.parts import Part, parts_of
-from emofuse.audio.samples import SAMPLE_RATE, AudioError, channels_cancel, check_samples
+from emofuse.audio.samples import SAMPLE_RATE, AudioError, channels_cancel, channels_of, check_samples
 
 Source = Path | str | bytes | BinaryIO
 """A recording: its path, its bytes, or an open binary file."""
@@ -162,6 +162,29 @@ def stream_audio(
             yield from _resampled(_cut(_blocks(file, source, start, end, track, tell), start, end, name), mix)
         except OSError as error:
             raise AudioError(f"{name}: reading it failed ({error.strerror or error}). Is it still there?") from error
+
+
+def stream_samples(
+    samples: Any,
+    sample_rate: int | None,
+    *,
+    start: float = 0.0,
+    end: float | None = None,
+    mix: Callable[[np.ndarray], np.ndarray] = lambda samples: samples,
+) -> Iterator[np.ndarray]:
+    """Blocks of samples that another library read, at 16 kHz, as `stream_audio` gives them of a file.
+
+    Raises:
+        AudioError: as `channels_of`, or the segment ends before it starts.
+    """
+    if not 0 <= start < (math.inf if end is None else end):
+        raise AudioError(f"The segment is {start} s to {end} s. Expected 0 <= start < end, in seconds.")
+    channels = channels_of(samples, sample_rate)
+    assert sample_rate is not None  # or `channels_of` had refused it
+    channels = channels[round(start * sample_rate) : None if end is None else round(end * sample_rate)]
+    size = 60 * sample_rate
+    blocks = ((sample_rate, channels[first : first + size]) for first in range(0, len(channels), size))
+    return _resampled(blocks, mix)
 
 
 def ends_before(path: Path | str, seconds: float) -> EndsEarly | None:

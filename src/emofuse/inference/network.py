@@ -68,6 +68,10 @@ class Network:
         first, last = sound_bounds(samples)
         return first, min(last, first + int(WHISPER_SECONDS * SAMPLE_RATE))
 
+    def text_parts(self, text: str) -> list[str]:
+        """Parts."""
+        return [text]
+
     def embedding(self, text: str) -> np.ndarray:
         """Summary embedding of a text, float32 (dim,)."""
         return self._text_encoder.encode([text])[0]

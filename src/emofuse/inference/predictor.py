@@ -1,44 +1,43 @@
 """Predict emotions from a recording, a text, or both, with ONNX Runtime and without PyTorch.
 
-A recording of up to 15 s is one segment; a longer one is cut at its pauses. A recording with a given text is one
-utterance and is not cut. With several segments of one speaker, the model adapts to that speaker.
+A recording is judged utterance by utterance, in chapters of about a minute, so that answers come early and memory does
+not grow with length. With several segments of one speaker, the model adapts to that speaker.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
-from emofuse.audio import (
-    SAMPLE_RATE,
-    EndsEarly,
-    Source,
-    channels_cancel,
-    channels_of,
-    check_samples,
-    name_of,
-    read_audio,
-    read_recording,
-)
+from emofuse.audio import AudioError, Note, Source, check_samples
 from emofuse.encoders import detector
+from emofuse.encoders.speaker import SpeakerEncoder
 from emofuse.errors import EmofuseError
 from emofuse.hardware import available_cores, run_parallel
 from emofuse.inference.bundle import Bundle
 from emofuse.inference.network import Network
-from emofuse.segment import checked_text
-from emofuse.timeline.prediction import Prediction
-from emofuse.words import has_words, language_code, language_of
-
-MAX_SECONDS = 15.0  # longest segment
-MAX_UTTERANCE_SECONDS = 30.0  # longest recording with a given text
+from emofuse.inference.options import MAX_UTTERANCE_SECONDS, PredictOptions, checked_options
+from emofuse.inference.reader import RecordingReader
+from emofuse.inference.transcripts import RecordingWords, Transcript, given_transcript, language_name
+from emofuse.inference.voices import chapters_of
+from emofuse.models.adapter import RunningOffset, SpeakerProfile
+from emofuse.segment import Segment, checked_text
+from emofuse.timeline.chapters import Chapter, single_chapter
+from emofuse.timeline.prediction import Prediction, Timeline
+from emofuse.words import has_words
 
 log = logging.getLogger("emofuse")
+
+
+class NoSpeech(EmofuseError):
+    """Nobody speaks in the recordings of a speaker."""
 
 
 class SegmentPrediction(NamedTuple):
@@ -49,24 +48,41 @@ class SegmentPrediction(NamedTuple):
     frames: np.ndarray | None  # (frames, width), after adaptation to the speaker; None if no audio was used
 
 
-@dataclass(frozen=True)
-class SpeakerProfile:
-    """Statistics of one speaker's audio, for the model to adapt to."""
+@dataclass
+class _Call:
+    """What is known of a recording while its chapters are judged."""
 
-    means: np.ndarray  # (n, width), frames of each segment averaged over time
-    seconds: np.ndarray  # (n,), duration of each segment
+    name: str
+    file: str | None
+    options: PredictOptions
+    use_words: bool  # whether to recognise them
+    has_text: bool  # whether words are given for all of it
+    offset: np.ndarray | None = None  # of a given speaker
+    speakers: dict[tuple[int | None, str | None], RunningOffset] = field(default_factory=dict)
+    words: RecordingWords | None = None
 
-    @classmethod
-    def merge(cls, profiles: Sequence[SpeakerProfile]) -> SpeakerProfile:
-        """Combine the segments of several recordings of one speaker."""
-        return cls(np.concatenate([p.means for p in profiles]), np.concatenate([p.seconds for p in profiles]))
+    @property
+    def language(self) -> str | None:
+        return None if self.options["language"] == "mixed" else self.options["language"]
 
+    @property
+    def must_detect_speech(self) -> bool:
+        """Utterances and windows are where the detector has found speech; others may hold none."""
+        return self.options["segments"] is not None or self.has_text
 
-@dataclass(frozen=True)
-class _Transcript:
-    text: str | None = None
-    source: str | None = None
-    language: str | None = None
+    def usable(self, chapter: Chapter) -> Chapter:
+        """The chapter without the segments that cannot be judged, which are refused."""
+        segments = []
+        for segment in chapter.segments:
+            try:
+                check_samples(chapter.samples_of(segment), f"{self.name}, {segment.start:g} s to {segment.end:g} s")
+            except AudioError as error:
+                if "refuse" not in self.options:
+                    raise
+                self.options["refuse"](segment, error)
+            else:
+                segments.append(segment)
+        return replace(chapter, segments=segments)
 
 
 class Predictor:
@@ -80,7 +96,8 @@ class Predictor:
         threads: number of processor threads to use, at least 1; None for the cores available to this process. A network
             uses one thread; segments of a recording (and clips of `predict_clips`) are processed in parallel, and the
             recogniser uses all threads. Threads of the caller are not counted.
-        transcribe: whether to recognise the words of recordings without a transcript.
+        transcribe: whether to recognise the words of recordings without a transcript: "auto" or True, where the model
+            reads their language; "always", in all languages; "off" or False, never.
         adapt: whether to adapt the model to a recording by its segments. A given `SpeakerProfile` is used in any case.
 
     Attributes:
@@ -94,7 +111,7 @@ class Predictor:
         *,
         asr: str = "whisper-base",
         threads: int | None = None,
-        transcribe: bool = True,
+        transcribe: bool | str = "auto",
         adapt: bool = True,
     ) -> None:
         if threads is not None and threads < 1:
@@ -103,7 +120,9 @@ class Predictor:
         self.threads = threads or available_cores()
         self.calls_at_once = 1
         self.asr = asr
-        self.transcribe = transcribe
+        self.transcribe = transcribe if isinstance(transcribe, str) else ("auto" if transcribe else "off")
+        if self.transcribe not in ("auto", "always", "off"):
+            raise EmofuseError(f"transcribe is {transcribe!r}. Expected auto, always or off.")
         self.adapt = adapt
         self.network = Network(bundle)
         self._adapter = bundle.load_adapter()
@@ -111,160 +130,214 @@ class Predictor:
         self._loading = threading.Lock()
 
     def __call__(
-        self,
-        audio: Source | np.ndarray | None = None,
-        text: str | None = None,
-        *,
-        sample_rate: int | None = None,
-        language: str | None = None,
-        start: float = 0.0,
-        end: float | None = None,
-        speaker: SpeakerProfile | None = None,
-    ) -> list[Prediction]:
+        self, audio: Source | np.ndarray | None = None, text: str | None = None, **options: Unpack[PredictOptions]
+    ) -> Timeline:
         """Predict emotions from a recording, a text, or both.
 
         Args:
             audio: a recording, as its path, its bytes, an open binary file, or samples (n,), (n, channels) or
-                (channels, n), floating point (full scale -1..1) or integers; None for text alone. A warning is logged
-                if sound is missing, channels cancel each other, or several recordings are joined.
+                (channels, n), floating point (full scale -1..1) or integers; None for text alone.
             text: words of the recording, which is then treated as one utterance of at most 30 s. A text without letters
                 and digits ("", "...") means that there are no words: only the voice is used, without recognition. None
                 means that the words are unknown.
-            sample_rate: sample rate in Hz, for samples only.
-            language: language of the words, as code or English name (see `emofuse.words.language_code`); None to detect
-                it. A given text that is too short for detection is assumed to be in a language that the model reads.
-            start: predict only the recording from here, in seconds.
-            end: predict only the recording up to here, in seconds; None for its end.
-            speaker: other audio of the same speaker, from `Predictor.speaker_profile`.
+            **options: see `emofuse.inference.options.PredictOptions`.
 
         Returns:
-            One prediction per segment, in order of time.
+            One prediction per utterance (or window, or given segment), in order of time; none if nobody speaks. Its
+            notes, which are also logged as warnings, say what is missing: sound that cannot be decoded, channels that
+            cancel each other, several recordings in one file.
 
         Raises:
-            EmofuseError: the audio cannot be read or used, a long recording has no speech, or the model cannot use the
+            EmofuseError: the audio cannot be read or used, an option has no such value, or the model cannot use the
                 given modalities.
         """
-        options = {"sample_rate": sample_rate, "language": language, "start": start, "end": end, "speaker": speaker}
-        return [segment.prediction for segment in self.iter_segments(audio, text, **options)]
+        timeline = Timeline()
+        tell, progress = options.get("tell"), options.get("progress")
+
+        def note(what: Note) -> None:
+            timeline.notes.append(what)
+            if tell is not None:
+                tell(what)
+
+        def reached(seconds: float) -> None:
+            timeline.seconds = seconds
+            if progress is not None:
+                progress(seconds)
+
+        options["tell"], options["progress"] = note, reached
+        timeline.extend(self.stream(audio, text, **options))
+        timeline.file = str(audio) if isinstance(audio, str | Path) else None
+        return timeline
+
+    def stream(
+        self, audio: Source | np.ndarray | None = None, text: str | None = None, **options: Unpack[PredictOptions]
+    ) -> Iterator[Prediction]:
+        """Yield predictions as they are ready, about a minute of the recording at a time.
+
+        They are those of a call: the model adapts to what a speaker has said up to the end of that minute.
+        """
+        for segment in self.iter_segments(audio, text, **options):
+            yield segment.prediction
 
     def iter_segments(
-        self, audio: Source | np.ndarray | None, text: str | None, **options: Any
+        self, audio: Source | np.ndarray | None, text: str | None = None, **options: Unpack[PredictOptions]
     ) -> Iterator[SegmentPrediction]:
-        """Yield each segment's prediction together with its samples and frames. Arguments are those of a call."""
-        language, start = language_code(options.get("language")), options.get("start", 0.0)
-        text = checked_text(text)
-        given = _Transcript()
-        if text is not None and has_words(text):
-            given = _Transcript(text.strip(), "given", language or self._language_of(text))
+        """Yield each segment's prediction together with its samples and frames, as `stream` does."""
+        checked, text = checked_options(options), checked_text(text)
         if audio is None:
-            if given.text is None:
-                raise EmofuseError("There is nothing to predict from: give a recording, a text, or both.")
-            yield SegmentPrediction(self._predict(None, given), None, None)
+            yield from self._judge_text(text, checked["language"])
             return
-        file, samples = self._read(audio, options.get("sample_rate"), start, options.get("end"))
-        name = file or "samples"
-        segments = self._segments(samples, has_text=given.text is not None, name=name)
-        transcripts = self._recognise(samples, segments, language) if text is None else [given] * len(segments)
-        all_frames = self._frames(samples, segments, name)
-        offset = self._offset(all_frames, segments, options.get("speaker"))
-        for (first, last), frames, transcript in zip(segments, all_frames, transcripts, strict=True):
-            adapted = offset is not None and frames is not None
-            frames = frames - offset if adapted else frames
-            part = samples[round(first * SAMPLE_RATE) : round(last * SAMPLE_RATE)]
-            prediction = self._predict(frames, transcript, name)
-            # If a recording was cut into several segments, the detector has found speech in each.
-            check_speech = frames is not None and prediction.uncertain is not None and len(segments) == 1
-            if check_speech and not detector.has_speech(part):
-                prediction = _lower_confidence(prediction)
-            prediction = replace(prediction, file=file, start=start + first, end=start + last, adapted=adapted)
-            yield SegmentPrediction(prediction, part, frames)
+        start, end = checked["start"], checked["end"]
+        if checked["segments"]:
+            start, end = _extent(checked["segments"])
+        channels = "mix" if has_words(text) and checked["channels"] == "auto" else checked["channels"]
+        recording = RecordingReader(
+            audio,
+            sample_rate=checked["sample_rate"],
+            start=start,
+            end=end,
+            track=checked["track"],
+            channels=channels,
+            tell=checked["tell"],
+        )
+        yield from self._judge_recording(recording, text, checked)
 
-    def speaker_profile(self, recordings: Iterable[Path | str]) -> SpeakerProfile:
+    def speaker_profile(self, recordings: Iterable[Path | str], **options: Unpack[PredictOptions]) -> SpeakerProfile:
         """Measure recordings of one speaker, to adapt predictions for that speaker.
 
+        Args:
+            recordings: paths.
+            **options: those that decide about the segments.
+
         Raises:
-            EmofuseError: the model cannot adapt, or a recording cannot be used.
+            EmofuseError: the model cannot adapt, a recording cannot be used, or nobody speaks in any of them.
         """
         if self._adapter is None:
             raise EmofuseError(f"The model {self.bundle.name} cannot adapt to a speaker. Leave --adapt out.")
-        profiles = []
-        for recording in recordings:
-            samples = read_audio(recording)
-            segments = self._segments(samples, has_text=False, name=str(recording))
-            profiles.append(_measure(self._frames(samples, segments, str(recording)), segments))
-        return SpeakerProfile.merge(profiles)
+        checked, means, seconds, names = checked_options(options), [], [], []
+        for path in recordings:
+            recording = RecordingReader(path, channels="mix", track=checked["track"], tell=checked["tell"])
+            names.append(recording.name)
+            for chapter in chapters_of(recording, {**checked, "speakers": "off"}, speaker_encoder=SpeakerEncoder):
+                means += [frames.mean(axis=0) for frames in self._frames(chapter, recording.name)]
+                seconds += [_seconds(segment) for segment in chapter.segments]
+        if not means:
+            raise NoSpeech(f"{', '.join(names)}: nobody speaks, so that there is nothing to adapt to.")
+        return SpeakerProfile(np.stack(means), np.array(seconds))
 
-    def _read(
-        self, audio: Any, sample_rate: int | None, start: float, end: float | None
-    ) -> tuple[str | None, np.ndarray]:
-        """Name of the recording, None if it has none, and its samples; what is missing in it is logged."""
-        if not isinstance(audio, str | Path | bytes | bytearray | memoryview) and not hasattr(audio, "read"):
-            return None, _from_array(audio, sample_rate, start, end)
-        name = name_of(audio)
+    def _judge_text(self, text: str | None, language: str | None) -> Iterator[SegmentPrediction]:
+        if text is None or not has_words(text):
+            raise EmofuseError("There is nothing to predict from: give a recording, a text, or both.")
+        transcript = self._given(text, language)
+        for part in self.network.text_parts(text.strip()):
+            yield SegmentPrediction(self._predict(None, replace(transcript, text=part)), None, None)
+
+    def _judge_recording(
+        self, recording: RecordingReader, text: str | None, options: PredictOptions
+    ) -> Iterator[SegmentPrediction]:
+        """Judge chapter by chapter; predictions come in order of time, whatever channel they are of."""
+        call = _Call(recording.name, recording.file, options, use_words=text is None, has_text=has_words(text))
+        if self._adapter is not None and options["speaker"] is not None:
+            call.offset = self._adapter.offset(options["speaker"].means, options["speaker"].seconds)
+        count = 0
+        waiting: list[SegmentPrediction] = []
+        reached: dict[int | None, float] = dict.fromkeys(recording.channels, recording.start)
+        for chapter in self._chapters(recording, text, options):
+            waiting += self._judge(chapter, call)
+            reached[chapter.channel] = chapter.until
+            until = min(reached.values())
+            options["progress"](until)
+            waiting.sort(key=lambda one: one.prediction.start or 0.0)
+            ready = [one for one in waiting if (one.prediction.start or 0.0) < until]
+            waiting = waiting[len(ready) :]
+            count += len(ready)
+            yield from ready
+        yield from waiting
+        options["progress"](max(reached.values()))
+        if not count + len(waiting):
+            recording.tell(Note("speech", "no speech was found in it"))
+
+    def _chapters(self, recording: RecordingReader, text: str | None, options: PredictOptions) -> Iterator[Chapter]:
+        if text is None or not has_words(text):
+            yield from chapters_of(recording, options, speaker_encoder=SpeakerEncoder)
+            return
+        [(_, blocks)] = recording.channel_blocks()
         try:
-            samples, notes = read_recording(audio, start=start, end=end)
-        except EndsEarly as error:  # the last subtitle often ends after the recording
-            log.warning(
-                "%s: the segment up to %g s is cut at the end of the recording (%.2f s).", name, end, error.seconds
-            )
-            samples, notes = read_recording(audio, start=start)
-        for note in notes:
-            log.warning("%s: %s.", name, note.message)
-        check_samples(samples, name)
-        return (name if isinstance(audio, str | Path) else None), samples
+            yield single_chapter(blocks, text, max_seconds=MAX_UTTERANCE_SECONDS, origin=recording.start)
+        except ValueError:
+            raise EmofuseError(
+                f"{recording.name}: more than {MAX_UTTERANCE_SECONDS:.0f} s are too long for one text. Leave the text "
+                "out, or give transcripts of shorter parts (--transcripts with the columns start and end)."
+            ) from None
 
-    def _frames(self, samples: np.ndarray, segments: list[tuple[float, float]], name: str) -> list[Any]:
+    def _judge(self, chapter: Chapter, call: _Call) -> list[SegmentPrediction]:
+        """Judge the segments of a chapter."""
+        chapter = call.usable(chapter)
+        all_frames = self._frames(chapter, call.name)
+        transcripts = self._transcripts(chapter, call)
+        for segment, frames in zip(chapter.segments, all_frames, strict=True):
+            if self._adapter is not None and frames is not None:
+                speaker = call.speakers.setdefault((chapter.channel, segment.speaker), RunningOffset(self._adapter))
+                speaker.add(frames.mean(axis=0), _seconds(segment))
+        offsets = {key: self._offset(speaker, call) for key, speaker in call.speakers.items()}
+        judged = []
+        for segment, frames, transcript in zip(chapter.segments, all_frames, transcripts, strict=True):
+            offset = offsets.get((chapter.channel, segment.speaker))
+            adapted = offset is not None and frames is not None
+            frames = frames - offset if adapted else frames
+            samples = chapter.samples_of(segment)
+            prediction = self._predict(frames, transcript, call.name)
+            if call.must_detect_speech and frames is not None and not detector.has_speech(samples):
+                prediction = _without_speech(prediction)
+            prediction = replace(
+                prediction,
+                file=call.file,
+                start=segment.start,
+                end=segment.end,
+                speaker=segment.speaker,
+                channel=chapter.channel,
+                adapted=adapted,
+            )
+            judged.append(SegmentPrediction(prediction, samples, frames))
+        return judged
+
+    def _frames(self, chapter: Chapter, name: str) -> list[Any]:
         """Frames of each segment; None for each if the model does not use audio."""
         if "audio" not in self.bundle.reads:
-            return [None] * len(segments)
+            return [None] * len(chapter.segments)
+        threads = max(1, min(self.threads // self.calls_at_once, len(chapter.segments)))
+        parts = [chapter.samples_of(segment) for segment in chapter.segments]
+        return [call.result() for call in run_parallel(self.network.frames, parts, threads=threads)]
 
-        def frames(segment: tuple[float, float]) -> np.ndarray:
-            first, last = segment
-            part = samples[round(first * SAMPLE_RATE) : round(last * SAMPLE_RATE)]
-            check_samples(part, name)
-            return self.network.frames(part)
-
-        threads = max(1, min(self.threads // self.calls_at_once, len(segments)))
-        return [call.result() for call in run_parallel(frames, segments, threads=threads)]
-
-    def _offset(
-        self, all_frames: list[Any], segments: list[tuple[float, float]], speaker: SpeakerProfile | None
-    ) -> np.ndarray | None:
+    def _offset(self, speaker: RunningOffset, call: _Call) -> np.ndarray | None:
         """The offset of speaker, room and line in the frames, (width,); None if it is unknown."""
-        if self._adapter is None or (speaker is None and (not self.adapt or len(all_frames) < 2)):
+        if call.options["speaker"] is None and not self.adapt:
             return None
-        speaker = speaker or _measure(all_frames, segments)
-        offset = self._adapter.offset(speaker.means, speaker.seconds)
+        offset = speaker.offset() if call.offset is None else call.offset
         return offset if offset.any() else None
 
-    def _segments(self, samples: np.ndarray, *, has_text: bool, name: str) -> list[tuple[float, float]]:
-        seconds = len(samples) / SAMPLE_RATE
-        if seconds <= MAX_SECONDS or (has_text and seconds <= MAX_UTTERANCE_SECONDS):
-            return [(0.0, seconds)]
-        if has_text:
-            raise EmofuseError(
-                f"{name}: {seconds:.0f} s are too long for one text (at most {MAX_UTTERANCE_SECONDS:.0f} s). Leave the "
-                "text out, or give transcripts of shorter parts (--transcripts with the columns start and end)."
-            )
-        segments = detector.speech_segments(samples, max_seconds=MAX_SECONDS)
-        if not segments:
-            raise EmofuseError(
-                f"{name}: there is no speech in {seconds:.0f} s. Give a recording in which someone speaks."
-            )
-        return segments
+    def _transcripts(self, chapter: Chapter, call: _Call) -> list[Transcript]:
+        """The words of each segment: those given with it, else recognised ones if there are to be any."""
+        transcripts = [None if one.text is None else self._given(one.text, call.language) for one in chapter.segments]
+        unknown = [one for one in chapter.segments if one.text is None]
+        recognised = iter([Transcript()] * len(unknown))
+        if call.use_words and unknown:
+            recognised = iter(self._words(call).transcribe(chapter, unknown))
+        return [next(recognised) if one is None else one for one in transcripts]
 
-    def _recognise(
-        self, samples: np.ndarray, segments: list[tuple[float, float]], language: str | None
-    ) -> list[_Transcript]:
-        is_cut = len(samples) > MAX_SECONDS * SAMPLE_RATE
-        transcriber = self._load_once(several=is_cut)
-        if transcriber is None:
-            return [_Transcript()] * len(segments)
-        if is_cut:
-            transcripts = transcriber.transcribe_segments(samples, segments, language)
-        else:  # `transcribe` looks for speech first
-            transcripts = [transcriber.transcribe(samples, language)]
-        return [_Transcript(t.text, "asr", t.language) if has_words(t.text) else _Transcript() for t in transcripts]
+    def _words(self, call: _Call) -> RecordingWords:
+        if call.words is None:
+            read = None if self.transcribe == "always" else self.bundle.text_languages
+            language = call.options["language"]
+            unread = read is not None and language not in (None, "mixed", *read)
+            transcriber = None if unread else self._load_once(several=True)
+            call.words = RecordingWords(transcriber, language, read)
+        return call.words
+
+    def _given(self, text: str, language: str | None) -> Transcript:
+        """Words that the user gave; their language is identified if the model can do without them."""
+        detect = "text" in self.bundle.reads and "audio" in self.bundle.reads
+        return given_transcript(text, language, detect=detect)
 
     def _load_once(self, *, several: bool) -> Any:
         """The recogniser, loaded by the first thread that needs it; None if words are not recognised.
@@ -273,22 +346,16 @@ class Predictor:
         of a long recording if the first recording is `several` segments long, otherwise simultaneous calls.
         """
         with self._loading:
-            if self.transcribe and self._transcriber is None:
+            if self.transcribe != "off" and self._transcriber is None:
                 workers = self.threads if several else min(self.threads, self.calls_at_once)
                 self._transcriber = _load_transcriber(self.asr, threads=self.threads // workers, workers=workers)
-                self.transcribe = self._transcriber is not None
-            return self._transcriber if self.transcribe else None
+                if self._transcriber is None:
+                    self.transcribe = "off"
+            return self._transcriber if self.transcribe != "off" else None
 
-    def _language_of(self, text: str) -> str | None:
-        """Language of a given text, if the model uses audio too (and can do without the text); None if unclear."""
-        if "text" not in self.bundle.reads or "audio" not in self.bundle.reads:
-            return None
-        return language_of(text)
-
-    def _predict(self, frames: np.ndarray | None, transcript: _Transcript, name: str = "text") -> Prediction:
-        has_text = transcript.text is not None and "text" in self.bundle.reads
-        if transcript.language is not None and transcript.language not in self.bundle.text_languages:
-            has_text = False
+    def _predict(self, frames: np.ndarray | None, transcript: Transcript, name: str = "text") -> Prediction:
+        doubt = self._doubt(transcript)
+        has_text = transcript.text is not None and "text" in self.bundle.reads and doubt is None
         if frames is None and not (has_text and self.bundle.reads_text_alone):
             raise EmofuseError(f"{name}: this model cannot use the input. It reads {self._reads()}.")
         answer = self.network.answer(frames, self.network.embedding(transcript.text or "") if has_text else None)
@@ -317,7 +384,18 @@ class Predictor:
             dominance=dimensions.get("dominance"),
             uncertain=None if calibration is None or confidence is None else confidence < calibration.uncertain_below,
             intervals=intervals,
+            language_probability=transcript.language_probability,
+            text_confidence=transcript.confidence,
+            note=doubt if transcript.text is not None or transcript.language is not None else None,
         )
+
+    def _doubt(self, transcript: Transcript) -> str | None:
+        """Why the words of a transcript are not used; None if they may be."""
+        if transcript.language is not None and transcript.language not in self.bundle.text_languages:
+            if "text" in self.bundle.reads:
+                return f"words in {language_name(transcript.language)} are not used, because the model does not read it"
+            return None
+        return transcript.doubt
 
     def _reads(self) -> str:
         text = f"text ({', '.join(self.bundle.text_languages)})"
@@ -326,14 +404,10 @@ class Predictor:
         return " and ".join(text if kind == "text" else kind for kind in self.bundle.reads)
 
 
-def _measure(all_frames: list[np.ndarray], segments: list[tuple[float, float]]) -> SpeakerProfile:
-    return SpeakerProfile(
-        np.stack([frames.mean(axis=0) for frames in all_frames]), np.array([b - a for a, b in segments])
-    )
-
-
-def _lower_confidence(prediction: Prediction) -> Prediction:
+def _without_speech(prediction: Prediction) -> Prediction:
     """Lower the confidence for audio without speech, because networks are overconfident on noise and music."""
+    if prediction.uncertain is None:
+        return prediction
     uniform = 1 / len(prediction.probabilities)
     probabilities = {name: (p + uniform) / 2 for name, p in prediction.probabilities.items()}
     return replace(prediction, probabilities=probabilities, confidence=max(probabilities.values()), uncertain=True)
@@ -353,19 +427,12 @@ def _load_transcriber(name: str, *, threads: int, workers: int) -> Any:
     return Transcriber(name, threads=threads, workers=workers)
 
 
-def _from_array(samples: Any, sample_rate: int | None, start: float, end: float | None) -> np.ndarray:
-    if not 0 <= start < (np.inf if end is None else end):
-        raise EmofuseError(f"The segment is {start} s to {end} s. Expected 0 <= start < end, in seconds.")
-    channels = channels_of(samples, sample_rate)
-    assert sample_rate is not None
-    channels = channels[round(start * sample_rate) : None if end is None else round(end * sample_rate)]
-    mono = channels.mean(axis=1)
-    if channels_cancel(float(np.square(channels).mean()), float(np.square(mono).mean())) if len(mono) else False:
-        log.warning("The channels of these samples cancel each other, so that the first was taken alone.")
-        mono = channels[:, 0]
-    if sample_rate != SAMPLE_RATE:
-        import soxr
+def _extent(segments: Sequence[Segment]) -> tuple[float, float | None]:
+    """Start and end of the part of a recording that holds some segments."""
+    ends = [math.inf if one.end is None else one.end for one in segments]
+    last = max(ends)
+    return min(one.start for one in segments), None if math.isinf(last) else last
 
-        mono = soxr.resample(mono, sample_rate, SAMPLE_RATE)
-    check_samples(mono, "samples")
-    return np.ascontiguousarray(mono, np.float32)
+
+def _seconds(segment: Segment) -> float:
+    return (segment.end or segment.start) - segment.start

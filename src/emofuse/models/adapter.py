@@ -14,7 +14,7 @@ the effective number of clips (Kish 1965). From a single clip, the offset is 0. 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,17 +51,10 @@ class SpeakerAdapter:
         Returns:
             float32 (D,); zeros for fewer than two clips, or for clips of one emotion.
         """
-        means, seconds = np.asarray(means, np.float64), np.asarray(seconds, np.float64)
-        zeros = np.zeros(len(self.centre), np.float32)
-        if not seconds.any():
-            return zeros
-        weight = seconds / seconds.sum()
-        n = 1 / np.square(weight).sum()
-        if n < 1 + 1e-6:
-            return zeros
-        between = spread(means @ self.directions, weight)
-        mixing = np.clip(2 * (between - self.one) / (self.mixed - self.one), 0, 1)
-        return (mixing * n / (n + self.shrinkage) * (weight @ means - self.centre)).astype(np.float32)
+        speaker = RunningOffset(self)
+        for mean, duration in zip(means, seconds, strict=True):
+            speaker.add(mean, float(duration))
+        return speaker.offset()
 
     def tensors(self) -> dict[str, Floats]:
         """Arrays by name, for saving."""
@@ -75,6 +68,51 @@ class SpeakerAdapter:
     def load(cls, tensors: Mapping[str, Floats], facts: Mapping[str, float]) -> SpeakerAdapter:
         """Make an adapter from `tensors` and `facts`."""
         return cls(tensors["centre"], tensors["directions"], facts["one"], facts["mixed"], shrinkage=facts["shrinkage"])
+
+
+class RunningOffset:
+    """The offset of a speaker whose clips come one after another, with little memory for each."""
+
+    def __init__(self, adapter: SpeakerAdapter) -> None:
+        self._adapter = adapter
+        self._projected: list[Floats] = []  # (Q,) of each clip
+        self._seconds: list[float] = []
+        self._sum = np.zeros(len(adapter.centre))  # of the means, weighted by seconds
+
+    def add(self, mean: Floats, seconds: float) -> None:
+        """Add a clip: its mean hidden state (D,), and its duration in seconds, at least 0."""
+        mean = np.asarray(mean, np.float64)
+        self._projected.append(mean @ self._adapter.directions)
+        self._seconds.append(seconds)
+        self._sum += seconds * mean
+
+    def offset(self) -> Floats:
+        """Offset of the speaker by all clips so far; see `SpeakerAdapter.offset`."""
+        adapter, zeros = self._adapter, np.zeros(len(self._sum), np.float32)
+        seconds = np.array(self._seconds)
+        if not seconds.any():
+            return zeros
+        weight = seconds / seconds.sum()
+        n = 1 / np.square(weight).sum()
+        if n < 1 + 1e-6:
+            return zeros
+        between = spread(np.stack(self._projected), weight)
+        mixing = np.clip(2 * (between - adapter.one) / (adapter.mixed - adapter.one), 0, 1)
+        mean = self._sum / seconds.sum()
+        return (mixing * n / (n + adapter.shrinkage) * (mean - adapter.centre)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class SpeakerProfile:
+    """Statistics of one speaker's audio, for the model to adapt to."""
+
+    means: np.ndarray  # (n, width), frames of each segment averaged over time
+    seconds: np.ndarray  # (n,), duration of each segment
+
+    @classmethod
+    def merge(cls, profiles: Sequence[SpeakerProfile]) -> SpeakerProfile:
+        """Combine the segments of several recordings of one speaker."""
+        return cls(np.concatenate([p.means for p in profiles]), np.concatenate([p.seconds for p in profiles]))
 
 
 def spread(projected: Floats, weight: Floats) -> float:

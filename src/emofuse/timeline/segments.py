@@ -19,7 +19,7 @@ DETECTOR_STEP = 512 / SAMPLE_RATE
 """Seconds of one decision of the speech detector."""
 
 _ON, _OFF = 0.4, 0.3  # probabilities at which speech begins, and below which it ends
-_MIN_PAUSE = 0.15  # seconds below `_OFF` that end a segment
+_MIN_PAUSE = 0.2  # seconds below `_OFF` that end a segment
 _MIN_SPEECH = 0.1  # shorter stretches are clicks and breath
 _LEAD = 0.02  # seconds before a segment: the detector is late at its start, and in time at its end
 _FRAME = 0.02  # seconds, of levels
@@ -42,7 +42,7 @@ class Interval(NamedTuple):
 
 
 def find_utterances(samples: np.ndarray, *, max_seconds: float = MAX_SECONDS) -> list[Interval]:
-    """Find the utterances of a recording: stretches of speech between pauses of at least 0.15 s.
+    """Find the utterances of a recording: stretches of speech between pauses of at least 0.2 s.
 
     Args:
         samples: float32 (n,), mono, 16 kHz.
@@ -81,7 +81,7 @@ def speech_probabilities(samples: np.ndarray) -> np.ndarray:
 def speech_stretches(probabilities: np.ndarray) -> list[Interval]:
     """Stretches of speech between pauses, by probabilities of speech.
 
-    A stretch begins where the probability reaches 0.4 and ends where it falls below 0.3 for 0.15 s or more. Stretches
+    A stretch begins where the probability reaches 0.4 and ends where it falls below 0.3 for 0.2 s or more. Stretches
     under 0.1 s are left out.
 
     Args:
