@@ -5,7 +5,7 @@ import io
 import json
 import locale
 from dataclasses import fields, replace
-from importlib.resources import files
+from importlib import resources
 
 import pandas as pd
 import pytest
@@ -76,7 +76,7 @@ def test_json_has_all_fields():
 
 
 def test_the_published_schema_describes_the_records():
-    path = files("emofuse.timeline") / "prediction.schema.json"
+    path = resources.files("emofuse.timeline") / "prediction.schema.json"
     schema = json.loads(path.read_text(encoding="utf-8"))
     assert schema["properties"]["schema"]["const"] == SCHEMA_VERSION
     assert schema["$id"].endswith(f":{SCHEMA_VERSION}")
