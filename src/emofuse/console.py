@@ -1,4 +1,4 @@
-"""Output for people: rich tables as text, and silencing messages of libraries."""
+"""Output for people: tables and metrics as text, and silencing messages of libraries."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+
+_PER_CLASS = {"precision_per_class": "precision", "recall_per_class": "recall", "f1_per_class": "F1"}
 
 
 def as_text(*printed: Any, width: int | None, colour: bool = False) -> str:
@@ -25,6 +27,42 @@ def as_text(*printed: Any, width: int | None, colour: bool = False) -> str:
     for item in printed:
         console.print(item)
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
+
+
+def render_metrics(metrics: dict[str, Any]) -> str:
+    """Format nested metrics, one per line; a value with its interval and n, a class with all its metrics.
+
+    >>> uar = {"value": 0.51234, "low": 0.4, "high": 0.6, "n": 40, "speakers": 4}
+    >>> print(render_metrics({"test": {"uar": uar, "ece": 0.1}}), end="")
+    test.uar  0.512 (0.400 .. 0.600), n 40, 4 speakers
+    test.ece  0.100
+    """
+    rows = list(_leaves(metrics))
+    width = max((len(name) for name, _ in rows), default=0)
+    return "".join(f"{name:<{width}}  {value}\n" for name, value in rows)
+
+
+def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    if not isinstance(value, dict):
+        yield name, _short(value)
+    elif "low" in value:
+        low, high = _short(value["low"]), _short(value["high"])
+        yield name, f"{_short(value['value'])} ({low} .. {high}), n {value['n']}, {value['speakers']} speakers"
+    else:
+        by_class = {metric: value[key] for key, metric in _PER_CLASS.items() if key in value}
+        for key, item in value.items():
+            if key == "recall_per_class":
+                for label in item:
+                    figures = ", ".join(f"{metric} {_short(values[label])}" for metric, values in by_class.items())
+                    yield f"{name}.{label}" if name else label, figures
+            elif key not in _PER_CLASS:
+                yield from _leaves(item, f"{name}.{key}" if name else str(key))
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 @contextmanager

@@ -45,14 +45,14 @@ def train(
     from emofuse.config import load_recipe
 
     resolved = load_recipe(recipe, set_)  # reports an error in it before PyTorch is loaded
+    from emofuse.console import render_metrics
     from emofuse.files import read_json
-    from emofuse.inference import formats
     from emofuse.training.folds import train_folds
     from emofuse.training.run import train as train_once
 
     run = (train_folds if folds else train_once)(resolved, out, data, fresh=fresh)
     if metrics := {part: values for part, values in read_json(run / "metrics.json").items() if part != "notes"}:
-        typer.echo(formats.render_metrics(metrics), nl=False)
+        typer.echo(render_metrics(metrics), nl=False)
     typer.echo(run)
 
 
@@ -67,8 +67,8 @@ def evaluate(
     ] = None,
 ) -> None:
     """Compute the metrics of a run again from its predictions."""
+    from emofuse.console import render_metrics
     from emofuse.explanation.picture import check_picture
-    from emofuse.inference import formats
 
     if confusion is not None:
         check_picture(confusion)  # before the computation, which takes a while
@@ -76,7 +76,7 @@ def evaluate(
     from emofuse.training.predictions import draw_confusion, write_predictions
 
     metrics = run.evaluate(run_folder)
-    typer.echo(formats.render_metrics(metrics), nl=False)
+    typer.echo(render_metrics(metrics), nl=False)
     if predictions is not None:
         write_predictions(run_folder, predictions)
     if confusion is not None:

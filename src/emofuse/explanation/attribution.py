@@ -25,7 +25,7 @@ import numpy as np
 
 from emofuse.audio import SAMPLE_RATE
 from emofuse.errors import EmofuseError
-from emofuse.inference.formats import rounded
+from emofuse.timeline.tables import rounded
 
 if TYPE_CHECKING:
     from emofuse.inference.network import Network

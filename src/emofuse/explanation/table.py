@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from emofuse.console import as_text
 from emofuse.explanation.attribution import Explanation, Stretch, Word
-from emofuse.inference.formats import base_name
+from emofuse.timeline.tables import base_name
 
 RAISED, LOWERED = "#D55E00", "#0072B2"  # of Okabe & Ito's palette, told apart by colour-blind readers too
 MODALITIES = {"audio": "voice", "text": "words"}
