@@ -108,7 +108,7 @@ def load(
     model: Path | str | None = None,
     *,
     asr: str = "whisper-base",
-    transcribe: bool = True,
+    transcribe: bool | str = "auto",
     threads: int | None = None,
     adapt: bool = True,
 ) -> Predictor:
@@ -117,7 +117,8 @@ def load(
     Args:
         model: folder of a bundle; None for the model in the package.
         asr: speech recogniser for recordings without a transcript (see `emofuse.encoders.recogniser`).
-        transcribe: whether to recognise the words of such recordings.
+        transcribe: whether to recognise the words of such recordings: "auto" where the model reads their language,
+            "always", or "off"; True and False mean "auto" and "off".
         threads: number of processor threads to use; None for all cores available to this process. Segments of a
             recording are predicted in parallel, each on one thread; the recogniser uses all threads.
         adapt: whether the model adapts to a recording by the recording's other segments.

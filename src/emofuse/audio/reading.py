@@ -328,6 +328,14 @@ def _check_end(name: Path | str, end: float, seconds: float, *, lossless: bool) 
         raise error
 
 
+def header_seconds(path: Path) -> float | None:
+    """Duration of a recording as its header says; None if it does not, or cannot be read."""
+    try:
+        return _header_seconds(path)[0] if path.is_file() else None
+    except (AudioError, OSError):
+        return None
+
+
 def _header_seconds(path: Path) -> tuple[float | None, bool]:
     """Duration by the header, None if it has none or several; and whether it is exact."""
     import soundfile

@@ -13,8 +13,8 @@ from typing import Annotated
 import typer
 
 from emofuse import __version__
-from emofuse.cli import corpus, predict, train
-from emofuse.cli.predict import print_error
+from emofuse.cli import corpus, explain, predict, train
+from emofuse.cli.output import print_error
 from emofuse.errors import EmofuseError
 
 app = typer.Typer(
@@ -26,7 +26,7 @@ app = typer.Typer(
     help="Speech emotion recognition from voice and words together.",
 )
 for _command in (
-    *(predict.predict, predict.explain, train.train, train.evaluate, train.export, train.recipe),
+    *(predict.predict, explain.explain, train.train, train.evaluate, train.export, train.recipe),
     *(train.study, train.report, train.stress),
 ):
     app.command(no_args_is_help=_command is train.recipe)(_command)

@@ -1,194 +1,273 @@
-"""`emofuse predict` and `emofuse explain`."""
+"""`emofuse predict`."""
 
 from __future__ import annotations
 
-import io
-import os
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from emofuse.cli.options import Language, Model, NoAsr, Output, Threads
+from emofuse.cli.output import check_output, print_error, silence_standard_output
 from emofuse.errors import EmofuseError
 
-Model = Annotated[
-    Path | None,
-    typer.Option(metavar="BUNDLE", help="Folder of an exported model. Default: the model in the package."),
-]
-Language = Annotated[
-    str | None,
-    typer.Option(metavar="CODE", help="Language that is spoken, such as en or English. Default: it is detected."),
-]
-NoAsr = Annotated[bool, typer.Option("--no-asr", help="Do not recognise words; use the voice alone.")]
-Threads = Annotated[
-    int | None, typer.Option(min=1, help="Number of processor threads to use. Default: all available cores.")
-]
-Output = Annotated[Path | None, typer.Option(help="Write to this file instead of the terminal.")]
+if TYPE_CHECKING:
+    from emofuse.inference.files import Finished
+    from emofuse.inference.inputs import Recording
+    from emofuse.inference.predictor import Predictor
+    from emofuse.timeline.prediction import Prediction
+    from emofuse.timeline.saving import Form
+    from emofuse.timeline.writers import Writer
+
+STOPPED = 130
+"""Exit code after Ctrl-C."""
 
 
-class PredictionFormat(StrEnum):
-    """How predictions are printed."""
+class Transcribe(StrEnum):
+    """Which words are recognised."""
 
-    table = "table"
-    json = "json"
-    csv = "csv"
-
-
-class ExplanationFormat(StrEnum):
-    """How explanations are printed."""
-
-    table = "table"
-    json = "json"
+    auto = "auto"
+    always = "always"
+    off = "off"
 
 
 def predict(
-    files: Annotated[
-        list[Path] | None, typer.Argument(metavar="FILE...", help="Audio or video files, in any common format.")
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="INPUT...",
+            help="Recordings: audio or video files, folders, patterns, @LIST (a file with a path a line), tables with "
+            "a column file, or - for standard input.",
+        ),
     ] = None,
     text: Annotated[
-        str | None, typer.Option(help="Words spoken in FILE (one file only), or a text to predict without a file.")
+        str | None, typer.Option(help="Words spoken in INPUT (one file only), or a text to predict without a file.")
     ] = None,
-    transcripts: Annotated[
+    segments: Annotated[
         Path | None,
-        typer.Option(metavar="CSV", help="Words spoken in each FILE: columns file, text and, optionally, start, end."),
+        typer.Option(
+            "--segments",
+            "--transcripts",
+            metavar="FILE",
+            help="Segments of the recordings, with words and speakers where they are known: CSV (columns file, text, "
+            "start, end, speaker), TextGrid, EAF, SRT, VTT, RTTM, Audacity labels or audformat.",
+        ),
     ] = None,
+    max_seconds: Annotated[float, typer.Option(help="Longest segment, in seconds (1 to 30).")] = 8.0,
+    window: Annotated[
+        float | None, typer.Option(help="Predict windows of so many seconds instead of utterances.")
+    ] = None,
+    hop: Annotated[float | None, typer.Option(help="Seconds from one window to the next. Default: no overlap.")] = None,
+    channels: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|mix|split|N",
+            help="Channels to predict: split predicts each by itself, mix their average, N the one of that number; "
+            "auto splits two that carry different voices.",
+        ),
+    ] = "auto",
+    speakers: Annotated[
+        str,
+        typer.Option(metavar="auto|N|off", help="How many people speak in a recording, to tell them apart."),
+    ] = "off",
+    track: Annotated[int | None, typer.Option(min=1, help="Number of the audio track. Default: the first.")] = None,
     model: Model = None,
     format: Annotated[
-        PredictionFormat | None,
-        typer.Option(help="Output format. Default: by the ending of the output file, else a table."),
+        str | None,
+        typer.Option(
+            metavar="FORMAT",
+            help="table, json, jsonl, csv, parquet, textgrid, eaf, vtt, srt, audacity, rttm or audformat. Default: by "
+            "the ending of the output file, else a table.",
+        ),
     ] = None,
     output: Output = None,
-    asr: Annotated[str, typer.Option(help="Speech recogniser for files without a transcript.")] = "whisper-base",
+    excel: Annotated[bool, typer.Option("--excel", help="Write CSV as Excel on this computer opens it.")] = False,
+    asr: Annotated[str, typer.Option(help="Speech recogniser for recordings without words.")] = "whisper-base",
+    transcribe: Annotated[
+        Transcribe,
+        typer.Option(help="Recognise words: auto where the model reads their language, always, or off."),
+    ] = Transcribe.auto,
     no_asr: NoAsr = False,
     language: Language = None,
     adapt: Annotated[
         str,
         typer.Option(
             metavar="recording|folder|FILE|off",
-            help="What the model adapts to: the other segments of the same recording, all FILEs in the same folder "
-            "(taken as one speaker), another recording of the speaker, or nothing.",
+            help="What the model adapts to: the other segments of the same recording, all recordings in the same "
+            "folder (taken as one speaker), another recording of the speaker, or nothing.",
         ),
     ] = "recording",
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Number of recordings to predict at once. Default: as many as threads.")
+    ] = None,
     threads: Threads = None,
 ) -> None:
     """Predict the emotions of recordings or of a text.
 
-    The result is a category and arousal, valence and dominance (0 to 1) for each segment. A file that cannot be read is
-    reported, the others are predicted, and the exit code is 1.
+    The result is a category and arousal, valence and dominance (0 to 1) for each utterance. Results are written as they
+    come. A recording that cannot be read is reported, and the others are predicted. The exit code is 0 if all went
+    well, 1 if some recordings failed, 2 if none could be used, and 130 after Ctrl-C.
     """
     import emofuse
-    from emofuse.inference import formats
-    from emofuse.inference.clips import adaptation, predict_clips, segments_of
-    from emofuse.words import language_code
+    from emofuse.inference.files import adaptation, predict_recordings
+    from emofuse.inference.inputs import find_recordings
 
-    errors: list[EmofuseError] = []
-    language = language_code(language)
-
-    def report_error(error: EmofuseError) -> None:
-        errors.append(error)
-        print_error(error)
-
-    clips = segments_of(files or [], text=text, transcripts=transcripts)
+    recordings = find_recordings(inputs or [], text=text, segments=segments)
     source = adaptation(adapt)
-    inputs = [*(files or []), transcripts, source if isinstance(source, Path) else None]
-    _check_output(output, [path for path in inputs if path is not None])
-    form = _format_of(output, format)
-    predictor = emofuse.load(model, asr=asr, transcribe=not no_asr, threads=threads, adapt=source != "off")
-    predictions = list(predict_clips(predictor, clips, language=language, adapt=source, on_error=report_error))
-    if predictions:
-        colour = output is None and sys.stdout.isatty()
-        content = formats.render_predictions(predictions, form.value, colour=colour)
-        _print_or_write(content, output, is_table=form is PredictionFormat.table)
-    if errors:
+    form = _form_of(output, format)
+    _check_inputs(output, recordings, [segments, source if isinstance(source, Path) else None])
+    if excel and form.name != "csv":
+        raise EmofuseError(f"--excel is for CSV, but the format is {form.name}. Add --format csv.")
+    if not form.many and len(recordings) > 1:
+        raise EmofuseError(f"A file of the format {form.name} holds one recording, but {len(recordings)} are given.")
+    words = "off" if no_asr else transcribe.value
+    predictor = emofuse.load(model, asr=asr, transcribe=words, threads=threads, adapt=source != "off")
+    options: Any = {
+        "language": language,
+        "max_seconds": max_seconds,
+        "window": window,
+        "hop": hop,
+        "channels": _number_or_word(channels),
+        "speakers": _number_or_word(speakers),
+        "track": track,
+    }
+    work = _Work(recordings)
+    events = predict_recordings(predictor, recordings, jobs=jobs, adapt=source, progress=work.reached, **options)
+    try:
+        with _writer(predictor, form, output, excel=excel) as writer:
+            for event in events:
+                work.take(event, writer)
+        if not form.streams:
+            work.save(form, output)
+    except KeyboardInterrupt:
+        print_error(f"stopped after {work.count} of {len(recordings)} recordings.")
+        raise typer.Exit(STOPPED) from None
+    finally:
+        work.progress.clear()
+    if work.failures:
+        raise typer.Exit(2 if work.failures == len(recordings) else 1)
+    if work.has_errors:
         raise typer.Exit(1)
 
 
-def explain(
-    file: Annotated[
-        Path | None, typer.Argument(metavar="FILE", help="Audio or video file, in any common format.")
-    ] = None,
-    text: Annotated[str | None, typer.Option(help="Words spoken in FILE, or a text to explain without a file.")] = None,
-    model: Model = None,
-    target: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Category or dimension to explain. Default: the predicted category."),
-    ] = None,
-    segment: Annotated[
-        int | None, typer.Option(help="Number of the segment to explain, counted from 1. Default: all segments.")
-    ] = None,
-    language: Language = None,
-    no_asr: NoAsr = False,
-    format: Annotated[ExplanationFormat, typer.Option(help="Output format.")] = ExplanationFormat.table,
-    output: Output = None,
-    picture: Annotated[
-        Path | None, typer.Option(metavar="PICTURE", help="Also draw a picture (.png, .svg or .pdf).")
-    ] = None,
-    threads: Threads = None,
-) -> None:
-    """Show what a prediction depends on.
+class _Work:
+    """What is done of a command's recordings."""
 
-    It measures the effect of each word, of each stretch of audio, of the voice and of the words as a whole.
-    """
-    import emofuse
-    from emofuse.explanation import table as explain_table
-    from emofuse.explanation.attribution import explain as explain_recording
-    from emofuse.explanation.picture import check_picture, draw
-    from emofuse.words import language_code
+    def __init__(self, recordings: list[Recording]) -> None:
+        from emofuse.audio import header_seconds
+        from emofuse.cli.progress import Progress
 
-    language = language_code(language)
-    if picture:
-        check_picture(picture)  # before the computation, which takes a while
-    inputs = [] if file is None else [file]
-    _check_output(output, inputs)
-    _check_output(picture, inputs)
-    predictor = emofuse.load(model, transcribe=not no_asr, threads=threads)
-    explanations = explain_recording(predictor, file, text, target=target, segment=segment, language=language)
-    colour = output is None and sys.stdout.isatty()
-    content = explain_table.render_explanations(explanations, format.value, colour=colour)
-    _print_or_write(content, output, is_table=format is ExplanationFormat.table)
-    if picture:
-        draw(explanations, picture)
+        self.count = self.failures = 0
+        self.has_errors = False
+        self._finished: list[Finished] = []
+        self._is_one = len(recordings) == 1
+        if self._is_one:
+            file = recordings[0].file
+            self.progress = Progress(None if file is None else header_seconds(file), "seconds")
+        else:
+            self.progress = Progress(len(recordings), "files")
+
+    def reached(self, seconds: float) -> None:
+        """Take how far a recording is."""
+        if self._is_one:
+            self.progress.update(seconds)
+
+    def take(self, event: Prediction | Finished, writer: Writer | None) -> None:
+        """Write a prediction, or what there is to say at the end of a recording."""
+        from emofuse.timeline.prediction import Prediction
+
+        if isinstance(event, Prediction):
+            self.progress.clear()
+            if writer is not None:
+                writer.write(event)
+            return
+        self.count += 1
+        self.failures += event.failed
+        self.has_errors = self.has_errors or bool(event.errors)
+        self.progress.clear()
+        for error in event.errors:
+            print_error(error)
+            if writer is not None:
+                writer.write_failure(str(event.recording.file or ""), str(error))
+        if writer is not None and not event.timeline and not event.errors:
+            writer.write_empty(event.timeline)
+        if writer is None:
+            self._finished.append(event)
+        if not self._is_one:
+            self.progress.update(self.count)
+
+    def save(self, form: Form, output: Path | None) -> None:
+        """Write all timelines in a form that cannot be written prediction by prediction."""
+        from emofuse.cli.output import print_or_write
+        from emofuse.timeline.saving import save
+
+        timelines = [one.timeline for one in self._finished if not one.failed]
+        if not timelines:
+            return
+        if output is not None:
+            save(timelines, output, form.name)
+            return
+        if form.render is None:
+            raise EmofuseError(f"The format {form.name} needs a place to write to: add --output.")
+        print_or_write("".join(map(form.render, timelines)), None, is_table=False)
 
 
-def _check_output(output: Path | None, inputs: list[Path]) -> None:
-    """Refuse, before any work, an output that would replace an input or cannot be written."""
+@contextmanager
+def _writer(predictor: Predictor, form: Form, output: Path | None, *, excel: bool) -> Iterator[Writer | None]:
+    """A writer to the output file or to standard output; None if the form is written at the end."""
+    import sys
+
+    from emofuse.timeline.writers import open_writer
+
+    if not form.streams:
+        yield None
+        return
+    labels = predictor.bundle.labels
     if output is None:
+        colour = sys.stdout.isatty()
+        try:
+            with open_writer(sys.stdout, form.name, labels=labels, excel=excel, colour=colour) as writer:
+                yield writer
+        except EmofuseError:
+            silence_standard_output()
+            raise
         return
-    for path in inputs:
-        if output.resolve() == path.resolve():
-            raise EmofuseError(f"{output} is one of the inputs. Write the output to another file.")
-    above = next(folder for folder in output.resolve().parents if folder.exists())
-    if output.is_dir() or not above.is_dir():
-        reason = "it is a folder" if output.is_dir() else f"{above} is not a folder"
-        raise EmofuseError(f"{output} cannot be written: {reason}.")
-
-
-def _format_of(output: Path | None, format: PredictionFormat | None) -> PredictionFormat:
-    ending = "" if output is None else output.suffix.lower().removeprefix(".")
-    by_ending = PredictionFormat(ending) if ending in ("json", "csv") else None
-    if format is not None and by_ending not in (None, format):
-        raise EmofuseError(f"{output} ends in .{ending}, but --format is {format}. Change one of them.")
-    return format or by_ending or PredictionFormat.table
-
-
-def _print_or_write(content: str, output: Path | None, *, is_table: bool) -> None:
-    from emofuse.files import write_text
-
-    if output is not None:
-        write_text(output, content)
-        return
-    if not is_table and isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")  # what programs read does not depend on the terminal
     try:
-        typer.echo(content, nl=False)
-        sys.stdout.flush()
-    except OSError as error:  # the disk is full, or the reader has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered must not fail again
-        raise EmofuseError(f"The output cannot be written ({error.strerror}).") from error
+        output.parent.mkdir(parents=True, exist_ok=True)
+        file = output.open("w", encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise EmofuseError(f"{output} cannot be written: {error.strerror}.") from error
+    with file, open_writer(file, form.name, labels=labels, excel=excel) as writer:
+        yield writer
 
 
-def print_error(error: object) -> None:
-    """Print an error as one line of standard error."""
-    typer.echo(f"emofuse: {error}", err=True)
+def _form_of(output: Path | None, format: str | None) -> Form:
+    from emofuse.timeline.saving import FORMS, form_of
+
+    by_ending = None
+    if output is not None and output.suffix:
+        try:
+            by_ending = form_of(output)
+        except EmofuseError:
+            if format is None:
+                raise
+    if format is None:
+        return by_ending or FORMS["table"]
+    if format.lower() not in FORMS:
+        raise EmofuseError(f"--format {format}: this format is unknown. Expected one of {', '.join(FORMS)}.")
+    form = FORMS[format.lower()]
+    if by_ending not in (None, form) and form.ending:
+        raise EmofuseError(f"{output} ends in {output.suffix}, but --format is {format}. Change one of them.")  # type: ignore[union-attr]
+    return form
+
+
+def _check_inputs(output: Path | None, recordings: list[Recording], others: list[Path | None]) -> None:
+    files = [recording.file for recording in recordings]
+    check_output(output, [path for path in (*files, *others) if path is not None])
+
+
+def _number_or_word(value: str) -> int | str:
+    return int(value) if value.isascii() and value.isdigit() else value

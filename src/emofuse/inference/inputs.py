@@ -84,8 +84,8 @@ def find_recordings(
     order; a pattern with `*`, `?` or `[]`; `@FILE`, a list with a path a line; a table (.csv, .tsv or .parquet) with
     the column file, which may have text, start, end, speaker and more; or `-` for standard input. Hidden files and
     folders, whose names begin with a dot, are left out. Paths in lists and tables start at the folder of the list or
-    table, or else at the current one. A missing file, a pattern that nothing matches and a folder without recordings are given
-    as they are: reading them fails later, so that they do not keep the others from being predicted.
+    table, or else at the current one. A missing file, a pattern without matches and a folder without recordings are
+    given as they are: reading them fails later, so that they do not keep the others from being predicted.
 
     Args:
         arguments: as above; may be empty if there is a text.
