@@ -22,9 +22,9 @@ import torch
 
 from emofuse.data.features import Clip as FeatureClip
 from emofuse.data.utterances import Utterances
-from emofuse.inference.clips import match_transcripts
 from emofuse.segment import Segment
 from emofuse.stress.rows import Rows, balanced_sample
+from emofuse.timeline.segment_files import match_segments
 from emofuse.training.module import predict_rows
 
 Work = Callable[[], object]
@@ -34,7 +34,7 @@ def transcripts(n: int) -> Work:
     """Half of the files match by path, half by base name."""
     files = [Path(f"recordings/{i}.wav") for i in range(n)]
     rows = [Segment(file if i % 2 else Path("elsewhere") / file.name, f"text {i}") for i, file in enumerate(files)]
-    return lambda: match_transcripts(files, rows, "made-up.csv")
+    return lambda: match_segments(files, rows, "made-up.csv")
 
 
 class SilentRows(Rows):
@@ -106,7 +106,7 @@ def predictions(n: int) -> Work:
 
 
 CASES: dict[str, Callable[[int], Work]] = {
-    "match_transcripts": transcripts,
+    "match_segments": transcripts,
     "stress_rows": stress_rows,
     "predict_rows": predictions,
 }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ class Segment:
         start: in seconds of the recording.
         end: in seconds of the recording; None for its end.
         speaker: who speaks, if known.
+        channel: number of the recording's channel, from 1; None for all channels.
+        extra: further columns of the segment's row in a table, which results carry on; not compared.
     """
 
     file: Path | None = None
@@ -28,6 +31,13 @@ class Segment:
     start: float = 0.0
     end: float | None = None
     speaker: str | None = None
+    channel: int | None = None
+    extra: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    @property
+    def is_whole(self) -> bool:
+        """True if the segment has no times, so that it is the whole recording."""
+        return self.start == 0 and self.end is None
 
 
 def checked_text(value: Any) -> str | None:
