@@ -38,7 +38,58 @@ def read_segment_table(path: Path | str, *, only_files: bool = False) -> list[Se
     Raises:
         TableError: the file cannot be read, a column is missing, or a row is wrong.
     """
-    table = _read_parquet(Path(path)) if Path(path).suffix.lower() == ".parquet" else read_csv(path)
+    return _segments_of(_read_table(Path(path)), only_files=only_files)
+
+
+def read_audformat(header: Path) -> list[Segment]:
+    """Read the segments of an audformat database; needs PyYAML.
+
+    The rows of its segmented tables are joined by file, start and end; without such tables, those of its filewise
+    tables by file. Codes are replaced by what the labels of their scheme say. Columns mean what they mean to
+    `read_segment_table`.
+
+    Args:
+        header: db.yaml, beside the tables as CSV or Parquet.
+
+    Raises:
+        TableError: the database cannot be read, or a row is wrong.
+    """
+    try:
+        import yaml
+    except ImportError as error:
+        raise TableError(f"{header}: audformat needs PyYAML. Install it (pip install pyyaml).") from error
+    try:
+        tree = yaml.safe_load(header.read_text("utf-8-sig"))
+        tables = {name: table for name, table in tree["tables"].items() if table["type"] == "segmented"} or tree[
+            "tables"
+        ]
+        schemes = tree.get("schemes") or {}
+        rows: dict[tuple[str, ...], dict[str, str]] = {}
+        for name, table in tables.items():
+            paths = [header.with_name(f"{header.stem}.{name}{ending}") for ending in (".csv", ".parquet")]
+            columns = _read_table(next(filter(Path.is_file, paths), paths[0])).by_name()
+            for column, facts in (table.get("columns") or {}).items():
+                labels = (schemes.get(facts.get("scheme_id")) or {}).get("labels")
+                if isinstance(labels, dict):
+                    texts = {str(code): text for code, text in labels.items() if isinstance(text, str)}
+                    columns[column] = [texts.get(cell, cell) for cell in columns[column]]
+            for cells in zip(*columns.values(), strict=True):
+                values = {column: cell for column, cell in zip(columns, cells, strict=True) if cell not in MISSING}
+                key = tuple(values.get(column, "") for column in ("file", "start", "end"))
+                rows[key] = values | rows.get(key, {})
+    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise TableError(f"{header}: the database cannot be read ({type(error).__name__}: {error}).") from error
+    names = list(dict.fromkeys(name for values in rows.values() for name in values))
+    cells_by_name = [[values.get(name, "") for values in rows.values()] for name in names]
+    return _segments_of(CsvTable(header, names, cells_by_name, list(range(2, len(rows) + 2))), only_files=True)
+
+
+def _read_table(path: Path) -> CsvTable:
+    return _read_parquet(path) if path.suffix.lower() == ".parquet" else read_csv(path)
+
+
+def _segments_of(table: CsvTable, *, only_files: bool) -> list[Segment]:
+    path = table.path
     columns = table.by_name()
     for old, new in standard_names(list(columns), _COLUMNS).items():
         columns[new] = columns.pop(old)
