@@ -139,9 +139,16 @@ def test_broken_audformat(write, tmp_path, header):
         read_segments(tmp_path, [A])
 
 
-def test_other_folders(tmp_path):
-    with pytest.raises(EmofuseError, match=r"db\.yaml"):
-        read_segments(tmp_path, [A])
+def test_a_folder_with_a_file_for_each_recording(write, tmp_path):
+    write("call.TextGrid", written(CALL, "TextGrid"))
+    write("b.srt", written(UNNAMED, "srt"))
+    write("b.txt", "notes")
+    assert [len(segments) for segments in read_segments(tmp_path, [B, Path("d/call.wav"), B])] == [3, 4, 3]
+    with pytest.raises(EmofuseError, match=r"c\.wav"):
+        read_segments(tmp_path, [A, Path("c.wav")])
+    write("b.vtt", written(UNNAMED, "vtt"))
+    with pytest.raises(EmofuseError, match=r"b\.srt, b\.vtt"):
+        read_segments(tmp_path, [A, B])
 
 
 @given(

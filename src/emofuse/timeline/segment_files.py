@@ -27,7 +27,8 @@ def read_segments(path: Path | str, files: Sequence[Path]) -> list[list[Segment]
     `emofuse.timeline.cues`), or an audformat database (its folder or db.yaml).
 
     Args:
-        path: the file. Subtitles, labels, TextGrids and ELAN documents are about a single recording.
+        path: the file. Subtitles, labels, TextGrids and ELAN documents are about a single recording; for several, give
+            a folder in which each recording has a file of its name (call.TextGrid for call.wav).
         files: paths of the recordings.
 
     Returns:
@@ -40,7 +41,7 @@ def read_segments(path: Path | str, files: Sequence[Path]) -> list[list[Segment]
     path = Path(path)
     if path.is_dir():
         if not (path / "db.yaml").is_file():
-            raise TableError(f"{path}: this folder is not an audformat database (it has no db.yaml). Give a file.")
+            return _from_folder(path, files)
         path = path / "db.yaml"
     read = _reader(path)
     segments = read(path)
@@ -64,6 +65,26 @@ _READERS = {
     ".vtt": read_subtitles,
     ".yaml": read_audformat,
 }
+
+
+def _from_folder(folder: Path, files: Sequence[Path]) -> list[list[Segment]]:
+    """The segments of each recording from the file in a folder that has its name.
+
+    Raises:
+        EmofuseError: a recording has no such file, or several.
+    """
+    by_stem: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in _READERS:
+            by_stem.setdefault(path.stem, []).append(path)
+    found = []
+    for file in files:
+        paths = by_stem.get(file.stem, [])
+        if len(paths) != 1:
+            names = ", ".join(path.name for path in paths) or f"none such as {file.stem}.TextGrid or {file.stem}.srt"
+            raise EmofuseError(f"{folder}: expected one file of segments for {file}, but there is {names}.")
+        found += read_segments(paths[0], [file])
+    return found
 
 
 def _reader(path: Path) -> Callable[[Path], list[Segment]]:

@@ -92,8 +92,9 @@ def read_eaf(path: Path) -> list[Segment]:
         slots = document.findall("TIME_ORDER/TIME_SLOT")
         times = [float(slot.get("TIME_VALUE", "nan")) / 1000 for slot in slots]
         known = [place for place, time in enumerate(times) if time == time]
-        filled = np.interp(range(len(times)), known, [times[place] for place in known]) if known else []
-        seconds = dict(zip((slot.attrib["TIME_SLOT_ID"] for slot in slots), map(float, filled), strict=False))
+        if known:  # slots without a time lie evenly between those that have one
+            times = np.interp(range(len(times)), known, [times[place] for place in known]).tolist()
+        seconds = {slot.attrib["TIME_SLOT_ID"]: time for slot, time in zip(slots, times, strict=True)}
         tiers = []
         for tier in document.findall("TIER"):
             intervals = [
