@@ -44,8 +44,10 @@ def test_praatio(tmp_path, form, encoding):
     assert rows(read_textgrid(path)) == [(0.5, 2.25, "Das weiß ich!", None), (4.125, 5.0, "! size = 3 <ja> 1", None)]
 
 
-def test_quotes_are_doubled(tmp_path):
-    content = '"ooTextFile" "TextGrid" 0 2 <exists> 1 "IntervalTier" "a ""b""" 0 2 1 0 2 "he said ""no"""'
+def test_short_form_of_old_with_doubled_quotes(tmp_path):
+    content = (
+        'File type = "ooTextFile short"\n"TextGrid" 0 2 <exists> 1 "IntervalTier" "a ""b""" 0 2 1 0 2 "he said ""no"""'
+    )
     (tmp_path / "a.TextGrid").write_text(content)
     assert rows(read_textgrid(tmp_path / "a.TextGrid")) == [(0.0, 2.0, 'he said "no"', None)]
 
@@ -60,8 +62,9 @@ HEAD = '"ooTextFile"\n"TextGrid"\n0\n2\n<exists>\n1\n"IntervalTier"\n"anna"\n0\n
         (HEAD + '0\n1\n"hi"\n1\ntwo\n"ho"', ["line 17", "number"]),
         (HEAD + '0\n1\n"hi"\n', ["ends"]),
         (HEAD + '0\n1\n""\n1\n2\n"sil"', ["no tier", "'anna'"]),
-        ('"Praat chronological TextGrid text file"\n0 1', ["line 2"]),
-        ("", ["ends"]),
+        ('"Praat chronological TextGrid text file"\n0 1', ["Save as text file"]),
+        ("ooBinaryFile\x08TextGrid", ["Save as text file"]),
+        ("", ["Save as text file"]),
     ],
 )
 def test_broken_textgrids(tmp_path, content, parts):

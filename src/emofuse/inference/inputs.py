@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -168,13 +169,13 @@ def _in_folder(top: str) -> list[Path]:
         _log.warning("%s: the folder cannot be read (%s) and is left out", name_of(error.filename), error.strerror)
 
     files: list[Path] = []
-    visited: set[tuple[int, int]] = set()
+    visited: set[str] = set()
     for folder, below, names in os.walk(top, onerror=warn, followlinks=True):
-        status = os.stat(folder)
-        if (status.st_dev, status.st_ino) in visited:  # a link that leads back
+        real = os.path.realpath(folder)
+        if real in visited:  # a link that leads back
             below.clear()
             continue
-        visited.add((status.st_dev, status.st_ino))
+        visited.add(real)
         below[:] = sorted(name for name in below if not name.startswith("."))
         kept = (name for name in sorted(names) if not name.startswith("."))
         files += [Path(folder, name) for name in kept if os.path.splitext(name)[1].lower() in RECORDING_ENDINGS]
@@ -258,8 +259,9 @@ class _PathFinder:
                     return path
         for spelling in spellings[len(names) :] or spellings:
             for path in self._paths(spelling):
-                if found := self._by_spelling.find(path):
-                    return found
+                with suppress(OSError):  # a folder that cannot be read
+                    if found := self._by_spelling.find(path):
+                        return found
         return self._paths(plain_path(names[0]))[0]
 
     def _paths(self, name: str) -> list[str]:

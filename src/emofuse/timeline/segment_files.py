@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from emofuse.audio import name_of
 from emofuse.csv_table import TableError, read_text_file
 from emofuse.errors import EmofuseError
 from emofuse.file_names import match_files
@@ -46,7 +47,7 @@ def read_segments(path: Path | str, files: Sequence[Path]) -> list[list[Segment]
     read = _reader(path)
     segments = read(path)
     if not segments:
-        raise TableError(f"{path}: it has no segments. Expected one a line or row, with start and end.")
+        raise TableError(f"{path}: it has no segments. Expected a row or an interval for each, with start and end.")
     if read is not read_rttm:
         return match_segments(files, segments, path)
     with_blanks = {re.sub(r"\s+", "_", name): name for file in files for name in (file.stem, file.name, str(file))}
@@ -82,7 +83,7 @@ def _from_folder(folder: Path, files: Sequence[Path]) -> list[list[Segment]]:
         paths = by_stem.get(file.stem, [])
         if len(paths) != 1:
             names = ", ".join(path.name for path in paths) or f"none such as {file.stem}.TextGrid or {file.stem}.srt"
-            raise EmofuseError(f"{folder}: expected one file of segments for {file}, but there is {names}.")
+            raise EmofuseError(f"{folder}: expected one file of segments for {name_of(file)}, but there is {names}.")
         found += read_segments(paths[0], [file])
     return found
 
@@ -141,13 +142,15 @@ def match_segments(
     for file, names in zip(files, matches, strict=True):
         rows = [row for name in names for row in by_name[name]]
         if not rows and may_lack and any(matches):
-            _log.warning("%s: nothing for %s, so that nobody speaks in it", source, file)
+            _log.warning("%s: no turns for %s, so that nobody speaks in it", source, name_of(file))
         elif not rows:
-            raise EmofuseError(f"{source}: no row for {file}. Add one (its text may be empty), or leave the file out.")
+            raise EmofuseError(
+                f"{source}: no row for {name_of(file)}. Add one (its text may be empty), or leave the file out."
+            )
         whole = sum(row.is_whole for row in rows)
         if len(rows) > 1 and whole:
             raise EmofuseError(
-                f"{source}: {len(rows)} rows for {file}, of which {whole} without start and end. "
+                f"{source}: {len(rows)} rows for {name_of(file)}, of which {whole} without start and end. "
                 "Give both for each row, or keep one row."
             )
         matched.append([replace(row, file=file) for row in rows])

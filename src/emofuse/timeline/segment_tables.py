@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from emofuse.csv_table import MISSING, MISSING_TEXTS, CsvTable, TableError, number, read_csv, standard_names
 from emofuse.segment import Segment
@@ -29,8 +30,8 @@ def read_segment_table(path: Path | str, *, only_files: bool = False) -> list[Se
 
     Args:
         path: .parquet, or text in any dialect of `emofuse.csv_table`.
-        only_files: whether the column file is enough. If not, the table needs it less than what it says of segments: a
-            column text, start, end or speaker.
+        only_files: whether the table may list recordings alone; it needs the column file then. Otherwise it needs a
+            column text, start, end or speaker, and may leave out the file.
 
     Returns:
         Segments in the order of the rows. `Segment.file` is the name in the table; None if it has no column file.
@@ -59,29 +60,34 @@ def read_audformat(header: Path) -> list[Segment]:
     except ImportError as error:
         raise TableError(f"{header}: audformat needs PyYAML. Install it (pip install pyyaml).") from error
     try:
-        tree = yaml.safe_load(header.read_text("utf-8-sig"))
-        tables = {name: table for name, table in tree["tables"].items() if table["type"] == "segmented"} or tree[
-            "tables"
-        ]
-        schemes = tree.get("schemes") or {}
+        tree = yaml.load(header.read_text("utf-8-sig"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        segmented = {name: table for name, table in tree["tables"].items() if table["type"] == "segmented"}
         rows: dict[tuple[str, ...], dict[str, str]] = {}
-        for name, table in tables.items():
-            paths = [header.with_name(f"{header.stem}.{name}{ending}") for ending in (".csv", ".parquet")]
-            columns = _read_table(next(filter(Path.is_file, paths), paths[0])).by_name()
-            for column, facts in (table.get("columns") or {}).items():
-                labels = (schemes.get(facts.get("scheme_id")) or {}).get("labels")
-                if isinstance(labels, dict):
-                    texts = {str(code): text for code, text in labels.items() if isinstance(text, str)}
-                    columns[column] = [texts.get(cell, cell) for cell in columns[column]]
+        for name, table in (segmented or tree["tables"]).items():
+            columns = _audformat_columns(header, name, table.get("columns") or {}, tree.get("schemes") or {})
             for cells in zip(*columns.values(), strict=True):
                 values = {column: cell for column, cell in zip(columns, cells, strict=True) if cell not in MISSING}
                 key = tuple(values.get(column, "") for column in ("file", "start", "end"))
                 rows[key] = values | rows.get(key, {})
-    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise TableError(f"{header}: the database cannot be read ({type(error).__name__}: {error}).") from error
     names = list(dict.fromkeys(name for values in rows.values() for name in values))
     cells_by_name = [[values.get(name, "") for values in rows.values()] for name in names]
     return _segments_of(CsvTable(header, names, cells_by_name, list(range(2, len(rows) + 2))), only_files=True)
+
+
+def _audformat_columns(
+    header: Path, table: str, schemes_of_columns: dict[str, Any], schemes: dict[str, Any]
+) -> dict[str, list[str]]:
+    """The columns of one table, with the texts of schemes in place of their codes."""
+    paths = [header.with_name(f"{header.stem}.{table}{ending}") for ending in (".csv", ".parquet")]
+    columns = _read_table(next(filter(Path.is_file, paths), paths[0])).by_name()
+    for column, facts in schemes_of_columns.items():
+        labels = (schemes.get(facts.get("scheme_id")) or {}).get("labels")
+        if isinstance(labels, dict):
+            texts = {str(code): text for code, text in labels.items() if isinstance(text, str)}
+            columns[column] = [texts.get(cell, cell) for cell in columns[column]]
+    return columns
 
 
 def _read_table(path: Path) -> CsvTable:
@@ -95,7 +101,7 @@ def _segments_of(table: CsvTable, *, only_files: bool) -> list[Segment]:
         columns[new] = columns.pop(old)
     _check_columns(columns, path, only_files=only_files)
     known = list(_COLUMNS)
-    if not all(re.fullmatch("[1-9][0-9]?", cell) or cell in MISSING for cell in columns.get("channel", ())):
+    if not all(re.fullmatch(r"[1-9][0-9]?(\.0)?", cell) or cell in MISSING for cell in columns.get("channel", ())):
         known.remove("channel")  # of television, say
     blank = [""] * len(table.rows)
     cells = zip(*(columns.get(name, blank) if name in known else blank for name in _COLUMNS), strict=True)
@@ -171,7 +177,7 @@ def _segment(cells: tuple[str, ...], extra: dict[str, str], where: str) -> Segme
         0.0 if math.isnan(first) else first,
         None if math.isnan(last) else last,
         None if speaker in MISSING else speaker,
-        None if channel in MISSING else int(channel),
+        None if channel in MISSING else int(float(channel)),
         extra,
     )
     check_times(segment.start, segment.end, where)

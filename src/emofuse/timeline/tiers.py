@@ -227,6 +227,8 @@ def _textgrid_tiers(path: Path) -> Iterator[Tier]:
     Both forms are the same sequence of strings, numbers and flags; all else explains it to people.
     """
     content = read_text_file(path, lambda file: file.read())
+    if not re.match(r'(File type = )?"ooTextFile( short)?"\s+(Object class = )?"TextGrid"', content):
+        raise TableError(f"{path}: expected a TextGrid as text. In Praat, save it with Save as text file.")
     token = re.compile(
         r'"(?P<string>(?:[^"]|"")*)"|!.*|(?P<flag><[^>\n]*>)|(?<!\S)(?P<number>[-+]?[\d.][\d.eE+-]*)(?!\S)'
     )
@@ -250,9 +252,7 @@ def _textgrid_tiers(path: Path) -> Iterator[Tier]:
         except ValueError as error:
             raise TableError(f"{path}, line {line}: expected a number ({error}).") from None
 
-    if (take("string"), take("string")) != ("ooTextFile", "TextGrid"):
-        raise TableError(f"{path}: expected a TextGrid as text. In Praat, choose Save as text file.")
-    number(), number(), take("flag")
+    take("string"), take("string"), number(), number(), take("flag")
     for _ in range(int(number())):
         kind, name = take("string"), take("string")
         number(), number()
