@@ -51,7 +51,8 @@ def test_the_ending_chooses_the_format(tmp_path):
     assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))[0]["text"] == TEXT[1]
     assert predict(*TEXT, "--output", tmp_path / "a.CSV").returncode == 0
     assert (tmp_path / "a.CSV").read_text(encoding="utf-8").startswith("file,start,end")
-    assert predict(*TEXT, "--output", tmp_path / "a.txt").returncode == 0
+    done = predict(*TEXT, "--output", tmp_path / "a.doc")
+    assert done.returncode == 1 and b".doc" in done.stderr and b".TextGrid" in done.stderr
     done = predict(*TEXT, "--output", tmp_path / "b.csv", "--format", "json")
     assert done.returncode == 1 and b"--format" in done.stderr and not (tmp_path / "b.csv").exists()
 
@@ -80,5 +81,5 @@ def test_a_name_of_any_bytes_and_a_damaged_file_do_not_end_a_batch(clip, tmp_pat
     done = predict(clip, os.fsdecode(strange), tmp_path / "b.flac", tmp_path / "c.flac", "--format", "csv")
     rows = done.stdout.decode("utf-8").splitlines()[1:]
     assert done.returncode == 1
-    assert [row.split(",")[0].rpartition("/")[2] for row in rows] == ["a.flac", "caf\\xe9.flac", "b.flac"]
+    assert [row.split(",")[0].rpartition("/")[2] for row in rows] == ["a.flac", "caf\\xe9.flac", "b.flac", "c.flac"]
     assert b"c.flac" in done.stderr and b"b.flac: it is truncated" in done.stderr

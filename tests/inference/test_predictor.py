@@ -17,9 +17,13 @@ from emofuse.encoders.recogniser import Transcript
 from emofuse.errors import EmofuseError
 from emofuse.inference import predictor as module
 from emofuse.inference.bundle import Bundle
-from emofuse.inference.clips import predict_clips
 from emofuse.inference.predictor import Predictor
 from emofuse.segment import Segment
+from emofuse.timeline.prediction import Timeline
+
+pytestmark = pytest.mark.usefixtures("all_is_speech")
+
+RATE = 16000
 
 
 class FakeEncoder:
@@ -33,13 +37,12 @@ class FakeTranscriber:
     def __init__(self, text="it is raining", language="en"):
         self.answer, self.calls, self.shapes = Transcript(text, language, 1.0, 1.0), [], []
 
-    def transcribe(self, samples, language=None):
-        self.calls.append((len(samples), language))
-        return self.answer
-
-    def transcribe_segments(self, samples, segments, language=None):
-        self.calls.append((len(samples), segments, language))
-        return [replace(self.answer, text=f"{self.answer.text} {i}" * bool(i)) for i, _ in enumerate(segments)]
+    def transcribe_segments(self, samples, segments, language=None, *, read=None):
+        self.calls.append((segments, language))
+        return [
+            replace(self.answer, text=f"{self.answer.text} {i}" if i else self.answer.text)
+            for i, _ in enumerate(segments)
+        ]
 
 
 @pytest.fixture
@@ -61,7 +64,7 @@ def listen(predict, monkeypatch):
             return transcriber
 
         monkeypatch.setattr(module, "_load_transcriber", load)
-        predict.transcribe = True
+        predict.transcribe = "auto"
         return predict, transcriber
 
     return make
@@ -138,13 +141,21 @@ def test_recognised_words_count_as_given_ones(listen, clip):
     [found] = predict(clip)
     assert (found.text, found.text_source, found.language, found.used) == ("it is raining", "asr", "en", "audio+text")
     assert found.probabilities == predict(clip, "it is raining")[0].probabilities
-    assert transcriber.calls == [(16000, None)]
+    assert transcriber.calls == [([(0.0, 1.0)], None)]
 
 
 def test_recognised_words_of_another_language_are_shown_only(listen, clip):
     predict, transcriber = listen(text="pada deszcz", language="pl")
+    predict.transcribe = "always"
     [found] = predict(clip, language="pl")
-    assert (found.text, found.used) == ("pada deszcz", "audio") and transcriber.calls == [(16000, "pl")]
+    assert (found.text, found.used) == ("pada deszcz", "audio") and transcriber.calls == [([(0.0, 1.0)], "pl")]
+    assert "Polish" in found.note
+
+
+def test_words_of_a_language_that_is_not_read_are_not_recognised(listen, clip):
+    predict, transcriber = listen()
+    [found] = predict(clip, language="pl")
+    assert (found.text, found.used) == (None, "audio") and transcriber.shapes == []
 
 
 @pytest.mark.parametrize("text", ["", ". . . .", "...", "?!"])
@@ -159,27 +170,22 @@ def test_a_given_text_without_words_is_no_reason_to_recognise_any(listen, clip, 
     predict, transcriber = listen()
     [found] = predict(clip, text)
     assert (found.text, found.text_source, found.used) == (None, None, "audio") and transcriber.shapes == []
-    predict.transcribe = False
+    predict.transcribe = "off"
     assert found == predict(clip)[0]
 
 
 @pytest.mark.parametrize(
-    ("threads", "calls", "seconds", "shape"),
+    ("threads", "calls", "shape"),
     [
-        (4, 1, 1, {"threads": 4, "workers": 1}),
-        (4, 2, 1, {"threads": 2, "workers": 2}),
-        (4, 9, 1, {"threads": 1, "workers": 4}),
-        (3, 2, 1, {"threads": 1, "workers": 2}),
-        (4, 1, 16, {"threads": 1, "workers": 4}),
+        (4, 1, {"threads": 1, "workers": 4}),
+        (4, 2, {"threads": 1, "workers": 4}),
+        (3, 2, {"threads": 1, "workers": 3}),
     ],
 )
-def test_the_recogniser_stays_within_the_threads(listen, monkeypatch, threads, calls, seconds, shape):
+def test_the_recogniser_stays_within_the_threads(listen, clip, threads, calls, shape):
     predict, transcriber = listen()
     predict.threads, predict.calls_at_once = threads, calls
-    monkeypatch.setattr(
-        "emofuse.encoders.detector.speech_segments", lambda samples, max_seconds: [(0.5, 2.0), (3.0, 7.0)]
-    )
-    predict(np.random.default_rng(0).normal(0, 0.1, seconds * 16000).astype(np.float32), sample_rate=16000)
+    predict(clip)
     assert transcriber.shapes == [shape]
 
 
@@ -224,40 +230,149 @@ def test_absent_recogniser_warns_once(predict, clip, monkeypatch, caplog):
         raise EmofuseError("not installed")
 
     monkeypatch.setattr("emofuse.encoders.weights.find_weights", absent)
-    predict.transcribe = True
+    predict.transcribe = "auto"
     with caplog.at_level(logging.WARNING, logger="emofuse"):
         assert [predict(clip)[0].used for _ in range(3)] == ["audio"] * 3
     assert len(caplog.records) == 1 and "not installed" in caplog.text
 
 
-def test_long_recording_is_cut(listen, tmp_path, monkeypatch):
-    predict, transcriber = listen()
-    samples = np.random.default_rng(0).normal(0, 0.1, 16 * 16000)
-    soundfile.write(tmp_path / "long.wav", samples, 16000)
-    monkeypatch.setattr(
-        "emofuse.encoders.detector.speech_segments", lambda samples, max_seconds: [(0.5, 2.0), (3.0, 7.0)]
-    )
+def speech(*stretches, seconds, seed=0):
+    """Noise in some stretches of a recording that is silent elsewhere."""
+    samples = np.zeros(round(seconds * RATE), np.float32)
+    for start, end in stretches:
+        part = samples[round(start * RATE) : round(end * RATE)]
+        part[:] = np.random.default_rng(seed).normal(0, 0.1, len(part))
+    return samples
+
+
+def times(timeline):
+    return [(round(one.start, 1), round(one.end, 1)) for one in timeline]
+
+
+def test_one_segment_an_utterance(listen, tmp_path):
+    predict, _ = listen()
+    samples = speech((0.5, 2.0), (3.0, 7.0), seconds=16)
+    soundfile.write(tmp_path / "long.wav", samples, RATE)
     found = predict(tmp_path / "long.wav", language="en")
-    assert [(p.start, p.end) for p in found] == [(0.5, 2.0), (3.0, 7.0)]
-    assert [(p.text, p.text_source) for p in found] == [(None, None), ("it is raining 1", "asr")]
-    assert transcriber.calls == [(len(samples), [(0.5, 2.0), (3.0, 7.0)], "en")]
-    predict.transcribe = False
-    assert [p.text for p in predict(tmp_path / "long.wav")] == [None, None]
-    alone = predict(samples[8000:32000].astype(np.float32), sample_rate=16000)
-    assert found[0].confidence == pytest.approx(alone[0].confidence, abs=1e-3)
+    assert times(found) == [(0.5, 2.0), (3.0, 7.0)] and (found.file, found.seconds) == (
+        str(tmp_path / "long.wav"),
+        16.0,
+    )
+    assert [(p.text, p.text_source) for p in found] == [("it is raining", "asr"), ("it is raining 1", "asr")]
+    predict.transcribe = "off"
+    alone = predict(samples, start=0.4, end=2.4, sample_rate=RATE)
+    assert times(alone) == [(0.5, 2.0)] and not alone[0].adapted
 
 
-def test_long_recording_without_speech(predict):
-    noise = np.random.default_rng(0).normal(0, 1e-3, 16 * 16000)
-    with pytest.raises(EmofuseError, match="no speech"):
-        predict(noise, sample_rate=16000)
+def test_the_longest_segment_and_windows(predict):
+    samples = speech((0.0, 9.0), seconds=10)
+    assert max(one.end - one.start for one in predict(samples, sample_rate=RATE)) <= 8
+    assert max(one.end - one.start for one in predict(samples, sample_rate=RATE, max_seconds=3)) <= 3
+    assert times(predict(samples, sample_rate=RATE, window=4.0)) == [(0, 4), (4, 8), (6, 10)]
+    assert times(predict(samples, sample_rate=RATE, window=4.0, hop=3.0)) == [(0, 4), (3, 7), (6, 10)]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_seconds": 0.5},
+        {"max_seconds": 31},
+        {"hop": 1.0},
+        {"window": 0.0},
+        {"window": 2.0, "hop": 0.0},
+        {"window": 2.0, "segments": [Segment(end=1.0)]},
+        {"channels": "left"},
+        {"channels": 0},
+        {"channels": 3},
+        {"speakers": 0},
+        {"speakers": "many"},
+        {"track": 0},
+    ],
+)
+def test_options_that_make_no_sense(predict, clip, options):
+    with pytest.raises(EmofuseError):
+        predict(clip, **options)
+    with pytest.raises(TypeError, match="unknown_option"):
+        predict(clip, unknown_option=1)
+
+
+def test_a_recording_without_speech_is_an_empty_timeline(predict, caplog):
+    quiet = np.random.default_rng(0).normal(0, 2e-4, 16 * RATE)
+    found = predict(quiet, sample_rate=RATE)
+    assert found == [] and isinstance(found, Timeline) and found.seconds == 16.0
+    assert [note.kind for note in found.notes] == ["speech"] and "no speech" in caplog.text
+
+
+def test_given_segments_are_predicted_as_they_are(predict, caplog):
+    samples = speech((0.0, 10.0), seconds=10)
+    segments = [
+        Segment(start=6.0, end=7.5, speaker="bo", text="hi"),
+        Segment(start=1.0, end=2.0),
+        Segment(start=9, end=12),
+    ]
+    found = predict(samples, sample_rate=RATE, segments=segments)
+    assert times(found) == [(1, 2), (6, 7.5), (9, 10)]
+    assert [(one.speaker, one.text) for one in found] == [(None, None), ("bo", "hi"), (None, None)]
+    late, refused = [*segments, Segment(start=11, end=12)], []
+    with pytest.raises(EmofuseError, match=r"11 s.*10\.00 s"):
+        predict(samples, sample_rate=RATE, segments=late)
+    found = predict(samples, sample_rate=RATE, segments=late, refuse=lambda segment, error: refused.append(segment))
+    assert len(found) == 3 and refused == late[3:]
+
+
+def test_each_speaker_is_adapted_by_that_speakers_segments(predict, monkeypatch):
+    offsets = []
+
+    class Adapter:
+        centre, directions = np.zeros(64, np.float32), np.zeros((64, 1), np.float32)
+
+    class Running:
+        def __init__(self, adapter):
+            self.count = 0
+
+        def add(self, mean, seconds):
+            self.count += 1
+
+        def offset(self):
+            offsets.append(self.count)
+            return np.full(64, float(self.count > 1), np.float32)
+
+    monkeypatch.setattr(module, "RunningOffset", Running)
+    predict._adapter = Adapter()
+    samples = speech((0.0, 10.0), seconds=10)
+    segments = [Segment(start=float(i), end=i + 0.9, speaker="ab"[i % 3 == 0]) for i in range(5)] + [
+        Segment(start=6, end=7)
+    ]
+    found = predict(samples, sample_rate=RATE, segments=segments)
+    assert sorted(offsets) == [1, 2, 3] and [one.adapted for one in found] == [True] * 5 + [False]
+
+
+def test_channels_with_different_voices_are_split(predict, caplog):
+    left, right = speech((0, 2), (5, 7), seconds=10), speech((2.5, 4.5), (7.5, 9.5), seconds=10, seed=1)
+    call = np.stack([left, right], axis=1)
+    found = predict(call, sample_rate=RATE)
+    assert [one.channel for one in found] == [1, 2, 1, 2] and "different voices" in caplog.text
+    assert [one.channel for one in predict(np.stack([left, left], axis=1), sample_rate=RATE)] == [None, None]
+    assert {one.channel for one in predict(call, sample_rate=RATE, channels="mix")} == {None}
+    second = predict(call, sample_rate=RATE, channels=2)
+    assert [(one.channel, one.probabilities) for one in second] == [(2, found[i].probabilities) for i in (1, 3)]
+
+
+def test_a_stream_gives_what_a_call_gives_a_chapter_at_a_time(predict):
+    turns = [(float(i), i + 0.7) for i in range(0, 150)]
+    samples = speech(*turns, seconds=150)
+    stream = predict.stream(samples, sample_rate=RATE)
+    first = next(stream)
+    assert [first, *stream] == predict(samples, sample_rate=RATE) and len(turns) == len(
+        predict(samples, sample_rate=RATE)
+    )
 
 
 def test_a_recording_with_its_text_is_one_utterance(predict):
-    noise = np.random.default_rng(0).normal(0, 0.1, 31 * 16000)
-    assert [p.end for p in predict(noise[: 16 * 16000], "one utterance", sample_rate=16000)] == [16.0]
+    samples = speech((1.0, 3.0), (5.0, 15.0), seconds=16)
+    assert times(predict(samples, "one utterance", sample_rate=RATE)) == [(1.0, 15.0)]
     with pytest.raises(EmofuseError, match="too long"):
-        predict(noise, "one utterance", sample_rate=16000)
+        predict(speech((0.0, 31.0), seconds=31), "one utterance", sample_rate=RATE)
 
 
 def test_stretch(predict, clip):
@@ -318,19 +433,6 @@ def test_a_recording_that_was_cut_off_is_predicted_and_told(predict, clip, tmp_p
     assert "cut.wav: it is truncated" in caplog.text
 
 
-def test_the_speaker_of_a_table_stands_in_the_result(predict, clip):
-    clips = [Segment(clip, speaker="anna"), Segment(clip)]
-    assert [one.speaker for one in predict_clips(predict, clips, on_error=pytest.fail)] == ["anna", None]
-
-
-def test_an_error_that_nobody_expected_does_not_end_a_batch(predict, clip, monkeypatch):
-    frames, errors = predict.network.frames, []
-    monkeypatch.setattr(predict.network, "frames", lambda samples: frames(samples) if len(samples) > 8000 else 1 / 0)
-    clips = [Segment(clip), Segment(clip, start=0.1, end=0.3), Segment(clip)]
-    assert len(list(predict_clips(predict, clips, on_error=errors.append))) == 2
-    assert len(errors) == 1 and str(clip) in str(errors[0]) and "ZeroDivisionError" in str(errors[0])
-
-
 def test_model_that_needs_audio(predict, clip):
     predict.bundle = replace(predict.bundle, reads_text_alone=False)
     with pytest.raises(EmofuseError, match="with audio"):
@@ -338,37 +440,12 @@ def test_model_that_needs_audio(predict, clip):
     assert predict(clip, "a text")[0].used == "audio+text"
 
 
-def test_one_bad_clip_among_many(predict, clip, tmp_path):
-    errors = []
-    clips = [Segment(clip), Segment(tmp_path / "absent.wav"), Segment(None, "a text")]
-    found = list(predict_clips(predict, clips, on_error=errors.append))
-    assert [p.used for p in found] == ["audio", "text"]
-    assert len(errors) == 1 and "absent.wav" in str(errors[0])
-
-
-def test_clips_side_by_side_come_in_order_with_the_same_values(predict, clip, tmp_path):
-    clips = [Segment(clip, f"text{'s' * i}") if i % 3 else Segment(tmp_path / f"{i}.wav") for i in range(20)]
-    serial, errors = [], []
-    for one in clips:
-        try:
-            serial += predict(one.file, one.text)
-        except EmofuseError as error:
-            errors.append(str(error))
-    for threads, at_once in ((1, 1), (4, 4), (64, 20)):
-        predict.threads = threads
-        reported = []
-        assert list(predict_clips(predict, clips, on_error=reported.append)) == serial
-        assert [str(error) for error in reported] == errors and predict.calls_at_once == at_once
-
-
-def test_segments_side_by_side_have_the_same_values(predict, monkeypatch):
-    samples = np.random.default_rng(0).normal(0, 0.1, 16 * 16000).astype(np.float32)
-    segments = [(float(i), i + 0.5 + i / 20) for i in range(10)]
-    monkeypatch.setattr("emofuse.encoders.detector.speech_segments", lambda samples, max_seconds: segments)
+def test_segments_side_by_side_have_the_same_values(predict):
+    samples = speech(*((float(i), i + 0.7) for i in range(8)), seconds=9)
     predict.threads = 1
-    serial = predict(samples, sample_rate=16000)
+    serial = predict(samples, sample_rate=RATE)
     predict.threads = 4
-    assert predict(samples, sample_rate=16000) == serial
+    assert predict(samples, sample_rate=RATE) == serial and len(serial) == 8
 
 
 def test_another_text_encoder_is_refused(bundle_folder):

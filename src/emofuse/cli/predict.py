@@ -117,8 +117,8 @@ def predict(
 
     recordings = find_recordings(inputs or [], text=text, segments=segments)
     source = adaptation(adapt)
-    form = _form_of(output, format)
     _check_inputs(output, recordings, [segments, source if isinstance(source, Path) else None])
+    form = _form_of(output, format)
     if excel and form.name != "csv":
         raise EmofuseError(f"--excel is for CSV, but the format is {form.name}. Add --format csv.")
     if not form.many and len(recordings) > 1:

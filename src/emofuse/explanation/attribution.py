@@ -168,6 +168,8 @@ def explain(
     for number, one in enumerate(predictor.iter_segments(audio, text, sample_rate=sample_rate, language=language), 1):
         if segment in (None, number):
             wanted.append(one)
+    if number == 0:
+        raise EmofuseError("There is nothing to explain: no speech was found in the recording.")
     if not wanted:
         raise EmofuseError(f"--segment {segment}: the recording has segments 1 to {number}.")
     return [explain_segment(predictor.network, one, target=target) for one in wanted]

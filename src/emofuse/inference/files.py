@@ -95,7 +95,7 @@ def predict_recordings(
 
 
 def _predict(predictor: Predictor, recording: Recording, options: PredictOptions) -> Iterator[Prediction | Finished]:
-    timeline = Timeline(file=None if recording.file is None else str(recording.file))
+    timeline = Timeline(file=None if recording.file is None else name_of(recording.file))
     errors: list[EmofuseError] = []
     progress = options.get("progress")
 

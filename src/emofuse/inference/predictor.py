@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
-from emofuse.audio import AudioError, Note, Source, check_samples
+from emofuse.audio import AudioError, Note, Source, check_samples, name_of
 from emofuse.encoders import detector
 from emofuse.encoders.speaker import SpeakerEncoder
 from emofuse.errors import EmofuseError
@@ -166,7 +166,7 @@ class Predictor:
 
         options["tell"], options["progress"] = note, reached
         timeline.extend(self.stream(audio, text, **options))
-        timeline.file = str(audio) if isinstance(audio, str | Path) else None
+        timeline.file = name_of(audio) if isinstance(audio, str | Path) else None
         return timeline
 
     def stream(

@@ -69,7 +69,7 @@ class RecordingReader:
         self._is_samples = not isinstance(audio, str | bytes | bytearray | memoryview) and not hasattr(audio, "read")
         self._is_samples = self._is_samples and not hasattr(audio, "__fspath__")
         self.name = "samples" if self._is_samples else name_of(audio)
-        self.file = str(audio) if isinstance(audio, str) or hasattr(audio, "__fspath__") else None
+        self.file = self.name if isinstance(audio, str) or hasattr(audio, "__fspath__") else None
         self._told: set[Note] = set()
         self._tell = tell
         self.channels = self._choose(channels)

@@ -7,6 +7,10 @@ import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
+<<<<<<< HEAD
+=======
+from typing import Any
+>>>>>>> s-inputs
 
 from emofuse.csv_table import MISSING, MISSING_TEXTS, CsvTable, TableError, number, read_csv, standard_names
 from emofuse.segment import Segment
@@ -29,8 +33,13 @@ def read_segment_table(path: Path | str, *, only_files: bool = False) -> list[Se
 
     Args:
         path: .parquet, or text in any dialect of `emofuse.csv_table`.
+<<<<<<< HEAD
         only_files: whether the column file is enough. If not, the table needs it less than what it says of segments: a
             column text, start, end or speaker.
+=======
+        only_files: whether the table may list recordings alone; it needs the column file then. Otherwise it needs a
+            column text, start, end or speaker, and may leave out the file.
+>>>>>>> s-inputs
 
     Returns:
         Segments in the order of the rows. `Segment.file` is the name in the table; None if it has no column file.
@@ -38,13 +47,77 @@ def read_segment_table(path: Path | str, *, only_files: bool = False) -> list[Se
     Raises:
         TableError: the file cannot be read, a column is missing, or a row is wrong.
     """
+<<<<<<< HEAD
     table = _read_parquet(Path(path)) if Path(path).suffix.lower() == ".parquet" else read_csv(path)
+=======
+    return _segments_of(_read_table(Path(path)), only_files=only_files)
+
+
+def read_audformat(header: Path) -> list[Segment]:
+    """Read the segments of an audformat database; needs PyYAML.
+
+    The rows of its segmented tables are joined by file, start and end; without such tables, those of its filewise
+    tables by file. Codes are replaced by what the labels of their scheme say. Columns mean what they mean to
+    `read_segment_table`.
+
+    Args:
+        header: db.yaml, beside the tables as CSV or Parquet.
+
+    Raises:
+        TableError: the database cannot be read, or a row is wrong.
+    """
+    try:
+        import yaml
+    except ImportError as error:
+        raise TableError(f"{header}: audformat needs PyYAML. Install it (pip install pyyaml).") from error
+    try:
+        tree = yaml.load(header.read_text("utf-8-sig"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        segmented = {name: table for name, table in tree["tables"].items() if table["type"] == "segmented"}
+        rows: dict[tuple[str, ...], dict[str, str]] = {}
+        for name, table in (segmented or tree["tables"]).items():
+            columns = _audformat_columns(header, name, table.get("columns") or {}, tree.get("schemes") or {})
+            for cells in zip(*columns.values(), strict=True):
+                values = {column: cell for column, cell in zip(columns, cells, strict=True) if cell not in MISSING}
+                key = tuple(values.get(column, "") for column in ("file", "start", "end"))
+                rows[key] = values | rows.get(key, {})
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise TableError(f"{header}: the database cannot be read ({type(error).__name__}: {error}).") from error
+    names = list(dict.fromkeys(name for values in rows.values() for name in values))
+    cells_by_name = [[values.get(name, "") for values in rows.values()] for name in names]
+    return _segments_of(CsvTable(header, names, cells_by_name, list(range(2, len(rows) + 2))), only_files=True)
+
+
+def _audformat_columns(
+    header: Path, table: str, schemes_of_columns: dict[str, Any], schemes: dict[str, Any]
+) -> dict[str, list[str]]:
+    """The columns of one table, with the texts of schemes in place of their codes."""
+    paths = [header.with_name(f"{header.stem}.{table}{ending}") for ending in (".csv", ".parquet")]
+    columns = _read_table(next(filter(Path.is_file, paths), paths[0])).by_name()
+    for column, facts in schemes_of_columns.items():
+        labels = (schemes.get(facts.get("scheme_id")) or {}).get("labels")
+        if isinstance(labels, dict):
+            texts = {str(code): text for code, text in labels.items() if isinstance(text, str)}
+            columns[column] = [texts.get(cell, cell) for cell in columns[column]]
+    return columns
+
+
+def _read_table(path: Path) -> CsvTable:
+    return _read_parquet(path) if path.suffix.lower() == ".parquet" else read_csv(path)
+
+
+def _segments_of(table: CsvTable, *, only_files: bool) -> list[Segment]:
+    path = table.path
+>>>>>>> s-inputs
     columns = table.by_name()
     for old, new in standard_names(list(columns), _COLUMNS).items():
         columns[new] = columns.pop(old)
     _check_columns(columns, path, only_files=only_files)
     known = list(_COLUMNS)
+<<<<<<< HEAD
     if not all(re.fullmatch("[1-9][0-9]?", cell) or cell in MISSING for cell in columns.get("channel", ())):
+=======
+    if not all(re.fullmatch(r"[1-9][0-9]?(\.0)?", cell) or cell in MISSING for cell in columns.get("channel", ())):
+>>>>>>> s-inputs
         known.remove("channel")  # of television, say
     blank = [""] * len(table.rows)
     cells = zip(*(columns.get(name, blank) if name in known else blank for name in _COLUMNS), strict=True)
@@ -120,7 +193,11 @@ def _segment(cells: tuple[str, ...], extra: dict[str, str], where: str) -> Segme
         0.0 if math.isnan(first) else first,
         None if math.isnan(last) else last,
         None if speaker in MISSING else speaker,
+<<<<<<< HEAD
         None if channel in MISSING else int(channel),
+=======
+        None if channel in MISSING else int(float(channel)),
+>>>>>>> s-inputs
         extra,
     )
     check_times(segment.start, segment.end, where)
