@@ -103,7 +103,8 @@ def test_text_alone_has_no_times(write):
 
 
 def test_an_empty_timeline_is_a_valid_file(tmp_path):
-    assert textgrid_of(tmp_path, to_textgrid([], seconds=3)).tierNames == ()
+    grid = textgrid_of(tmp_path, to_textgrid([], seconds=3))
+    assert grid.tierNames == ("emotion",) and grid.maxTimestamp == 3
     (tmp_path / "a.vtt").write_text(to_vtt([]))
     assert len(webvtt.read(str(tmp_path / "a.vtt"))) == 0
     (tmp_path / "a.eaf").write_text(to_eaf([]))

@@ -1,8 +1,9 @@
-"""Timelines in the formats of the tools that people open them with.
+"""Render timelines in the text formats of Praat, ELAN, video players, Audacity and diarisation tools.
 
-Praat and ELAN get one tier a speaker for the words, the emotion and each dimension; subtitles, Audacity and RTTM one
-line a segment. Times have milliseconds, confidences two digits and dimensions three. A question mark after an emotion
-says that it is uncertain.
+For Praat and ELAN, each speaker (or channel, where speakers have no names) has a tier for the words, one for the
+emotion and one for each dimension. In subtitles, Audacity labels and RTTM, each segment is one entry. Times are given
+in milliseconds or with three decimals, confidences with two, dimensions with three. A question mark marks an uncertain
+emotion.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from xml.etree import ElementTree as xml
 from emofuse.errors import EmofuseError
 from emofuse.labels import DIMENSIONS
 from emofuse.timeline.prediction import Prediction
+from emofuse.timeline.tables import lane
 
 _SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
-_LABEL_OF_SPEAKER = "speaker"  # where nobody asked who speaks
+_UNNAMED = "speaker"  # stands for a speaker without a name
 
 Interval = tuple[int, int, str]
 """Start and end in milliseconds, and a label."""
@@ -25,36 +27,40 @@ Timed = tuple[int, int, Prediction]
 
 
 def to_textgrid(predictions: Sequence[Prediction], *, seconds: float | None = None) -> str:
-    """A Praat TextGrid (Boersma & Weenink), long form.
+    """Render a Praat TextGrid (Boersma & Weenink) in the long text format.
 
     Args:
-        predictions: of one recording, each with its times.
-        seconds: duration of the recording; None: the end of the last prediction.
+        predictions: predictions for one recording.
+        seconds: duration of the recording; None for the end of the last prediction.
 
     Raises:
-        EmofuseError: a prediction has no times, as all the writers here.
+        EmofuseError: a prediction has no times. The other functions raise this too.
     """
-    tiers = _tiers(predictions)
+    tiers = _tiers(predictions) or {"emotion": []}
     last = max([end for intervals in tiers.values() for _, end, _ in intervals], default=0)
     total = max(last, 0 if seconds is None else round(seconds * 1000)) or 1
     lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {total / 1000:.3f}"]
     lines += ["tiers? <exists>", f"size = {len(tiers)}", "item []:"]
-    for number, (name, intervals) in enumerate(tiers.items(), start=1):
-        whole = _without_gaps(intervals, total)
+    for number, (name, labelled) in enumerate(tiers.items(), start=1):
+        intervals = _fill_gaps(labelled, total)
         lines += [f"    item [{number}]:", '        class = "IntervalTier"', f"        name = {_quoted(name)}"]
-        lines += ["        xmin = 0", f"        xmax = {total / 1000:.3f}", f"        intervals: size = {len(whole)}"]
-        for place, (start, end, label) in enumerate(whole, start=1):
-            lines += [f"        intervals [{place}]:", f"            xmin = {start / 1000:.3f}"]
+        lines += [
+            "        xmin = 0",
+            f"        xmax = {total / 1000:.3f}",
+            f"        intervals: size = {len(intervals)}",
+        ]
+        for position, (start, end, label) in enumerate(intervals, start=1):
+            lines += [f"        intervals [{position}]:", f"            xmin = {start / 1000:.3f}"]
             lines += [f"            xmax = {end / 1000:.3f}", f"            text = {_quoted(label)}"]
     return "\n".join(lines) + "\n"
 
 
 def to_eaf(predictions: Sequence[Prediction], *, media: str | None = None) -> str:
-    """An ELAN annotation document (EAF 3.0).
+    """Render an ELAN annotation document (EAF 3.0).
 
     Args:
-        predictions: of one recording, each with its times.
-        media: path of the recording that ELAN opens with it.
+        predictions: predictions for one recording.
+        media: URL or path of the recording, which ELAN opens together with the document.
     """
     attributes = {"AUTHOR": "emofuse", "DATE": "1970-01-01T00:00:00+00:00", "FORMAT": "3.0", "VERSION": "3.0"}
     attributes |= {"xmlns:xsi": "http://www.w3.org/2001/XMLSchema-instance", "xsi:noNamespaceSchemaLocation": _SCHEMA}
@@ -83,20 +89,20 @@ def to_eaf(predictions: Sequence[Prediction], *, media: str | None = None) -> st
 
 
 def to_vtt(predictions: Sequence[Prediction]) -> str:
-    """WebVTT captions: the speaker as a voice tag, the emotion in brackets, the words."""
+    """Render WebVTT captions: the speaker as a voice tag, the emotion in brackets, and the words."""
     cues = []
     for start, end, one in _timed(predictions):
-        voice = f"<v {_escaped(one.speaker)}>" if one.speaker else ""
+        voice = f"<v {_escaped(name)}>" if (name := lane(one.speaker, one.channel)) else ""
         words = f" {_escaped(_line(one.text))}" if one.text else ""
         cues.append(f"{_clock(start)} --> {_clock(end)}\n{voice}[{_escaped(_emotion(one))}]{words}\n")
     return "\n".join(["WEBVTT\n", *cues])
 
 
 def to_srt(predictions: Sequence[Prediction]) -> str:
-    """SubRip subtitles: the speaker, the emotion in brackets, the words."""
+    """Render SubRip subtitles: the speaker, the emotion in brackets, and the words."""
     cues = []
     for number, (start, end, one) in enumerate(_timed(predictions), start=1):
-        speaker = f"{_line(one.speaker)}: " if one.speaker else ""
+        speaker = f"{_line(name)}: " if (name := lane(one.speaker, one.channel)) else ""
         words = f" {_line(one.text)}" if one.text else ""
         times = f"{_clock(start, ',')} --> {_clock(end, ',')}"
         cues.append(f"{number}\n{times}\n{speaker}[{_emotion(one)}]{words}\n")
@@ -104,52 +110,57 @@ def to_srt(predictions: Sequence[Prediction]) -> str:
 
 
 def to_audacity(predictions: Sequence[Prediction]) -> str:
-    """An Audacity label track: start, end and label, separated by tabs."""
+    """Render an Audacity label track: start, end and label, separated by tabs."""
     lines = []
     for start, end, one in _timed(predictions):
-        label = " ".join(filter(None, [f"{one.speaker}:" if one.speaker else "", _emotion(one), one.text]))
+        name = lane(one.speaker, one.channel)
+        label = " ".join(filter(None, [f"{name}:" if name else "", _emotion(one), one.text]))
         lines.append(f"{start / 1000:.3f}\t{end / 1000:.3f}\t{_line(label)}\n")
     return "".join(lines)
 
 
 def to_rttm(predictions: Sequence[Prediction], *, name: str) -> str:
-    """Rich Transcription Time Marked (NIST 2009): who spoke when, with the emotion as subtype and its confidence.
+    """Render RTTM (Rich Transcription Time Marked, NIST 2009): who spoke when, with the emotion as the subtype.
 
     Args:
-        predictions: of one recording, each with its times.
-        name: of the recording.
+        predictions: predictions for one recording.
+        name: name of the recording. Blanks become underscores, because they separate the fields.
     """
     lines = []
     for start, end, one in _timed(predictions):
-        fields = ["SPEAKER", _field(name), "1", f"{start / 1000:.3f}", f"{(end - start) / 1000:.3f}"]
+        times = [f"{start / 1000:.3f}", f"{(end - start) / 1000:.3f}"]
         confidence = "<NA>" if one.confidence is None else f"{one.confidence:.2f}"
-        speaker = _field(one.speaker or _LABEL_OF_SPEAKER)
-        lines.append(" ".join([*fields, "<NA>", _field(one.emotion or "<NA>"), speaker, confidence, "<NA>"]) + "\n")
+        speaker = _field(lane(one.speaker, one.channel) or _UNNAMED)
+        fields = ["SPEAKER", _field(name), str(one.channel or 1), *times, "<NA>", _field(one.emotion or "<NA>")]
+        lines.append(" ".join([*fields, speaker, confidence, "<NA>"]) + "\n")
     return "".join(lines)
 
 
 def _timed(predictions: Sequence[Prediction]) -> list[Timed]:
-    """(start, end, prediction) in milliseconds, in order of time."""
+    """The predictions in order of time, each with start and end in milliseconds."""
     timed = []
     for one in predictions:
         if one.start is None or one.end is None:
-            raise EmofuseError("A prediction from text alone has no times, so that it cannot stand on a timeline.")
+            raise EmofuseError(
+                "A prediction from text alone has no times, which this format needs. Choose JSON, JSON Lines, CSV or "
+                "Parquet."
+            )
         start = round(one.start * 1000)
         timed.append((start, max(round(one.end * 1000), start + 1), one))
     return sorted(timed, key=lambda item: item[:2])
 
 
 def _tiers(predictions: Sequence[Prediction]) -> dict[str, list[Interval]]:
-    """Intervals by name of tier; those of a tier follow each other, and what overlaps has a tier of its own."""
+    """Intervals by name of tier. Intervals of one tier do not overlap; segments that do are put in further tiers."""
     labels: dict[str, Callable[[Prediction], str | None]] = {"words": lambda one: one.text, "emotion": _emotion}
     for dimension in DIMENSIONS:
         labels[dimension] = lambda one, name=dimension: _number(getattr(one, name))  # type: ignore[misc]
     layers = _layers(_timed(predictions))
-    several = {one.speaker for *_, one in _timed(predictions)} != {None}
+    has_names = any(name is not None for name, _ in layers)
     tiers = {}
     for (speaker, layer), timed in layers.items():
         suffix = f" {layer + 1}" if layer else ""
-        prefix = f"{_line(speaker or _LABEL_OF_SPEAKER)}{suffix}: " if several or suffix else ""
+        prefix = f"{_line(speaker or _UNNAMED)}{suffix}: " if has_names or suffix else ""
         for kind, label in labels.items():
             intervals = [(start, end, _line(text)) for start, end, one in timed if (text := label(one))]
             if intervals or kind == "emotion":
@@ -157,31 +168,29 @@ def _tiers(predictions: Sequence[Prediction]) -> dict[str, list[Interval]]:
     return tiers
 
 
-def _layers(
-    timed: list[Timed],
-) -> dict[tuple[str | None, int], list[Timed]]:
-    """The predictions by speaker and layer; in a layer none overlaps another."""
+def _layers(timed: list[Timed]) -> dict[tuple[str | None, int], list[Timed]]:
+    """The predictions by speaker (or channel) and layer, where those of one layer do not overlap."""
     layers: dict[tuple[str | None, int], list[Timed]] = {}
     for start, end, one in timed:
-        layer = 0
-        while (before := layers.get((one.speaker, layer))) and before[-1][1] > start:
+        name, layer = lane(one.speaker, one.channel), 0
+        while (before := layers.get((name, layer))) and before[-1][1] > start:
             layer += 1
-        layers.setdefault((one.speaker, layer), []).append((start, end, one))
+        layers.setdefault((name, layer), []).append((start, end, one))
     return dict(sorted(layers.items(), key=lambda item: (item[0][0] or "", item[0][1])))
 
 
-def _without_gaps(intervals: list[Interval], total: int) -> list[Interval]:
-    """The intervals with empty ones between them, from 0 to the end, as Praat wants them."""
-    whole: list[Interval] = []
+def _fill_gaps(intervals: list[Interval], total: int) -> list[Interval]:
+    """Add empty intervals, so that the tier has no gap from 0 to the end: Praat requires this."""
+    filled: list[Interval] = []
     position = 0
     for start, end, label in intervals:
         if start > position:
-            whole.append((position, start, ""))
-        whole.append((start, end, label))
+            filled.append((position, start, ""))
+        filled.append((start, end, label))
         position = end
     if position < total:
-        whole.append((position, total, ""))
-    return whole
+        filled.append((position, total, ""))
+    return filled
 
 
 def _emotion(prediction: Prediction) -> str:
@@ -205,7 +214,7 @@ def _quoted(text: str) -> str:
 
 
 def _line(text: str | None) -> str:
-    """The text on one line, without characters that files of text cannot hold."""
+    """The text on one line, without control characters, surrogates and non-characters."""
     return re.sub(r"[\x00-\x1f\x7f\ufffe\uffff\ud800-\udfff\s]+", " ", text or "").strip()
 
 
@@ -214,5 +223,5 @@ def _escaped(text: str | None) -> str:
 
 
 def _field(text: str) -> str:
-    """A field of a line whose fields are separated by blanks."""
+    """The text with underscores for blanks, which separate the fields of a line."""
     return re.sub(r"\s+", "_", _line(text)) or "<NA>"

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from emofuse.audio import Note
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -81,3 +86,25 @@ class Timeline(list[Prediction]):
     ) -> None:
         super().__init__(predictions)
         self.file, self.seconds, self.notes = file, seconds, list(notes)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A pandas table with one row for each prediction, and the columns of CSV (docs/formats.md)."""
+        from emofuse.timeline.tables import to_pandas
+
+        return to_pandas(self)
+
+    def save(self, path: Path | str, form: str | None = None) -> None:
+        """Write the timeline to a file, or nothing if that fails.
+
+        Args:
+            path: the file, which is replaced if it exists.
+            form: name of the format, such as "csv" or "textgrid"; None for the one that the ending of `path` means:
+                .json .jsonl .csv .parquet .TextGrid .eaf .vtt .srt .txt (Audacity) or .rttm.
+
+        Raises:
+            EmofuseError: the format is unknown, needs a library that is not installed, or needs times and a prediction
+                from text alone has none; or the file cannot be written.
+        """
+        from emofuse.timeline.saving import save
+
+        save([self], path, form)
