@@ -16,7 +16,9 @@ MIN_SPEECH = 8.0
 MIN_NOISE = 0.03
 """Least standard deviation of a segment about the mean of its part: smaller differences are not of interest."""
 PENALTY = 2.5
-"""Cost of a change is this times (columns + 1) times the logarithm of the number of segments; 1 is that of BIC."""
+"""A change costs this times (columns + 1) times the logarithm of the number of segments. 1 would be BIC's cost."""
+FEW_SEGMENTS = 50
+"""Number of segments that the penalty assumes if there are fewer: their noise is estimated less well."""
 
 
 def find_changes(values: np.ndarray, seconds: np.ndarray) -> list[int]:
@@ -43,7 +45,7 @@ def find_changes(values: np.ndarray, seconds: np.ndarray) -> list[int]:
     total = np.concatenate([np.zeros((1, width)), np.cumsum(weights[:, None] * scaled, axis=0)])
     total_squared = (total**2).sum(axis=1)
     squares = np.concatenate([[0.0], np.cumsum(weights * (scaled**2).sum(axis=1))])
-    penalty = PENALTY * (width + 1) * np.log(n)
+    penalty = PENALTY * (width + 1) * np.log(max(n, FEW_SEGMENTS))
     least = np.full(n + 1, np.inf)  # least cost of the first i segments
     least[0] = -penalty
     previous = np.zeros(n + 1, int)  # where the last part of the first i segments begins

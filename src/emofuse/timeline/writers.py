@@ -16,8 +16,8 @@ import json
 import locale
 import shutil
 import textwrap
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import IO, Any
 
 from emofuse.console import as_text
@@ -80,17 +80,24 @@ class Writer:
         """Write what ends the output."""
 
     def _put(self, content: str) -> None:
-        try:
+        with _reported():
             self._stream.write(content)
             self._stream.flush()
-        except OSError as error:  # the disk is full, or the reader has gone
-            raise EmofuseError(f"The output cannot be written ({error.strerror}).") from error
 
     def __enter__(self) -> Writer:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """Turn the errors of a stream, such as a full disk or a reader that has gone, into an `EmofuseError`."""
+    try:
+        yield
+    except OSError as error:
+        raise EmofuseError(f"The output cannot be written ({error.strerror or error}).") from error
 
 
 def open_writer(
@@ -234,15 +241,14 @@ class ParquetWriter(Writer):
     def _write_rows(self) -> None:
         import pyarrow as pa
 
-        try:
+        with _reported():
             self._parquet.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
-        except OSError as error:
-            raise EmofuseError(f"The output cannot be written ({error.strerror or error}).") from error
         self._rows = []
 
     def _finish(self) -> None:
         self._write_rows()
-        self._parquet.close()
+        with _reported():
+            self._parquet.close()
 
 
 _COLUMN_TYPES: dict[str, type] = {"uncertain": bool, "adapted": bool, "channel": int} | dict.fromkeys(
@@ -328,7 +334,7 @@ def _cells(record: dict[str, Any], *, compact: bool) -> dict[str, str]:
     if (name := lane(record["speaker"], record["channel"])) is not None:
         cells["speaker"] = name
     cells["transcript"] = _words(record)
-    cells["emotion"] = _top(record, bar=not compact)
+    cells["emotion"] = _categories(record, bar=not compact)
     values = [record[name] for name in DIMENSIONS]
     cells["A / V / D"] = "-" if None in values else ("\n" if compact else " ").join(f"{v:.2f}" for v in values)
     used = (record["used"] or "-").replace("+", "+\n" if compact else "+")
@@ -354,7 +360,7 @@ def _words(record: dict[str, Any]) -> str:
     return record["text"] + (f" [{note}]" if note else "")
 
 
-def _top(record: dict[str, Any], *, bar: bool) -> str:
+def _categories(record: dict[str, Any], *, bar: bool) -> str:
     """The three most probable categories; the first has a question mark if uncertain, and a bar."""
     ranked = sorted(record["probabilities"].items(), key=lambda item: -item[1])[:3]
     lines = [f"{label} {p:.2f}" for label, p in ranked]
