@@ -88,7 +88,7 @@ def test_rttm():
     assert rows[1] == ["SPEAKER", "my_call", "1", "2.500", "1.500", "<NA>", "sadness", "B", "0.84", "<NA>"]
 
 
-def test_what_overlaps_has_a_tier_of_its_own(tmp_path):
+def test_overlapping_segments_are_on_further_tiers(tmp_path):
     windows = [prediction(start, start + 3.0) for start in (0.0, 1.0, 2.0, 3.0)]
     grid = textgrid_of(tmp_path, to_textgrid(windows))
     tiers = [grid.getTier(name) for name in grid.tierNames if name.endswith("emotion")]

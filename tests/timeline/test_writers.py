@@ -67,7 +67,7 @@ def records(form, *predictions, **others):
 
 def test_json_has_all_fields():
     [record] = records("json", FULL)
-    assert list(record) == ["schema", *(field.name for field in fields(Prediction)), "error"]
+    assert list(record) == ["schema", *(field.name for field in fields(Prediction)), "error", "extra"]
     assert record["schema"] == 1 and record["probabilities"] == {"neutral": 0.2, "anger": 0.7, "fear": 0.1}
     assert records("json", TEXT)[0]["file"] is None
     assert records("jsonl", FULL, TEXT) == records("json", FULL, TEXT)
@@ -121,6 +121,24 @@ def test_every_input_is_in_the_output(form):
     assert (silent["file"], silent["start"] or None) == ("silent.wav", None)
     assert silent["note"] == SILENT.notes[0].message
     assert (failed["file"], failed["error"], failed["note"] or None) == ("broken.wav", "it is empty.", None)
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_further_columns_of_the_input_are_carried_through(form):
+    stream = io.BytesIO() if form == "parquet" else io.StringIO()
+    with open_writer(stream, form, labels=LABELS, extra=["take", "note"]) as writer:
+        writer.write(FULL, extra={"take": "3", "note": "whispers"})
+        writer.write_failure("broken.wav", "it is empty.", extra={"take": "4"})
+    stream.seek(0)
+    table = pd.read_parquet(stream) if form == "parquet" else pd.read_csv(stream, dtype=str)
+    assert list(table)[-3:] == ["error", "take", "extra_note"]
+    assert table["take"].tolist() == ["3", "4"] and table["extra_note"][0] == "whispers"
+
+
+def test_json_keeps_further_columns_apart():
+    stream = io.StringIO()
+    open_writer(stream, "jsonl", labels=LABELS).write(FULL, extra={"take": "3"})
+    assert json.loads(stream.getvalue())["extra"] == {"take": "3"}
 
 
 @pytest.mark.parametrize("form", ["json", "jsonl", "csv", "parquet"])

@@ -8,8 +8,9 @@ speaks has one record without times, whose `note` says so; and a file that faile
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from emofuse.audio import name_of
@@ -22,22 +23,28 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 NOBODY_SPEAKS = "no speech was detected"
 """The note of a recording without predictions, if its timeline has no notes."""
+NO_EXTRA: Mapping[str, str | None] = MappingProxyType({})
 
 
-def prediction_record(prediction: Prediction) -> dict[str, Any]:
-    """The record of a prediction: the version of the schema, the fields of `Prediction`, and `error`."""
-    return {"schema": SCHEMA_VERSION, **rounded(asdict(prediction)), "error": None}
+def prediction_record(prediction: Prediction, *, extra: Mapping[str, str | None] = NO_EXTRA) -> dict[str, Any]:
+    """The record of a prediction: the version of the schema, the fields of `Prediction`, `error`, and `extra`.
+
+    Args:
+        prediction: a prediction.
+        extra: further columns of the user's table for this segment, which the record carries through.
+    """
+    return {"schema": SCHEMA_VERSION, **rounded(asdict(prediction)), "error": None, "extra": dict(extra)}
 
 
-def empty_record(timeline: Timeline) -> dict[str, Any]:
+def empty_record(timeline: Timeline, *, extra: Mapping[str, str | None] = NO_EXTRA) -> dict[str, Any]:
     """The record of a recording in which nobody speaks; `note` has the notes of its timeline."""
     note = "; ".join(note.message for note in timeline.notes) or NOBODY_SPEAKS
-    return _without_prediction(file=timeline.file, note=note)
+    return _without_prediction(extra, file=timeline.file, note=note)
 
 
-def failure_record(file: str, reason: str) -> dict[str, Any]:
+def failure_record(file: str, reason: str, *, extra: Mapping[str, str | None] = NO_EXTRA) -> dict[str, Any]:
     """The record of a file that could not be predicted."""
-    return _without_prediction(file=name_of(file), error=reason)
+    return _without_prediction(extra, file=name_of(file), error=reason)
 
 
 def timeline_records(timeline: Timeline) -> list[dict[str, Any]]:
@@ -45,7 +52,7 @@ def timeline_records(timeline: Timeline) -> list[dict[str, Any]]:
     return [prediction_record(one) for one in timeline] or [empty_record(timeline)]
 
 
-def flat_record(record: dict[str, Any], labels: Iterable[str]) -> dict[str, Any]:
+def flat_record(record: dict[str, Any], labels: Iterable[str], extra: Iterable[str] = ()) -> dict[str, Any]:
     """A record without nested values, as a row of a table.
 
     The probability of a category is in the column `p_<category>`, the ends of an interval are in
@@ -54,6 +61,7 @@ def flat_record(record: dict[str, Any], labels: Iterable[str]) -> dict[str, Any]
     Args:
         record: from one of the functions above.
         labels: categories that have a column, whether or not the record has their probabilities.
+        extra: further columns of the user's table; "extra_" stands before the name of one that has a meaning here.
     """
     row: dict[str, Any] = {}
     for name, value in record.items():
@@ -62,14 +70,14 @@ def flat_record(record: dict[str, Any], labels: Iterable[str]) -> dict[str, Any]
         elif name == "intervals":
             for dimension in DIMENSIONS:
                 row[f"{dimension}_low"], row[f"{dimension}_high"] = value.get(dimension, (None, None))
-        elif name != "schema":
+        elif name not in ("schema", "extra"):
             row[name] = value
-    return row
+    return row | {f"extra_{name}" if name in row else name: record["extra"].get(name) for name in extra}
 
 
-def table_columns(labels: Iterable[str]) -> list[str]:
+def table_columns(labels: Iterable[str], extra: Iterable[str] = ()) -> list[str]:
     """The columns of a table of flat records."""
-    return list(flat_record(_without_prediction(), labels))
+    return list(flat_record(_without_prediction(NO_EXTRA), labels, extra))
 
 
 def labels_of(predictions: Iterable[Prediction]) -> list[str]:
@@ -111,6 +119,6 @@ def lane(speaker: str | None, channel: int | None) -> str | None:
     return speaker or (None if channel is None else f"channel {channel}")
 
 
-def _without_prediction(**values: str | None) -> dict[str, Any]:
-    empty = dict.fromkeys(field.name for field in fields(Prediction))
-    return {"schema": SCHEMA_VERSION, **empty, "probabilities": {}, "intervals": {}, "error": None, **values}
+def _without_prediction(extra: Mapping[str, str | None], **values: str | None) -> dict[str, Any]:
+    empty = dict.fromkeys(field.name for field in fields(Prediction)) | {"probabilities": {}, "intervals": {}}
+    return {"schema": SCHEMA_VERSION, **empty, "error": None, "extra": dict(extra), **values}

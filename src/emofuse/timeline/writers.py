@@ -16,8 +16,8 @@ import json
 import locale
 import shutil
 import textwrap
-from collections.abc import Collection, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import IO, Any
 
 from emofuse.console import as_text
@@ -25,6 +25,7 @@ from emofuse.errors import EmofuseError
 from emofuse.labels import DIMENSIONS
 from emofuse.timeline.prediction import Prediction, Timeline
 from emofuse.timeline.tables import (
+    NO_EXTRA,
     base_name,
     empty_record,
     failure_record,
@@ -49,17 +50,17 @@ class Writer:
         self._stream = stream
         self._closed = False
 
-    def write(self, prediction: Prediction) -> None:
-        """Write a prediction."""
-        self.write_record(prediction_record(prediction))
+    def write(self, prediction: Prediction, *, extra: Mapping[str, str | None] = NO_EXTRA) -> None:
+        """Write a prediction, with the further columns of its row in the user's table."""
+        self.write_record(prediction_record(prediction, extra=extra))
 
-    def write_empty(self, timeline: Timeline) -> None:
+    def write_empty(self, timeline: Timeline, *, extra: Mapping[str, str | None] = NO_EXTRA) -> None:
         """Write that nobody speaks in a recording, with the notes of its timeline."""
-        self.write_record(empty_record(timeline))
+        self.write_record(empty_record(timeline, extra=extra))
 
-    def write_failure(self, file: str, reason: str) -> None:
+    def write_failure(self, file: str, reason: str, *, extra: Mapping[str, str | None] = NO_EXTRA) -> None:
         """Write that a file could not be predicted; a table for the terminal leaves it out."""
-        self.write_record(failure_record(file, reason))
+        self.write_record(failure_record(file, reason, extra=extra))
 
     def write_record(self, record: dict[str, Any]) -> None:
         """Write a record of `emofuse.timeline.tables`.
@@ -79,11 +80,9 @@ class Writer:
         """Write what ends the output."""
 
     def _put(self, content: str) -> None:
-        try:
+        with _reported():
             self._stream.write(content)
             self._stream.flush()
-        except OSError as error:  # the disk is full, or the reader has gone
-            raise EmofuseError(f"The output cannot be written ({error.strerror}).") from error
 
     def __enter__(self) -> Writer:
         return self
@@ -92,11 +91,21 @@ class Writer:
         self.close()
 
 
+@contextmanager
+def _reported() -> Iterator[None]:
+    """Turn the errors of a stream, such as a full disk or a reader that has gone, into an `EmofuseError`."""
+    try:
+        yield
+    except OSError as error:
+        raise EmofuseError(f"The output cannot be written ({error.strerror or error}).") from error
+
+
 def open_writer(
     stream: IO[Any],
     form: str,
     *,
     labels: Sequence[str],
+    extra: Sequence[str] = (),
     excel: bool = False,
     width: int | None = None,
     colour: bool = False,
@@ -108,6 +117,8 @@ def open_writer(
             also a binary file. The caller closes it, after the writer.
         form: "table", "json", "jsonl", "csv" or "parquet".
         labels: categories of the model, which become columns.
+        extra: names of the further columns that CSV and Parquet carry through from the user's table. JSON has those
+            that a record is written with, and the table for the terminal has none.
         excel: write CSV that Excel opens by a double click (see `_excel_marks`); for CSV only.
         width: characters of the table; None for the width of the terminal if `colour`, else 100.
         colour: whether the table has terminal codes for colour.
@@ -122,11 +133,11 @@ def open_writer(
     if form == "table":
         return TableWriter(stream, labels, width=width, colour=colour)
     if form == "parquet":
-        return ParquetWriter(getattr(stream, "buffer", stream), labels)
+        return ParquetWriter(getattr(stream, "buffer", stream), labels, extra)
     if isinstance(stream, io.TextIOWrapper):  # what programs read does not depend on the terminal
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")
     if form == "csv":
-        return CsvWriter(stream, labels, excel=excel)
+        return CsvWriter(stream, labels, extra, excel=excel)
     return JsonWriter(stream) if form == "json" else JsonLinesWriter(stream)
 
 
@@ -163,15 +174,15 @@ class JsonLinesWriter(Writer):
 class CsvWriter(Writer):
     """Writes CSV, with the header first."""
 
-    def __init__(self, stream: IO[str], labels: Sequence[str], *, excel: bool = False) -> None:
+    def __init__(self, stream: IO[str], labels: Sequence[str], extra: Sequence[str], *, excel: bool) -> None:
         super().__init__(stream)
-        self._labels, self._excel = labels, excel
+        self._labels, self._extra, self._excel = labels, extra, excel
         self._separator, self._decimal_mark = _excel_marks() if excel else (",", ".")
-        self._put(("\ufeff" if excel else "") + self._line(table_columns(labels)))
+        self._put(("\ufeff" if excel else "") + self._line(table_columns(labels, extra)))
 
     def write_record(self, record: dict[str, Any]) -> None:
         """Write a row."""
-        self._put(self._line(flat_record(record, self._labels).values()))
+        self._put(self._line(flat_record(record, self._labels, self._extra).values()))
 
     def _line(self, cells: Any) -> str:
         buffer = io.StringIO()
@@ -205,7 +216,7 @@ def _excel_marks() -> tuple[str, str]:
 class ParquetWriter(Writer):
     """Writes Parquet with the columns of CSV, in row groups, so that memory does not grow with the number of rows."""
 
-    def __init__(self, stream: IO[bytes], labels: Sequence[str]) -> None:
+    def __init__(self, stream: IO[bytes], labels: Sequence[str], extra: Sequence[str]) -> None:
         super().__init__(stream)
         try:
             import pyarrow as pa
@@ -213,30 +224,31 @@ class ParquetWriter(Writer):
         except ImportError as error:
             raise EmofuseError("Parquet needs pyarrow, which is not installed: pip install pyarrow") from error
         types = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
-        columns = [(name, types[_COLUMN_TYPES.get(name, float)]) for name in table_columns(labels)]
-        self._schema = pa.schema(columns)
-        self._labels = labels
+        own = len(table_columns(labels))
+        columns = table_columns(labels, extra)
+        fields = [(name, types[_COLUMN_TYPES.get(name, float)]) for name in columns[:own]]
+        self._schema = pa.schema([*fields, *((name, pa.string()) for name in columns[own:])])
+        self._labels, self._extra = labels, extra
         self._rows: list[dict[str, Any]] = []
         self._parquet = pq.ParquetWriter(stream, self._schema)
 
     def write_record(self, record: dict[str, Any]) -> None:
         """Add a row."""
-        self._rows.append(flat_record(record, self._labels))
+        self._rows.append(flat_record(record, self._labels, self._extra))
         if len(self._rows) == _ROWS_AT_ONCE:
             self._write_rows()
 
     def _write_rows(self) -> None:
         import pyarrow as pa
 
-        try:
+        with _reported():
             self._parquet.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
-        except OSError as error:
-            raise EmofuseError(f"The output cannot be written ({error.strerror or error}).") from error
         self._rows = []
 
     def _finish(self) -> None:
         self._write_rows()
-        self._parquet.close()
+        with _reported():
+            self._parquet.close()
 
 
 _COLUMN_TYPES: dict[str, type] = {"uncertain": bool, "adapted": bool, "channel": int} | dict.fromkeys(
@@ -322,7 +334,7 @@ def _cells(record: dict[str, Any], *, compact: bool) -> dict[str, str]:
     if (name := lane(record["speaker"], record["channel"])) is not None:
         cells["speaker"] = name
     cells["transcript"] = _words(record)
-    cells["emotion"] = _top(record, bar=not compact)
+    cells["emotion"] = _categories(record, bar=not compact)
     values = [record[name] for name in DIMENSIONS]
     cells["A / V / D"] = "-" if None in values else ("\n" if compact else " ").join(f"{v:.2f}" for v in values)
     used = (record["used"] or "-").replace("+", "+\n" if compact else "+")
@@ -348,7 +360,7 @@ def _words(record: dict[str, Any]) -> str:
     return record["text"] + (f" [{note}]" if note else "")
 
 
-def _top(record: dict[str, Any], *, bar: bool) -> str:
+def _categories(record: dict[str, Any], *, bar: bool) -> str:
     """The three most probable categories; the first has a question mark if uncertain, and a bar."""
     ranked = sorted(record["probabilities"].items(), key=lambda item: -item[1])[:3]
     lines = [f"{label} {p:.2f}" for label, p in ranked]
