@@ -1,9 +1,10 @@
-"""Whether a text has words, and in which language."""
+"""Texts: whether they have words and in which language, where to cut them, and the names of their emoji."""
 
 from __future__ import annotations
 
 import re
 import threading
+import unicodedata
 from difflib import get_close_matches
 from functools import cache
 from typing import Any
@@ -25,6 +26,10 @@ tt:tatar uk:ukrainian ur:urdu uz:uzbek vi:vietnamese yi:yiddish yo:yoruba yue:ca
 LANGUAGES = dict(entry.split(":") for entry in _CODES_AND_NAMES.split())
 """English names of the languages that Whisper writes, by their codes: ISO 639-1 but for haw, jw and yue."""
 _MIN_PROBABILITY = 0.5  # short texts ("Ja.", "What?") are far below
+_SENTENCE_END = re.compile(r"""[.!?…]+["'”’)\]]*\s+|[。！？]+[」』”]?\s*|\n\s*""")
+_SPACE = re.compile(r"\s+")
+_JOINER, _EMOJI_STYLE = 0x200D, 0xFE0F
+_SKIN_TONES = range(0x1F3FB, 0x1F400)
 _loading = threading.Lock()
 
 
@@ -35,6 +40,43 @@ def has_words(text: str | None) -> bool:
     (True, False, False, False)
     """
     return text is not None and any(character.isalnum() for character in text)
+
+
+def cut_near(text: str, target: int, start: int, end: int) -> int:
+    """Return where to cut a text in two: near `target`, and not before `start` or after `end` if that is possible.
+
+    The cut is after a sentence, else after a word, else at `target`.
+
+    >>> text = "It is late. I want to go home, now."
+    >>> text[: cut_near(text, 15, 5, 25)], text[: cut_near(text, 20, 15, 25)], cut_near("a" * 40, 20, 10, 30)
+    ('It is late. ', 'It is late. I want ', 20)
+    """
+    for pattern in (_SENTENCE_END, _SPACE):
+        cuts = [match.end() for match in pattern.finditer(text, start, end) if start < match.end() < len(text)]
+        if cuts:
+            return min(cuts, key=lambda cut: abs(cut - target))
+    return target
+
+
+def name_emoji(text: str) -> str:
+    """Replace emoji by their Unicode names, an emoji that is repeated by one name.
+
+    >>> name_emoji("I lost it 😭😭😭"), name_emoji("👍🏽 and ❤️"), name_emoji("© 2026")
+    ('I lost it loudly crying face', 'thumbs up sign and heavy black heart', '© 2026')
+    """
+    parts: list[str] = []
+    last = ""
+    for character in text:
+        code = ord(character)
+        if code in (_JOINER, _EMOJI_STYLE) or code in _SKIN_TONES:
+            continue
+        is_emoji = unicodedata.category(character) == "So" and (0x2600 <= code < 0x2C00 or code >= 0x1F000)
+        if not is_emoji:
+            parts.append(character)
+        elif character != last:
+            parts.append(f" {unicodedata.name(character, '').lower()} ")
+        last = character
+    return " ".join("".join(parts).split())
 
 
 def language_code(language: str | None) -> str | None:

@@ -16,9 +16,10 @@ from emofuse.encoders.recogniser import (
     _DecodedWindow,
     _find_model,
     _join_transcripts,
-    _split_words,
-    _windows,
+    _Language,
+    distrust,
 )
+from emofuse.encoders.windows import group_segments, split_words
 from emofuse.errors import EmofuseError
 
 weights = pytest.mark.weights
@@ -123,48 +124,149 @@ def test_no_torch():
 
 
 @pytest.fixture
-def listen(monkeypatch):
-    """A transcriber without a model that answers with the given texts, window after window."""
+def fake_transcriber(monkeypatch):
+    """Make a transcriber without a model that returns the given texts, window after window.
 
-    def make(*answers):
+    It comes with a list of the decoded windows: seconds, middles of the pauses, and language.
+    """
+
+    def make(*texts):
         transcriber = Transcriber.__new__(Transcriber)
         transcriber.name, transcriber.language, transcriber._workers = "made-up", None, 1
         transcriber._model = SimpleNamespace(supported_languages=["en", "pl"], model=SimpleNamespace(is_multilingual=1))
-        heard, waiting = [], list(answers)
+        windows, waiting = [], list(texts)
 
-        def hear(sound, middles, language):
-            heard.append((len(sound) / RATE, [middle / RATE for middle in middles], language))
-            return _DecodedWindow(waiting.pop(0), language or "en", 0.9, 0.5)
+        def decode(window, pauses, language, read):
+            windows.append((len(window) / RATE, [pause / RATE for pause in pauses], language))
+            return _DecodedWindow(waiting.pop(0), language or _Language("en", 0.9), 0.5)
 
-        monkeypatch.setattr(transcriber, "_decode", hear)
-        return transcriber, heard
+        monkeypatch.setattr(transcriber, "_decode", decode)
+        return transcriber, windows
 
-    monkeypatch.setattr("emofuse.encoders.recogniser._speech", lambda samples: [(0, len(samples))])
+    monkeypatch.setattr("emofuse.encoders.recogniser._find_speech", lambda samples: [(0, len(samples))])
     return make
 
 
-@pytest.mark.parametrize(("seconds", "kept"), [(15.0, True), (2.0, False)])
-def test_what_nobody_can_say_in_the_time_is_a_loop(listen, seconds, kept):
+class FakeWhisper:
+    """A multilingual Whisper that detects the given languages, window after window, and counts its passes.
+
+    A window of ones is English for sure; in a window of zeros the probabilities are 0.4 English, 0.6 Polish.
+    """
+
+    is_multilingual = True
+    supported_languages = ("en", "pl")
+
+    def __init__(self):
+        self.model, self.hf_tokenizer = self, None
+        self.encoded, self.decoded = 0, 0
+
+    def feature_extractor(self, samples):
+        return np.full((80, 3001), samples.mean(), np.float32)
+
+    def encode(self, features):
+        self.encoded += 1
+        return features.mean()
+
+    def detect_language(self, encoded):
+        return [[("<|en|>", 1.0), ("<|pl|>", 0.0)] if encoded else [("<|pl|>", 0.6), ("<|en|>", 0.4)]]
+
+    def generate_segments(self, features, tokenizer, options, log_progress, encoded):
+        self.decoded += 1
+        return [SimpleNamespace(text=" said", seek=0, start=0.0, end=1.0, avg_logprob=-0.5, tokens=[])]
+
+
+@pytest.fixture
+def counting(monkeypatch):
+    """A transcriber of a FakeWhisper."""
+    monkeypatch.setattr("faster_whisper.tokenizer.Tokenizer", lambda *_: SimpleNamespace(eot=9))
+    monkeypatch.setattr("emofuse.encoders.recogniser._find_speech", lambda samples: [(0, len(samples))])
+    monkeypatch.setattr(Transcriber, "_options", None)
+    transcriber = Transcriber.__new__(Transcriber)
+    transcriber.name, transcriber.language, transcriber._workers, transcriber._model = "fake", None, 1, FakeWhisper()
+    return transcriber
+
+
+def test_one_encoder_pass_for_language_and_words(counting):
+    expected = Transcript("said", "pl", 0.6, pytest.approx(np.exp(-0.5)))
+    assert counting.transcribe(np.zeros(3 * RATE, np.float32)) == expected
+    assert (counting._model.encoded, counting._model.decoded) == (1, 1)
+
+
+def test_words_in_other_languages_are_not_decoded(counting):
+    clip = np.zeros(3 * RATE, np.float32)
+    assert counting.transcribe(clip, read=["en"]) == Transcript("", "pl", 0.6, 0.0)
+    assert (
+        counting.transcribe_segments(clip, [(0.0, 1.0), (1.5, 3.0)], read={"en"}) == [Transcript("", "pl", 0.6, 0)] * 2
+    )
+    assert (counting._model.encoded, counting._model.decoded) == (2, 0)
+    assert counting.transcribe_segments(clip, [(0.0, 3.0)], "pl", read={"en"}) == [Transcript("", "pl", 1.0, 0)]
+    assert (counting._model.encoded, counting._model.decoded) == (2, 0)
+    assert counting.transcribe_segments(clip, [(0.0, 3.0)], read={"pl"})[0].text == "said"
+
+
+def test_language_of_a_recording_is_averaged_over_four_windows(counting):
+    seconds = [20, 20, 20, 20, 20, 30, 20]  # a window each, of which the 1st, 3rd, 5th and 7th are looked at
+    ends = np.cumsum([0, *seconds])
+    samples = np.zeros(ends[-1] * RATE, np.float32)
+    samples[: 20 * RATE] = 1  # English
+    segments = list(pairwise(ends.astype(float)))
+    assert counting.detect_language(samples, segments) == ("en", pytest.approx((1 + 3 * 0.4) / 4))
+    assert counting._model.encoded == 4
+    assert counting.detect_language(samples[: 50 * RATE], [(0, 30), (30, 50)]) == ("en", pytest.approx(0.6 + 0.4 * 0.4))
+    counting.language = "pl"
+    assert counting.detect_language(samples, segments) == ("pl", 1.0)
+    assert counting._model.encoded == 6
+
+
+@pytest.mark.parametrize(
+    ("probability", "confidence", "reason"),
+    [(1.0, 0.6, None), (0.4, 0.6, "(English, probability 0.40)"), (1.0, 0.1, "(confidence 0.10)")],
+)
+def test_words_that_must_not_be_used(probability, confidence, reason):
+    found = distrust(Transcript("Dogs are sitting.", "en", probability, confidence))
+    assert found is None if reason is None else reason in found
+
+
+@pytest.mark.parametrize(("seconds", "is_kept"), [(15.0, True), (2.0, False)])
+def test_text_that_nobody_can_say_in_the_time_is_a_loop(fake_transcriber, seconds, is_kept):
     """Sentences may well be repeated (the text compresses); 180 characters in two seconds are Whisper in a loop."""
-    transcriber, _ = listen([LOOP])
-    found = transcriber.transcribe(np.ones(round(seconds * RATE), np.float32))
-    assert found == Transcript(LOOP if kept else "", "en", 0.9, 0.5 if kept else 0.0)
+    transcriber, _ = fake_transcriber([LOOP])
+    expected = Transcript(LOOP if is_kept else "", "en", 0.9, 0.5 if is_kept else 0.0)
+    assert transcriber.transcribe(np.ones(round(seconds * RATE), np.float32)) == expected
 
 
-def test_segments_share_windows_of_thirty_seconds(listen):
-    transcriber, heard = listen(["one", "two"], ["three", "four"], ["five", "six"])
+def test_silence_gives_a_loop_no_time(fake_transcriber, monkeypatch):
+    transcriber, _ = fake_transcriber([LOOP])
+    monkeypatch.setattr("emofuse.encoders.recogniser._find_speech", lambda samples: [(RATE, 3 * RATE)])
+    assert transcriber.transcribe(np.ones(15 * RATE, np.float32)) == Transcript("", "en", 0.9, 0.0)
+
+
+@weights
+@pytest.mark.data
+@pytest.mark.slow
+def test_a_sentence_that_the_speaker_repeats_is_kept(tiny):
+    clip = ravdess("Actor_03/03-01-01-01-01-01-03")
+    samples = np.concatenate([clip, np.zeros(RATE // 2, np.float32)] * 6)[: 29 * RATE]
+    transcript = tiny.transcribe(samples)
+    assert transcript.text.lower().count("by the door") >= 5
+    assert distrust(transcript) is None
+
+
+def test_segments_share_windows_of_thirty_seconds(fake_transcriber):
+    transcriber, windows = fake_transcriber(["one", "two"], ["three", "four"], ["five", "six"])
     segments = [(1.0, 15.0), (17.0, 32.0), (32.0, 47.0), (50.0, 60.0), (60.2, 70.0), (70.0, 71.0)]
     found = transcriber.transcribe_segments(np.zeros(80 * RATE, np.float32), segments, "pl")
     assert [one.text for one in found] == ["one", "two", "three", "four", "five", "six"]
+    polish = ("pl", 1.0)
     assert {(one.language, one.confidence) for one in found} == {("pl", 0.5)}
-    assert heard == [(29.5, [14.25], "pl"), (25.5, [15.25], "pl"), (10.8, [9.8], "pl")]
+    assert windows == [(29.5, [14.25], polish), (25.5, [15.25], polish), (10.8, [9.8], polish)]
 
 
-def test_a_pause_is_shortened_in_its_middle(listen):
-    transcriber, _ = listen()
+def test_a_pause_is_shortened_in_its_middle(fake_transcriber):
+    transcriber, _ = fake_transcriber()
     sounds = []
-    transcriber._decode = lambda sound, middles, language: (
-        sounds.append((sound, middles)) or _DecodedWindow(["a", "b"], "en", 1, 1)
+    transcriber._decode = lambda sound, middles, *_: (
+        sounds.append((sound, middles)) or _DecodedWindow(["a", "b"], _Language("en", 1), 1)
     )
     transcriber.transcribe_segments(np.arange(4 * RATE, dtype=np.float32), [(0.0, 1.0), (3.0, 4.0)])
     [(sound, middles)] = sounds
@@ -172,31 +274,32 @@ def test_a_pause_is_shortened_in_its_middle(listen):
     assert middles == [RATE + RATE // 4]
 
 
-def test_a_segment_left_without_words_is_decoded_alone(listen):
+def test_a_segment_left_without_words_is_decoded_alone(fake_transcriber):
     segments = [(0.0, 2.0), (3.0, 13.0), (14.0, 15.0)]
-    transcriber, heard = listen([LOOP, "well said", ""], ["at last"], [""])
+    transcriber, windows = fake_transcriber([LOOP, "well said", ""], ["at last"], [""])
     found = transcriber.transcribe_segments(np.zeros(15 * RATE, np.float32), segments)
     assert [one.text for one in found] == ["at last", "well said", ""]
-    assert [seconds for seconds, _, _ in heard] == [14.0, 2.0, 1.0]
+    assert [seconds for seconds, _, _ in windows] == [14.0, 2.0, 1.0]
     assert found[2].confidence == 0.0
 
 
-def test_a_loop_in_a_window_makes_every_segment_be_decoded_alone(listen):
+def test_a_loop_in_a_window_makes_every_segment_be_decoded_alone(fake_transcriber):
     """The loop is not more than can be said in thirty seconds, and may lie over what another segment says."""
-    transcriber, heard = listen(["one", LOOP * 3], ["one"], ["two"])
+    transcriber, windows = fake_transcriber(["one", LOOP * 3], ["one"], ["two"])
     found = transcriber.transcribe_segments(np.zeros(30 * RATE, np.float32), [(0.0, 10.0), (10.0, 30.0)])
     assert [one.text for one in found] == ["one", "two"]
-    assert [seconds for seconds, _, _ in heard] == [30.0, 10.0, 20.0]
+    assert [seconds for seconds, _, _ in windows] == [30.0, 10.0, 20.0]
 
 
-def test_a_clip_longer_than_a_window_has_one_language(listen, monkeypatch):
-    transcriber, heard = listen(["first"], ["second", "third"])
+def test_a_clip_longer_than_a_window_has_one_language(fake_transcriber, monkeypatch):
+    transcriber, windows = fake_transcriber(["first"], ["second", "third"])
+    monkeypatch.setattr(transcriber, "_detect", lambda samples, windows: _Language("pl", 0.7))
     monkeypatch.setattr(
-        "emofuse.encoders.recogniser._speech",
+        "emofuse.encoders.recogniser._find_speech",
         lambda samples: [(0, 25 * RATE), (30 * RATE, 36 * RATE), (40 * RATE, 50 * RATE)],
     )
     assert transcriber.transcribe(np.zeros(60 * RATE, np.float32)).text == "first second third"
-    assert [language for _, _, language in heard] == [None, "en"]
+    assert [language for _, _, language in windows] == [("pl", 0.7)] * 2
 
 
 def test_joined_transcripts():
@@ -206,16 +309,16 @@ def test_joined_transcripts():
     assert found == Transcript("abc a", "en", 0.9, pytest.approx(0.5**0.75 * 0.1**0.25))
 
 
-def test_no_segments(listen):
-    transcriber, heard = listen()
-    assert transcriber.transcribe_segments(np.zeros(RATE, np.float32), []) == [] == heard
+def test_no_segments(fake_transcriber):
+    transcriber, windows = fake_transcriber()
+    assert transcriber.transcribe_segments(np.zeros(RATE, np.float32), []) == [] == windows
 
 
 @pytest.mark.parametrize("lengths", [(10, 10, 9), (30, 30), (1,), (15, 15, 0.1)])
 def test_windows_never_hold_more_than_the_model_decodes(lengths):
     ends = np.cumsum([0, *lengths])
     spans = [(round(a * RATE), round(b * RATE)) for a, b in pairwise(ends)]
-    windows = _windows(spans)
+    windows = group_segments(spans)
     assert [span for window in windows for span in window] == spans
     assert all(window[-1][1] - window[0][0] <= 30 * RATE for window in windows)
 
@@ -232,16 +335,16 @@ def test_words_go_to_the_segment_in_which_they_were_said(late):
         (".", 2.9),
         (" Oh", 3),
     ]
-    assert _split_words(words, [1.0, 2.5]) == ["So what?", "Not much.", "Oh"]
+    assert split_words(words, [1.0, 2.5]) == ["So what?", "Not much.", "Oh"]
 
 
 def test_words_of_a_phrase_with_a_pause_in_it():
     words = [(" I", 0.1), (" went", 0.3), (" to", 0.5), (" the", 1.2), (" new", 1.4), (" shop", 1.6), (".", 1.7)]
-    assert _split_words(words, [1.0]) == ["I went to", "the new shop."]
-    assert _split_words(words, [0.05]) == ["", "I went to the new shop."]
-    assert _split_words(words, [2.0, 3.0]) == ["I went to the new shop.", "", ""]
-    assert _split_words([], [1.0]) == ["", ""]
-    assert _split_words([("你", 0.4), ("好", 0.8), ("。", 1.1), ("再", 1.2)], [1.0]) == ["你好。", "再"]
+    assert split_words(words, [1.0]) == ["I went to", "the new shop."]
+    assert split_words(words, [0.05]) == ["", "I went to the new shop."]
+    assert split_words(words, [2.0, 3.0]) == ["I went to the new shop.", "", ""]
+    assert split_words([], [1.0]) == ["", ""]
+    assert split_words([("你", 0.4), ("好", 0.8), ("。", 1.1), ("再", 1.2)], [1.0]) == ["你好。", "再"]
 
 
 @pytest.mark.slow

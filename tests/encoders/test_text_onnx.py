@@ -115,6 +115,64 @@ def test_long_text_is_cut_at_256_tokens(encoder):
     assert np.abs(encoder.encode(["word " * 253]) - encoder.encode(["word " * 254])).max() > 0
 
 
+SENTENCE = "The meeting takes place on Tuesday in room four. "
+
+
+@pytest.mark.parametrize(
+    "text",
+    [SENTENCE * 60, "word " * 700, "x1" * 700, " \n" + SENTENCE * 40 + "\n ", "日本語。" * 300, "!" * 900, "ok", ""],
+)
+def test_parts_of_a_text(encoder, text):
+    parts = encoder.split(text)
+    assert "".join(parts) == text
+    assert all(len(encoder._tokenizer.encode(part).overflowing) == 0 for part in parts)
+    if len(parts) > 1:
+        sizes = [len(encoder._pieces(part)) for part in parts]
+        assert min(sizes) > 100 and sum(sizes) < 1.1 * len(encoder._pieces(text))
+
+
+def test_a_text_is_cut_after_a_sentence_or_a_word(encoder):
+    assert {part[-6:] for part in encoder.split(SENTENCE * 60)} == {"four. "}
+    assert {part[-1] for part in encoder.split("word " * 700)} == {" "}
+
+
+def test_the_embedding_of_a_long_text_is_the_mean_of_its_parts(encoder):
+    calm, furious = SENTENCE * 22, "I am so furious, I hate you all, this makes me so angry! " * 8
+    parts = encoder.split(calm + furious)
+    sizes = [len(encoder._pieces(part)) for part in parts]
+    assert len(parts) == 2
+    expected = (encoder.encode(parts) * np.array(sizes)[:, None]).sum(axis=0) / sum(sizes)
+    np.testing.assert_allclose(encoder.encode_whole(calm + furious), expected, atol=1e-6)
+    np.testing.assert_array_equal(encoder.encode_whole(SENTENCE), encoder.encode([SENTENCE])[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [
+        (SENTENCE, 0.0),
+        ("😭😭😭", 1.0),
+        ("so 😭", 1 / 3),
+        ("a" * 5000, 1.0),
+        ("a" * 90, 0.0),
+        ("\u200b", 1.0),
+        ("?!", 0.0),
+    ],
+)
+def test_share_of_unknown_characters(encoder, text, share):
+    assert encoder.unknown_share(text) == pytest.approx(share)
+
+
+def test_characters_that_a_byte_level_tokenizer_takes_apart_are_unknown(encoder, monkeypatch):
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({piece: i for i, piece in enumerate(alphabet)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    monkeypatch.setattr(encoder, "_tokenizer", tokenizer)
+    assert encoder.unknown_share("calm 😭😭") == pytest.approx(1 / 3)
+    assert encoder.unknown_share("a" * 5000) == 1.0
+
+
 @pytest.mark.parametrize("text", ["", "  \t"])
 def test_empty_text(encoder, text):
     with pytest.raises(EmofuseError, match="text 1"):

@@ -32,6 +32,12 @@ class FakeEncoder:
     def encode(self, texts):
         return np.stack([np.random.default_rng(len(text)).normal(size=384) for text in texts]).astype(np.float32)
 
+    def encode_whole(self, text):
+        return self.encode([text])[0]
+
+    def unknown_share(self, text):
+        return 0.0
+
 
 class FakeTranscriber:
     def __init__(self, text="it is raining", language="en"):

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import mmap
+import re
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +18,7 @@ from emofuse.audio import SAMPLE_RATE, WHISPER, WHISPER_SECONDS, whisper_log_mel
 from emofuse.errors import EmofuseError
 from emofuse.files import file_hash, hash_of, read_json, sha256
 from emofuse.silence import trim_silence
+from emofuse.words import cut_near
 
 # Where an ONNX model can hold tensors: for each message type, the numbers of the fields that contain or lead to one
 # (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
@@ -173,6 +178,9 @@ MAX_TOKENS = 256
 
 POOLINGS = ("mean", "cls")
 
+_UNKNOWN_PIECES = ("[UNK]", "<unk>")
+_TOO_LONG_WORD = re.compile(r"\w{101,}")  # WordPiece's limit, applied to every tokenizer
+
 IDENTITY = ("name", "weights_hash", "pooling", "dim", "tokenizer_hash", "max_tokens", "revision")
 
 
@@ -208,6 +216,8 @@ class OnnxTextEncoder:
         self.dim: int = about["dim"]
         self.identity: dict[str, Any] = {key: about[key] for key in IDENTITY if key in about}
         self._tokenizer = _open_tokenizer(folder / "tokenizer.json", about["max_tokens"])
+        self._room = about["max_tokens"] - self._tokenizer.num_special_tokens_to_add(is_pair=False)
+        self._unknown = {self._tokenizer.token_to_id(piece) for piece in _UNKNOWN_PIECES} - {None}
         self._session = open_session(folder / "model.onnx", threads)
         self._inputs = [node.name for node in self._session.get_inputs()]
 
@@ -215,7 +225,7 @@ class OnnxTextEncoder:
         """Embed texts.
 
         Args:
-            texts: none of them empty; callers handle missing texts.
+            texts: none of them empty; callers handle missing texts. Texts beyond the length limit are truncated.
 
         Returns:
             float32 (n, dim), not normalised.
@@ -234,6 +244,66 @@ class OnnxTextEncoder:
             feed = {name: np.array([fields[name]], dtype=np.int64) for name in self._inputs}
             vectors[row] = self._session.run(None, feed)[0][0]  # (dim,)
         return vectors
+
+    def encode_whole(self, text: str) -> np.ndarray:
+        """Embed a text of any length: the mean over its parts, weighted by their numbers of pieces.
+
+        Returns:
+            float32 (dim,), equal to that of `encode` if the text is within the length limit.
+        """
+        parts = self.split(text)
+        if len(parts) == 1:
+            return self.encode(parts)[0]
+        mean: np.ndarray = np.average(self.encode(parts), axis=0, weights=[len(self._pieces(part)) for part in parts])
+        return mean.astype(np.float32)
+
+    def split(self, text: str) -> list[str]:
+        """Split a text into parts of similar length within the length limit; joined, they are the text.
+
+        It is cut at the ends of sentences where possible, else between words, else anywhere.
+        """
+        cuts = [0, *self._cuts(text, [start for start, _, _ in self._pieces(text)]), len(text)]
+        if len(cuts) == 2:
+            return [text]
+        # A part may have more pieces than it had within the text, if a word was cut.
+        return [part for start, end in pairwise(cuts) if start < end for part in self.split(text[start:end])]
+
+    def _cuts(self, text: str, starts: list[int]) -> list[int]:
+        """Where to cut a stretch of a text, given the starts of its pieces in the text."""
+        if len(starts) <= self._room:
+            return []
+        n_parts = -(-len(starts) // self._room)
+        target = len(starts) * (n_parts // 2) // n_parts  # number of pieces before the cut
+        nearest = (starts[i] for i in (target, target * 3 // 4, min(target * 5 // 4, len(starts) - 1)))
+        cut = cut_near(text, *nearest)
+        before = max(1, bisect_left(starts, cut))
+        return [*self._cuts(text, starts[:before]), cut, *self._cuts(text, starts[before:])]
+
+    def unknown_share(self, text: str) -> float:
+        """Return the share of a text's characters that the tokenizer does not know, 0..1.
+
+        These are the characters of unknown pieces, characters that a byte-level tokenizer takes apart, and words of
+        more than 100 letters.
+        """
+        pieces_per_character: Counter[int] = Counter()
+        unknown = {i for word in _TOO_LONG_WORD.finditer(text) for i in range(*word.span())}
+        for start, end, piece in self._pieces(text):
+            pieces_per_character.update(range(start, end))
+            if piece in self._unknown:
+                unknown.update(range(start, end))
+        unknown |= {i for i, pieces in pieces_per_character.items() if pieces > 1}
+        characters = [i for i in pieces_per_character if not text[i].isspace()]
+        return len(unknown.intersection(characters)) / len(characters) if characters else 1.0
+
+    def _pieces(self, text: str) -> list[tuple[int, int, int]]:
+        """Start and end in the text, and number in the vocabulary, of all pieces of a text but the special ones."""
+        encoding = self._tokenizer.encode(text)
+        return [
+            (*offsets, piece)
+            for part in (encoding, *encoding.overflowing)
+            for offsets, piece, is_special in zip(part.offsets, part.ids, part.special_tokens_mask, strict=True)
+            if not is_special
+        ]
 
 
 def require_text_encoder(encoder: Any, identity: Mapping[str, Any], source: str) -> None:

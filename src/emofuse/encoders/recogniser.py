@@ -7,35 +7,35 @@ long recording therefore share windows, and Whisper's word alignment assigns eac
 from __future__ import annotations
 
 import math
-from bisect import bisect
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from emofuse.audio import SAMPLE_RATE
 from emofuse.encoders.detector import find_speech
 from emofuse.encoders.weights import WEIGHTS, find_weights
+from emofuse.encoders.windows import WINDOW, Span, cut_window, group_segments, split_words
 from emofuse.errors import EmofuseError
 from emofuse.files import file_hash, hash_of
 from emofuse.hardware import available_cores, locked_cached_property
-from emofuse.words import has_words
+from emofuse.words import LANGUAGES
 
 # A transcript counts as a decoding loop if it is repetitive (Whisper's own limit of the compression ratio) and has more
-# characters a second than anyone can say. The stricter, lower rate is used where segments can be decoded once more.
+# characters per second than anyone can say. The stricter, lower rate is used where segments can be decoded once more.
 _MAX_COMPRESSION_RATIO = 2.4
 _MAX_CHARACTERS_PER_SECOND = 30
 _STRICT_CHARACTERS_PER_SECOND = 15
-_WINDOW = 30 * SAMPLE_RATE  # samples that the model decodes at once
-_PAUSE = SAMPLE_RATE // 2  # pauses between segments in one window are shortened to this many samples
-_VERSION = 2  # part of the identity; raise it when this module treats the model's output differently
+_MAX_DETECTION_WINDOWS = 4
+_VERSION = 3  # part of the identity; raise it when this module treats the model's output differently
 
-Span = tuple[int, int]  # first sample, and last sample + 1
+MIN_LANGUAGE_PROBABILITY = 0.8
+MIN_CONFIDENCE = 0.4
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Transcript:
     """The recognised words of a clip or segment.
 
     Attributes:
-        text: the words; empty if there is no speech.
+        text: the words; empty if there is no speech, or if its language was not to be decoded.
         language: ISO 639-1 code; empty if there is no speech and no language was given.
         language_probability: 0..1; 1 if the language was given or the model knows only one.
         confidence: exp of the mean log probability of the tokens, 0..1. Phrases are weighted by duration, and windows
@@ -54,6 +54,29 @@ class Transcript:
     language: str
     language_probability: float
     confidence: float
+
+
+def distrust(transcript: Transcript) -> str | None:
+    """Return why the words of a transcript must not be used, in a sentence; None if they may be used.
+
+    >>> distrust(Transcript("Dogs are sitting by the door.", "en", 0.97, 0.59))
+    >>> distrust(Transcript("I'm sorry.", "en", 0.41, 0.5))
+    'The words were not used because their language is uncertain (English, probability 0.41).'
+    """
+    probability, confidence = transcript.language_probability, transcript.confidence
+    if probability < MIN_LANGUAGE_PROBABILITY:
+        language = LANGUAGES.get(transcript.language, transcript.language).title()
+        reason = f"their language is uncertain ({language}, probability {probability:.2f})"
+    elif confidence < MIN_CONFIDENCE:
+        reason = f"they were hard to recognise (confidence {confidence:.2f})"
+    else:
+        return None
+    return f"The words were not used because {reason}."
+
+
+class _Language(NamedTuple):
+    code: str
+    probability: float
 
 
 class Transcriber:
@@ -101,28 +124,52 @@ class Transcriber:
         options = {"version": _VERSION, "language": self.language, "beam_size": self._beam_size}
         return hash_of({"files": files, **options})
 
-    def transcribe(self, samples: np.ndarray, language: str | None = None) -> Transcript:
+    def detect_language(self, samples: np.ndarray, segments: Sequence[tuple[float, float]]) -> tuple[str, float]:
+        """Detect the language of a recording from up to four windows, spread over its segments.
+
+        Args:
+            samples: float32 (n,), 16 kHz.
+            segments: as for `transcribe_segments`, at least one.
+
+        Returns:
+            ISO 639-1 code, and its probability averaged over the windows, weighted by their seconds. The probability is
+            1 if the transcriber was given a language or the model knows only one.
+        """
+        return self._detect(samples, group_segments(_spans(segments)))
+
+    def transcribe(
+        self, samples: np.ndarray, language: str | None = None, *, read: Collection[str] | None = None
+    ) -> Transcript:
         """Transcribe mono speech.
 
         Args:
             samples: float32 (n,), 16 kHz.
             language: overrides the language of the transcriber for this call.
+            read: languages whose words are decoded, which takes most of the time; None for all.
 
         Raises:
             EmofuseError: the model does not know the language.
         """
         language = self._check_language(language) or self.language
-        speech = _speech(samples)
+        speech = _find_speech(samples)
         if not speech:
             return Transcript("", language or "", 1.0 if language else 0.0, 0.0)
-        first, *others = _windows(speech if len(samples) > _WINDOW else [(0, len(samples))])
-        transcripts = self._transcribe_window(samples, first, language)
-        for window in others:
-            transcripts += self._transcribe_window(samples, window, transcripts[0].language)
-        return _join_transcripts(transcripts)
+        windows = group_segments(speech if len(samples) > WINDOW else [(0, len(samples))])
+        known = _Language(language, 1.0) if language else None
+        if known is None and len(windows) > 1:
+            known = self._detect(samples, windows)
+        transcripts = [one for window in windows for one in self._transcribe_window(samples, window, known, read)]
+        joined = _join_transcripts(transcripts)
+        is_loop = _is_loop(joined.text, sum(end - start for start, end in speech), _MAX_CHARACTERS_PER_SECOND)
+        return _without_words(joined) if is_loop else joined
 
     def transcribe_segments(
-        self, samples: np.ndarray, segments: Sequence[tuple[float, float]], language: str | None = None
+        self,
+        samples: np.ndarray,
+        segments: Sequence[tuple[float, float]],
+        language: str | None = None,
+        *,
+        read: Collection[str] | None = None,
     ) -> list[Transcript]:
         """Transcribe the segments of one recording; the caller has found speech in each of them.
 
@@ -134,19 +181,22 @@ class Transcriber:
             samples: float32 (n,), 16 kHz, the whole recording.
             segments: (start, end) in seconds, in order, not overlapping, each of at most 30 s.
             language: of the whole recording, overrides that of the transcriber; if both are None, it is detected in
-                each window.
+                each window. `detect_language` tells the language of a recording of several windows more surely.
+            read: languages whose words are decoded, which takes most of the time; None for all. A window in a known
+                other language costs nothing, and one whose language is detected costs the encoder alone.
 
         Returns:
-            One transcript per segment.
+            One transcript per segment, without words where the language is not in `read`.
 
         Raises:
             EmofuseError: as `transcribe`.
         """
         language = self._check_language(language) or self.language
-        spans = [(round(start * SAMPLE_RATE), round(end * SAMPLE_RATE)) for start, end in segments]
+        known = _Language(language, 1.0) if language else None
+        windows = group_segments(_spans(segments))
         with ThreadPoolExecutor(self._workers) as pool:
-            windows = pool.map(lambda window: self._transcribe_window(samples, window, language), _windows(spans))
-            return [transcript for window in windows for transcript in window]
+            transcripts = pool.map(lambda window: self._transcribe_window(samples, window, known, read), windows)
+            return [transcript for of_window in transcripts for transcript in of_window]
 
     def transcribe_batch(self, samples: Sequence[np.ndarray], language: str | None = None) -> list[Transcript]:
         """Transcribe several clips as `transcribe` does, as many at once as the transcriber has workers.
@@ -157,39 +207,69 @@ class Transcriber:
         with ThreadPoolExecutor(self._workers) as pool:
             return list(pool.map(lambda clip: self.transcribe(clip, language), samples))
 
-    def _transcribe_window(self, samples: np.ndarray, spans: list[Span], language: str | None) -> list[Transcript]:
-        window, pauses = _cut_window(samples, spans)
-        decoded = self._decode(window, pauses, language)
+    def _detect(self, samples: np.ndarray, windows: list[list[Span]]) -> _Language:
+        if self.language is not None or not self._model.model.is_multilingual:
+            return _Language(self.language or "en", 1.0)
+        rows = np.linspace(0, len(windows) - 1, min(len(windows), _MAX_DETECTION_WINDOWS)).round().astype(int)
+        parts = [cut_window(samples, windows[row])[0] for row in rows]
+        totals: Counter[str] = Counter()
+        with ThreadPoolExecutor(self._workers) as pool:
+            for part, probabilities in zip(
+                parts, pool.map(lambda part: self._probabilities(self._encode(part)[1]), parts), strict=True
+            ):
+                totals.update({code: probability * len(part) for code, probability in probabilities.items()})
+        code, total = totals.most_common(1)[0]
+        return _Language(code, total / sum(map(len, parts)))
+
+    def _transcribe_window(
+        self, samples: np.ndarray, spans: list[Span], language: _Language | None, read: Collection[str] | None
+    ) -> list[Transcript]:
+        if language is not None and read is not None and language.code not in read:
+            return [Transcript("", *language, 0.0)] * len(spans)
+        window, pauses = cut_window(samples, spans)
+        decoded = self._decode(window, pauses, language, read)
+        language = decoded.language
         if len(spans) > 1 and _is_loop(" ".join(decoded.texts), len(window), _STRICT_CHARACTERS_PER_SECOND):
-            return [transcript for span in spans for transcript in self._transcribe_window(samples, [span], language)]
+            return [one for span in spans for one in self._transcribe_window(samples, [span], language, read)]
         transcripts = []
         for span, text in zip(spans, decoded.texts, strict=True):
             failed = not text or _is_loop(text, span[1] - span[0], _MAX_CHARACTERS_PER_SECOND)
             if failed and len(spans) > 1:
-                transcripts += self._transcribe_window(samples, [span], language)
+                transcripts += self._transcribe_window(samples, [span], language, read)
             else:
-                transcript = Transcript(text, decoded.language, decoded.language_probability, decoded.confidence)
-                transcripts.append(replace(transcript, text="", confidence=0.0) if failed else transcript)
+                transcript = Transcript(text, *language, decoded.confidence)
+                transcripts.append(_without_words(transcript) if failed else transcript)
         return transcripts
 
-    def _decode(self, window: np.ndarray, pauses: list[int], language: str | None) -> _DecodedWindow:
+    def _encode(self, window: np.ndarray) -> tuple[np.ndarray, Any]:
+        """Log-Mel features (mels, frames + 1) of samples (n,), and the encoder's output for them."""
+        from faster_whisper.transcribe import pad_or_trim
+
+        features = self._model.feature_extractor(window)
+        return features, self._model.encode(pad_or_trim(features[:, :-1]))
+
+    def _probabilities(self, encoded: Any) -> dict[str, float]:
+        """Probabilities of all languages, the highest first."""
+        return {token[2:-2]: probability for token, probability in self._model.model.detect_language(encoded)[0]}
+
+    def _decode(
+        self, window: np.ndarray, pauses: list[int], language: _Language | None, read: Collection[str] | None
+    ) -> _DecodedWindow:
         """Decode a window of samples (n,), with segments between the middles of `pauses` (in samples).
 
         Like `WhisperModel.transcribe`, but the encoder runs only once for the language and the words.
         """
         from faster_whisper.tokenizer import Tokenizer
-        from faster_whisper.transcribe import pad_or_trim
 
         whisper = self._model
-        features = whisper.feature_extractor(window)  # (mels, frames + 1)
-        encoded = whisper.encode(pad_or_trim(features[:, :-1]))
-        probability = 1.0
+        features, encoded = self._encode(window)
         if not whisper.model.is_multilingual:
-            language = "en"
+            language = _Language("en", 1.0)
         elif language is None:
-            token, probability = whisper.model.detect_language(encoded)[0][0]
-            language = token[2:-2]  # <|en|>
-        tokenizer = Tokenizer(whisper.hf_tokenizer, whisper.model.is_multilingual, "transcribe", language)
+            language = _Language(*next(iter(self._probabilities(encoded).items())))
+        if read is not None and language.code not in read:
+            return _DecodedWindow([""] * (len(pauses) + 1), language, 0.0)
+        tokenizer = Tokenizer(whisper.hf_tokenizer, whisper.model.is_multilingual, "transcribe", language.code)
         phrases = list(whisper.generate_segments(features, tokenizer, self._options, False, encoded))
         if not pauses:
             texts = [" ".join(part for phrase in phrases if (part := phrase.text.strip()))]
@@ -201,8 +281,8 @@ class Transcriber:
             words = whisper.find_alignment(tokenizer, [tokens], encoded, features.shape[1] - 1)[0] if tokens else []
             timed = [(word["word"], (word["start"] + word["end"]) / 2) for word in words]
             timed += [(f" {phrase.text.strip()}", (phrase.start + phrase.end) / 2) for phrase in phrases if phrase.seek]
-            texts = _split_words(timed, [pause / SAMPLE_RATE for pause in pauses])
-        return _DecodedWindow(texts, language or "", float(probability), _confidence(phrases))
+            texts = split_words(timed, [pause / SAMPLE_RATE for pause in pauses])
+        return _DecodedWindow(texts, language, _confidence(phrases))
 
     @locked_cached_property
     def _options(self) -> Any:
@@ -232,59 +312,12 @@ class Transcriber:
 @dataclass(frozen=True)
 class _DecodedWindow:
     texts: list[str]  # one per segment
-    language: str
-    language_probability: float
+    language: _Language
     confidence: float
 
 
-def _windows(spans: list[Span]) -> list[list[Span]]:
-    """Group consecutive segments that fit into one window, with the pauses between them."""
-    windows: list[list[Span]] = []
-    length = 0
-    for span in spans:
-        size = span[1] - span[0]
-        pause = min(_PAUSE, span[0] - windows[-1][-1][1]) if windows else 0
-        if windows and length + pause + size <= _WINDOW:
-            windows[-1].append(span)
-            length += pause + size
-        else:
-            windows.append([span])
-            length = size
-    return windows
-
-
-def _cut_window(samples: np.ndarray, spans: list[Span]) -> tuple[np.ndarray, list[int]]:
-    """Samples of the segments with shortened pauses between them, and the sample in the middle of each pause."""
-    parts = [samples[slice(*spans[0])]]
-    pauses: list[int] = []
-    for (_, end), (start, next_end) in pairwise(spans):
-        pause = min(_PAUSE, start - end)
-        parts += [samples[end : end + pause // 2], samples[start - (pause - pause // 2) : start]]
-        pauses.append(sum(map(len, parts)) - (pause - pause // 2))
-        parts.append(samples[start:next_end])
-    return np.concatenate(parts, dtype=np.float32), pauses
-
-
-def _split_words(timed_words: list[tuple[str, float]], pauses: list[float]) -> list[str]:
-    """Divide words with their times in seconds among segments, one more than there are pauses (times of the middles).
-
-    The alignment may be off by a word at a pause. Where the word before or after the pause ends a phrase (with a
-    punctuation mark), the text is cut there. Punctuation marks that are words of their own stay with the word before.
-    """
-    words: list[str] = []
-    times: list[float] = []
-    for word, seconds in timed_words:
-        if words and not has_words(word):
-            words[-1] += word
-        else:
-            words.append(word)
-            times.append(max(seconds, times[-1] if times else 0.0))
-    cuts = [0]
-    for pause in pauses:
-        cut = bisect(times, pause)
-        ends = [i for i in (cut, cut - 1, cut + 1) if 0 < i <= len(words) and not words[i - 1][-1:].isalnum()]
-        cuts.append(max(cuts[-1], ends[0] if ends else cut))
-    return ["".join(words[i:j]).strip() for i, j in pairwise([*cuts, len(words)])]
+def _spans(segments: Sequence[tuple[float, float]]) -> list[Span]:
+    return [(round(start * SAMPLE_RATE), round(end * SAMPLE_RATE)) for start, end in segments]
 
 
 def _is_loop(text: str, length: int, characters_per_second: float) -> bool:
@@ -293,6 +326,10 @@ def _is_loop(text: str, length: int, characters_per_second: float) -> bool:
     if len(text) <= characters_per_second * length / SAMPLE_RATE:
         return False
     return bool(get_compression_ratio(text) > _MAX_COMPRESSION_RATIO)
+
+
+def _without_words(transcript: Transcript) -> Transcript:
+    return replace(transcript, text="", confidence=0.0)
 
 
 def _join_transcripts(transcripts: list[Transcript]) -> Transcript:
@@ -313,7 +350,7 @@ def _confidence(phrases: list[Any]) -> float:
     return min(1.0, math.exp(mean))
 
 
-def _speech(samples: np.ndarray) -> list[Span]:
+def _find_speech(samples: np.ndarray) -> list[Span]:
     """Find stretches with any speech, because Whisper invents words where there is none."""
     return find_speech(samples, threshold=0.3, min_silence_duration_ms=100, max_speech_duration_s=30, speech_pad_ms=400)
 

@@ -13,7 +13,9 @@ from emofuse.hardware import locked_cached_property
 from emofuse.inference.bundle import SPEECH_ENCODER_FILE, Bundle
 from emofuse.metrics.calibration import Calibration, apply_temperature
 from emofuse.silence import sound_bounds
+from emofuse.words import name_emoji
 
+_MAX_UNKNOWN_SHARE = 0.5  # of the characters of a text
 _DUMMY_FRAMES = 16  # number of frames given for text alone, which the model ignores
 
 
@@ -73,8 +75,29 @@ class Network:
         return [text]
 
     def embedding(self, text: str) -> np.ndarray:
-        """Summary embedding of a text, float32 (dim,)."""
-        return self._text_encoder.encode([text])[0]
+        """Summary embedding of a text of any length, float32 (dim,).
+
+        Emoji that the text encoder does not know are replaced by their names. In training they are unknown pieces.
+        """
+        embedding: np.ndarray = self._text_encoder.encode_whole(self._readable(text))
+        return embedding
+
+    def text_parts(self, text: str) -> list[str]:
+        """Split a text at the ends of its sentences into parts within the text encoder's length limit."""
+        parts: list[str] = self._text_encoder.split(text)
+        return parts
+
+    def unreadable(self, text: str) -> str | None:
+        """Return why a text cannot be judged, in a sentence; None if the text encoder knows most of its characters."""
+        share = self._text_encoder.unknown_share(self._readable(text))
+        if share <= _MAX_UNKNOWN_SHARE:
+            return None
+        return (
+            f"The model cannot read {share:.0%} of the text: its text encoder does not know these words or characters."
+        )
+
+    def _readable(self, text: str) -> str:
+        return name_emoji(text) if self._text_encoder.unknown_share(text) else text
 
     def answer(self, frames: np.ndarray | None, embedding: np.ndarray | None) -> Answer:
         """Run the model on frames (n, width), on an embedding (dim,), or on both; None for a missing modality."""

@@ -1,0 +1,34 @@
+from types import SimpleNamespace
+
+import pytest
+
+from emofuse.inference.network import Network
+
+
+@pytest.fixture
+def network():
+    """A network whose text encoder knows nothing but ASCII and at most 10 characters, and embeds a text as itself."""
+    network = Network.__new__(Network)
+    network._text_encoder = SimpleNamespace(
+        unknown_share=lambda text: sum(not character.isascii() for character in text) / len(text),
+        encode_whole=lambda text: text,
+        split=lambda text: [text[:10], text[10:]],
+    )
+    return network
+
+
+def test_unknown_emoji_are_named(network):
+    assert network.embedding("I am  fine") == "I am  fine"
+    assert network.embedding("I am 😭😭") == "I am loudly crying face"
+    network._text_encoder.unknown_share = lambda text: 0.0
+    assert network.embedding("I am 😭😭") == "I am 😭😭"
+
+
+@pytest.mark.parametrize(("text", "percent"), [("fine", None), ("😭😭😭", None), ("你好 ok", None), ("你好!", "67%")])
+def test_unreadable_text(network, text, percent):
+    reason = network.unreadable(text)
+    assert reason is None if percent is None else percent in reason
+
+
+def test_parts_of_a_text(network):
+    assert network.text_parts("a text of more") == ["a text of ", "more"]
