@@ -187,8 +187,6 @@ def test_ten_thousand_names_list_each_folder_once(touch, monkeypatch):
     Path("list.txt").write_text("\n".join(f"d/{i}.wav" for i in range(10_000)))
     assert len(find_recordings(["@list.txt"])) == 10_000
     assert len(listed) <= 4
-<<<<<<< HEAD
-=======
 
 
 def test_messages_name_files_of_any_bytes(touch):
@@ -197,4 +195,3 @@ def test_messages_name_files_of_any_bytes(touch):
     with pytest.raises(EmofuseError) as caught:
         find_recordings([os.fsdecode(b"caf\xe9.wav")], segments="s.csv")
     assert r"caf\xe9.wav" in str(caught.value) and str(caught.value).isprintable()
->>>>>>> s-inputs

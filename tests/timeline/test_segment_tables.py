@@ -126,11 +126,8 @@ def test_rows_that_spell_one_file_differently_are_its_rows():
 def test_further_columns_and_channels(write):
     (row,) = read_segment_table(write("file,text,channel,group,age\na.wav,hi,2,b,\n"))
     assert row.channel == 2 and row.extra == {"group": "b", "age": ""}
-<<<<<<< HEAD
-=======
     first, second = read_segment_table(write("file,text,channel\na.wav,hi,1.0\na.wav,ho,\n"))  # pandas's
     assert (first.channel, second.channel) == (1, None)
->>>>>>> s-inputs
     (row,) = read_segment_table(write("file,text,channel\na.wav,hi,BBC\n"))
     assert row.channel is None and row.extra == {"channel": "BBC"}
 

@@ -8,10 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-<<<<<<< HEAD
-=======
 from contextlib import suppress
->>>>>>> s-inputs
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -88,13 +85,8 @@ def find_recordings(
     order; a pattern with `*`, `?` or `[]`; `@FILE`, a list with a path a line; a table (.csv, .tsv or .parquet) with
     the column file, which may have text, start, end, speaker and more; or `-` for standard input. Hidden files and
     folders, whose names begin with a dot, are left out. Paths in lists and tables start at the folder of the list or
-<<<<<<< HEAD
-    table, or else at the current one. A missing file, a pattern without matches and a folder without recordings are
-    given as they are: reading them fails later, so that they do not keep the others from being predicted.
-=======
     table, or else at the current one. A missing file, a pattern that nothing matches and a folder without recordings
     are given as they are: reading them fails later, so that they do not keep the others from being predicted.
->>>>>>> s-inputs
 
     Args:
         arguments: as above; may be empty if there is a text.
@@ -177,15 +169,6 @@ def _in_folder(top: str) -> list[Path]:
         _log.warning("%s: the folder cannot be read (%s) and is left out", name_of(error.filename), error.strerror)
 
     files: list[Path] = []
-<<<<<<< HEAD
-    visited: set[tuple[int, int]] = set()
-    for folder, below, names in os.walk(top, onerror=warn, followlinks=True):
-        status = os.stat(folder)
-        if (status.st_dev, status.st_ino) in visited:  # a link that leads back
-            below.clear()
-            continue
-        visited.add((status.st_dev, status.st_ino))
-=======
     visited: set[str] = set()
     for folder, below, names in os.walk(top, onerror=warn, followlinks=True):
         real = os.path.realpath(folder)
@@ -193,7 +176,6 @@ def _in_folder(top: str) -> list[Path]:
             below.clear()
             continue
         visited.add(real)
->>>>>>> s-inputs
         below[:] = sorted(name for name in below if not name.startswith("."))
         kept = (name for name in sorted(names) if not name.startswith("."))
         files += [Path(folder, name) for name in kept if os.path.splitext(name)[1].lower() in RECORDING_ENDINGS]
@@ -277,14 +259,9 @@ class _PathFinder:
                     return path
         for spelling in spellings[len(names) :] or spellings:
             for path in self._paths(spelling):
-<<<<<<< HEAD
-                if found := self._by_spelling.find(path):
-                    return found
-=======
                 with suppress(OSError):  # a folder that cannot be read
                     if found := self._by_spelling.find(path):
                         return found
->>>>>>> s-inputs
         return self._paths(plain_path(names[0]))[0]
 
     def _paths(self, name: str) -> list[str]:

@@ -2,17 +2,6 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
-
-from emofuse.csv_table import TableError
-from emofuse.errors import EmofuseError
-from emofuse.file_names import match_files
-from emofuse.segment import Segment
-from emofuse.timeline.segment_tables import read_segment_table
-=======
 import logging
 import re
 from collections.abc import Callable, Sequence
@@ -29,31 +18,11 @@ from emofuse.timeline.segment_tables import read_audformat, read_segment_table
 from emofuse.timeline.tiers import read_eaf, read_textgrid
 
 _log = logging.getLogger(__name__)
->>>>>>> s-inputs
 
 
 def read_segments(path: Path | str, files: Sequence[Path]) -> list[list[Segment]]:
     """Read a file of segments, and find those of each recording.
 
-<<<<<<< HEAD
-    Args:
-        path: a table; see `read_segment_table`.
-        files: paths of the recordings.
-
-    Returns:
-        The segments of each recording, in the order of the file; a single one without times is the whole recording.
-
-    Raises:
-        EmofuseError: the file cannot be read or is wrong, or what `match_segments` raises.
-    """
-    segments = read_segment_table(path)
-    if not segments:
-        raise TableError(f"{path}: the table has no rows.")
-    return match_segments(files, segments, path)
-
-
-def match_segments(files: Sequence[Path], segments: Sequence[Segment], source: Path | str) -> list[list[Segment]]:
-=======
     The format is known by the ending or else by the content: a table (see `read_segment_table`), a Praat TextGrid or an
     ELAN document (see `emofuse.timeline.tiers`), SRT or WebVTT subtitles, Audacity labels or RTTM (see
     `emofuse.timeline.cues`), or an audformat database (its folder or db.yaml).
@@ -139,7 +108,6 @@ def _reader(path: Path) -> Callable[[Path], list[Segment]]:
 def match_segments(
     files: Sequence[Path], segments: Sequence[Segment], source: Path | str, *, may_lack: bool = False
 ) -> list[list[Segment]]:
->>>>>>> s-inputs
     """The segments of each recording, by the names of recordings in a file of segments.
 
     Recordings are matched by path, relative to the folder of the file, or else by base name; see
@@ -150,10 +118,7 @@ def match_segments(
         files: paths of the recordings.
         segments: with names of recordings as the file has them.
         source: the file.
-<<<<<<< HEAD
-=======
         may_lack: whether a recording may have no segments; then a warning is logged. At least one must have some.
->>>>>>> s-inputs
 
     Raises:
         EmofuseError: a recording has no row, it is not clear which rows are meant, or a recording has several rows of
@@ -171,17 +136,6 @@ def match_segments(
         matches = match_files(files, list(by_name), Path(source).parent)
     except EmofuseError as error:
         raise EmofuseError(f"{source}: {error}") from error
-<<<<<<< HEAD
-    matched = []
-    for file, names in zip(files, matches, strict=True):
-        rows = [row for name in names for row in by_name[name]]
-        if not rows:
-            raise EmofuseError(f"{source}: no row for {file}. Add one (its text may be empty), or leave the file out.")
-        whole = sum(row.is_whole for row in rows)
-        if len(rows) > 1 and whole:
-            raise EmofuseError(
-                f"{source}: {len(rows)} rows for {file}, of which {whole} without start and end. "
-=======
     if ignored := len(segments) - sum(len(by_name[name]) for name in {name for names in matches for name in names}):
         _log.warning("%s: %d of %d rows are about other recordings and are ignored", source, ignored, len(segments))
     matched = []
@@ -197,7 +151,6 @@ def match_segments(
         if len(rows) > 1 and whole:
             raise EmofuseError(
                 f"{source}: {len(rows)} rows for {name_of(file)}, of which {whole} without start and end. "
->>>>>>> s-inputs
                 "Give both for each row, or keep one row."
             )
         matched.append([replace(row, file=file) for row in rows])

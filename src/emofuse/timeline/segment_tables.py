@@ -7,10 +7,7 @@ import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
-<<<<<<< HEAD
-=======
 from typing import Any
->>>>>>> s-inputs
 
 from emofuse.csv_table import MISSING, MISSING_TEXTS, CsvTable, TableError, number, read_csv, standard_names
 from emofuse.segment import Segment
@@ -33,13 +30,8 @@ def read_segment_table(path: Path | str, *, only_files: bool = False) -> list[Se
 
     Args:
         path: .parquet, or text in any dialect of `emofuse.csv_table`.
-<<<<<<< HEAD
-        only_files: whether the column file is enough. If not, the table needs it less than what it says of segments: a
-            column text, start, end or speaker.
-=======
         only_files: whether the table may list recordings alone; it needs the column file then. Otherwise it needs a
             column text, start, end or speaker, and may leave out the file.
->>>>>>> s-inputs
 
     Returns:
         Segments in the order of the rows. `Segment.file` is the name in the table; None if it has no column file.
@@ -47,9 +39,6 @@ def read_segment_table(path: Path | str, *, only_files: bool = False) -> list[Se
     Raises:
         TableError: the file cannot be read, a column is missing, or a row is wrong.
     """
-<<<<<<< HEAD
-    table = _read_parquet(Path(path)) if Path(path).suffix.lower() == ".parquet" else read_csv(path)
-=======
     return _segments_of(_read_table(Path(path)), only_files=only_files)
 
 
@@ -107,17 +96,12 @@ def _read_table(path: Path) -> CsvTable:
 
 def _segments_of(table: CsvTable, *, only_files: bool) -> list[Segment]:
     path = table.path
->>>>>>> s-inputs
     columns = table.by_name()
     for old, new in standard_names(list(columns), _COLUMNS).items():
         columns[new] = columns.pop(old)
     _check_columns(columns, path, only_files=only_files)
     known = list(_COLUMNS)
-<<<<<<< HEAD
-    if not all(re.fullmatch("[1-9][0-9]?", cell) or cell in MISSING for cell in columns.get("channel", ())):
-=======
     if not all(re.fullmatch(r"[1-9][0-9]?(\.0)?", cell) or cell in MISSING for cell in columns.get("channel", ())):
->>>>>>> s-inputs
         known.remove("channel")  # of television, say
     blank = [""] * len(table.rows)
     cells = zip(*(columns.get(name, blank) if name in known else blank for name in _COLUMNS), strict=True)
@@ -193,11 +177,7 @@ def _segment(cells: tuple[str, ...], extra: dict[str, str], where: str) -> Segme
         0.0 if math.isnan(first) else first,
         None if math.isnan(last) else last,
         None if speaker in MISSING else speaker,
-<<<<<<< HEAD
-        None if channel in MISSING else int(channel),
-=======
         None if channel in MISSING else int(float(channel)),
->>>>>>> s-inputs
         extra,
     )
     check_times(segment.start, segment.end, where)
