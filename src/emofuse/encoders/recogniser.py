@@ -380,8 +380,3 @@ def _find_model(name: str) -> Path:
             f"speech recogniser {name!r} is not in the local hub cache, and its download failed "
             f"({str(error).splitlines()[0]}). Give a folder that holds it, or one of {', '.join(packaged)}."
         ) from error
-
-
-def distrust(transcript: Transcript) -> str | None:
-    """Reason."""
-    return None

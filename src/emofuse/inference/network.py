@@ -70,10 +70,6 @@ class Network:
         first, last = sound_bounds(samples)
         return first, min(last, first + int(WHISPER_SECONDS * SAMPLE_RATE))
 
-    def text_parts(self, text: str) -> list[str]:
-        """Parts."""
-        return [text]
-
     def embedding(self, text: str) -> np.ndarray:
         """Summary embedding of a text of any length, float32 (dim,).
 
@@ -88,12 +84,12 @@ class Network:
         return parts
 
     def unreadable(self, text: str) -> str | None:
-        """Return why a text cannot be judged, in a sentence; None if the text encoder knows most of its characters."""
+        """Return why a text cannot be judged, as a sentence; None if the text encoder knows most of its characters."""
         share = self._text_encoder.unknown_share(self._readable(text))
         if share <= _MAX_UNKNOWN_SHARE:
             return None
         return (
-            f"The model cannot read {share:.0%} of the text: its text encoder does not know these words or characters."
+            f"the model cannot read {share:.0%} of the text, whose words or characters its text encoder does not know"
         )
 
     def _readable(self, text: str) -> str:

@@ -354,8 +354,13 @@ class Predictor:
             return self._transcriber if self.transcribe != "off" else None
 
     def _predict(self, frames: np.ndarray | None, transcript: Transcript, name: str = "text") -> Prediction:
-        doubt = self._doubt(transcript)
-        has_text = transcript.text is not None and "text" in self.bundle.reads and doubt is None
+        reads_text = "text" in self.bundle.reads
+        doubt = self._doubt(transcript) if reads_text else None
+        unreadable = self.network.unreadable(transcript.text) if transcript.text and reads_text and not doubt else None
+        # A text alone that cannot be read is answered all the same, but never with certainty.
+        has_text = (
+            transcript.text is not None and reads_text and doubt is None and not (unreadable and frames is not None)
+        )
         if frames is None and not (has_text and self.bundle.reads_text_alone):
             raise EmofuseError(f"{name}: this model cannot use the input. It reads {self._reads()}.")
         answer = self.network.answer(frames, self.network.embedding(transcript.text or "") if has_text else None)
@@ -364,6 +369,9 @@ class Predictor:
         confidence = None if emotion is None else probabilities[emotion]
         dimensions = dict(zip(self.bundle.dimensions, answer.dimensions.tolist(), strict=True))
         calibration = answer.calibration
+        uncertain = None if calibration is None or confidence is None else confidence < calibration.uncertain_below
+        if unreadable and frames is None:
+            uncertain = True
         intervals = {}
         if calibration is not None and calibration.dimension_half_width is not None:
             for (dimension, value), half in zip(dimensions.items(), calibration.dimension_half_width, strict=True):
@@ -382,19 +390,18 @@ class Predictor:
             arousal=dimensions.get("arousal"),
             valence=dimensions.get("valence"),
             dominance=dimensions.get("dominance"),
-            uncertain=None if calibration is None or confidence is None else confidence < calibration.uncertain_below,
+            uncertain=uncertain,
             intervals=intervals,
             language_probability=transcript.language_probability,
             text_confidence=transcript.confidence,
-            note=doubt if transcript.text is not None or transcript.language is not None else None,
+            note=doubt or unreadable,
         )
 
     def _doubt(self, transcript: Transcript) -> str | None:
         """Why the words of a transcript are not used; None if they may be."""
         if transcript.language is not None and transcript.language not in self.bundle.text_languages:
-            if "text" in self.bundle.reads:
-                return f"words in {language_name(transcript.language)} are not used, because the model does not read it"
-            return None
+            language = language_name(transcript.language)
+            return f"The words, in {language}, were not used because the model does not read that language."
         return transcript.doubt
 
     def _reads(self) -> str:

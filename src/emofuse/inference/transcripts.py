@@ -6,14 +6,13 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
+from emofuse.encoders.recogniser import MIN_LANGUAGE_PROBABILITY, distrust
 from emofuse.encoders.recogniser import Transcript as Recognised
-from emofuse.encoders.recogniser import distrust
 from emofuse.segment import Segment
 from emofuse.timeline.chapters import Chapter
 from emofuse.words import LANGUAGES, has_words, language_of
 
 _WINDOW = 30.0  # seconds of speech that the recogniser decodes at once
-_SURE = 0.8  # probability from which on a language holds for the rest of a recording
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class RecordingWords:
 
     def _settle(self, language: str, probability: float) -> None:
         """Take a language for the rest of the recording if it is sure."""
-        if probability >= _SURE:
+        if probability >= MIN_LANGUAGE_PROBABILITY:
             self._language, self._probability = language, probability
 
     def _unread(self) -> Transcript:
