@@ -134,7 +134,7 @@ def match_segments(
         by_name.setdefault(str(segment.file or files[0]), []).append(segment)
     try:
         matches = match_files(files, list(by_name), Path(source).parent)
-    except EmofuseError as error:
+    except (EmofuseError, ValueError) as error:  # ValueError: a name with a zero byte
         raise EmofuseError(f"{source}: {error}") from error
     if ignored := len(segments) - sum(len(by_name[name]) for name in {name for names in matches for name in names}):
         _log.warning("%s: %d of %d rows are about other recordings and are ignored", source, ignored, len(segments))

@@ -17,7 +17,7 @@ silence ("silent", "sil", "sp", "<p:>"), are gaps.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -110,7 +110,7 @@ def read_eaf(path: Path) -> list[Segment]:
                 tiers.append(Tier(tier.attrib["TIER_ID"], intervals, tier.get("PARTICIPANT") or None))
     except OSError as error:
         raise TableError(f"{path}: the file cannot be read ({error.strerror}).") from error
-    except (xml.ParseError, KeyError, ValueError) as error:
+    except (xml.ParseError, LookupError, ValueError) as error:
         raise TableError(f"{path}: this ELAN document is broken ({error}). Save it again in ELAN.") from error
     return segments_on_tiers(tiers, path)
 
@@ -246,18 +246,18 @@ def _textgrid_tiers(path: Path) -> Iterator[Tier]:
             raise TableError(f"{path}, line {line}: expected a {kind}, but there is {match[0]!r}.")
         return match[kind].replace('""', '"')
 
-    def number() -> float:
+    def number(kind: Callable[[str], float] = float) -> float:
         try:
-            return float(take("number"))
+            return kind(take("number"))
         except ValueError as error:
             raise TableError(f"{path}, line {line}: expected a number ({error}).") from None
 
     take("string"), take("string"), number(), number(), take("flag")
-    for _ in range(int(number())):
+    for _ in range(int(number(int))):
         kind, name = take("string"), take("string")
         number(), number()
         intervals = []
-        for _ in range(int(number())):
+        for _ in range(int(number(int))):
             if kind != "IntervalTier":
                 number(), take("string")
                 continue
