@@ -180,3 +180,44 @@ def test_the_round_trip_keeps_times_speakers_and_words(tmp_path_factory, turns):
             for one in read_segments(path, [A])[0]
         ]
         assert sorted(found, key=str) == sorted(expected, key=str), ending
+
+
+BITS = [
+    "-->",
+    "\t",
+    '"',
+    "\0",
+    "\ufffd",
+    "nan",
+    "inf",
+    "1e999",
+    "-1",
+    "<",
+    "9" * 25,
+    "\n",
+    "",
+    ":",
+    "[1]: ",
+    "&#x110000;",
+]
+
+
+@given(
+    st.sampled_from([*ENDINGS, "csv"]),
+    st.lists(st.tuples(st.floats(0, 1), st.integers(0, 20), st.sampled_from(BITS)), min_size=1, max_size=4),
+)
+@settings(max_examples=150, deadline=None)
+def test_broken_files_are_read_or_refused(tmp_path_factory, ending, edits):
+    table = "file,start,end,text,speaker,channel\ncall.wav,0,1,hi,anna,1\ncall.wav,1,2,ho,,2\n"
+    content = table if ending == "csv" else written(CALL, ending)
+    for place, n, new in edits:
+        at = round(place * len(content))
+        content = content[:at] + new + content[at + n :]
+    path = tmp_path_factory.mktemp("x") / f"x.{ending}"
+    path.write_text(content, encoding="utf-8")
+    try:
+        (segments,) = read_segments(path, [A])
+    except EmofuseError as error:
+        assert "x." in str(error)
+    else:
+        assert all(0 <= one.start < (one.end or 1e30) for one in segments)

@@ -54,7 +54,7 @@ class Recording:
     extra: Mapping[str, str] = field(default_factory=dict)
 
     def source(self) -> Source | None:
-        """What `emofuse.audio` reads: the path, or the bytes of standard input or of a pipe; None for a text alone.
+        """Return what `emofuse.audio` reads: the path, the bytes of standard input or of a pipe, or None for a text.
 
         Raises:
             EmofuseError: standard input or the pipe cannot be read, or the path is a folder without recordings.
@@ -79,14 +79,14 @@ class Recording:
 def find_recordings(
     arguments: Sequence[Path | str], *, text: str | None = None, segments: Path | str | None = None
 ) -> list[Recording]:
-    """Find the recordings that arguments name, in their order; one that is named twice is given twice.
+    """Find the recordings that arguments name, in their order; one that is named twice appears twice.
 
     An argument is a file; a folder, searched with the folders in it for names that end like recordings, in sorted
     order; a pattern with `*`, `?` or `[]`; `@FILE`, a list with a path a line; a table (.csv, .tsv or .parquet) with
     the column file, which may have text, start, end, speaker and more; or `-` for standard input. Hidden files and
     folders, whose names begin with a dot, are left out. Paths in lists and tables start at the folder of the list or
     table, or else at the current one. A missing file, a pattern that nothing matches and a folder without recordings
-    are given as they are: reading them fails later, so that they do not keep the others from being predicted.
+    are included: reading them fails later, so that they do not keep the others from being predicted.
 
     Args:
         arguments: as above; may be empty if there is a text.
@@ -107,7 +107,7 @@ def find_recordings(
         if text is None:
             raise EmofuseError("Nothing to predict from: name one or more recordings, or give --text.")
         return [Recording(None, [Segment(None, text)])]
-    recordings = [recording for argument in arguments for recording in _expand(os.fspath(argument))]
+    recordings = [recording for argument in arguments for recording in _expand_argument(os.fspath(argument))]
     if sum(recording.file == STANDARD_INPUT for recording in recordings) > 1:
         raise EmofuseError("Standard input is named twice, but it can be read only once.")
     if text is None and segments is None:
@@ -127,7 +127,7 @@ def find_recordings(
 
 
 def _with_segments(recording: Recording, rows: list[Segment]) -> Recording:
-    """The recording with its segments; a single row without times and words leaves them to be found."""
+    """Add segments to a recording, unless they are a single row without times and words: it describes the whole."""
     if len(rows) == 1 and rows[0].is_whole and rows[0].text is None:
         row = rows[0]
         extra = {**recording.extra, **row.extra}
@@ -136,34 +136,34 @@ def _with_segments(recording: Recording, rows: list[Segment]) -> Recording:
     return replace(recording, segments=rows)
 
 
-def _expand(argument: str) -> Iterator[Recording]:
-    """The recordings that one argument names."""
+def _expand_argument(argument: str) -> Iterator[Recording]:
+    """Yield the recordings that one argument names."""
     if argument in _STANDARD_INPUT_NAMES:
         yield Recording(STANDARD_INPUT)
     elif argument.startswith("@") and not os.path.exists(argument):
-        yield from _of_list(Path(argument[1:]))
+        yield from _read_list(Path(argument[1:]))
     else:
-        yield from _of_path(argument)
+        yield from _expand_path(argument)
 
 
-def _of_path(path: str) -> Iterator[Recording]:
-    """The recordings of a file, folder, pattern or table."""
+def _expand_path(path: str) -> Iterator[Recording]:
+    """Yield the recordings that a path names: of a file, folder, pattern or table."""
     if os.path.isdir(path):
-        yield from map(Recording, _in_folder(path) or [Path(path)])
+        yield from map(Recording, _search_folder(path) or [Path(path)])
     elif path.lower().endswith(TABLE_ENDINGS):
-        yield from _of_table(Path(path))
+        yield from _read_table(Path(path))
     elif glob.has_magic(path) and not os.path.exists(path):
         matches = sorted(glob.glob(path, recursive=True))
         for match in matches:
-            yield from _of_path(match)
+            yield from _expand_path(match)
         if not matches:
             yield Recording(Path(path))
     else:
         yield Recording(Path(path))
 
 
-def _in_folder(top: str) -> list[Path]:
-    """The recordings in a folder and in the folders below it."""
+def _search_folder(top: str) -> list[Path]:
+    """Find the recordings in a folder and in the folders below it."""
 
     def warn(error: OSError) -> None:
         _log.warning("%s: the folder cannot be read (%s) and is left out", name_of(error.filename), error.strerror)
@@ -177,13 +177,13 @@ def _in_folder(top: str) -> list[Path]:
             continue
         visited.add(real)
         below[:] = sorted(name for name in below if not name.startswith("."))
-        kept = (name for name in sorted(names) if not name.startswith("."))
-        files += [Path(folder, name) for name in kept if os.path.splitext(name)[1].lower() in RECORDING_ENDINGS]
+        visible = (name for name in sorted(names) if not name.startswith("."))
+        files += [Path(folder, name) for name in visible if os.path.splitext(name)[1].lower() in RECORDING_ENDINGS]
     return files
 
 
-def _of_list(path: Path) -> Iterator[Recording]:
-    """The recordings of a text file with a path a line; blank lines and those that begin with # are skipped."""
+def _read_list(path: Path) -> Iterator[Recording]:
+    """Yield the recordings of a text file with a path a line; skip blank lines and those that begin with #."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -195,13 +195,13 @@ def _of_list(path: Path) -> Iterator[Recording]:
     for line in content.removeprefix(b"\xef\xbb\xbf").splitlines():
         if line.strip() and not line.lstrip().startswith(b"#"):
             empty = False
-            yield from _of_path(find(*_decoded(line)))
+            yield from _expand_path(find(*_decoded(line)))
     if empty:
         raise EmofuseError(f"@{name_of(path)}: the list is empty. Expected the path of a recording on each line.")
 
 
 def _decoded(line: bytes) -> list[str]:
-    """What a line may mean: a name of this system, whatever its bytes, or text in the encoding of another program."""
+    """Decode a line as a file name of this system and, if it is not UTF-8, as text in another program's encoding."""
     names = [os.fsdecode(line)]
     try:
         line.decode()
@@ -211,8 +211,8 @@ def _decoded(line: bytes) -> list[str]:
     return names
 
 
-def _of_table(path: Path) -> Iterator[Recording]:
-    """The recordings of a table in the order of their first rows; rows with times are segments of one recording."""
+def _read_table(path: Path) -> Iterator[Recording]:
+    """Yield the recordings of a table in the order of their first rows, with their segments if rows have times."""
     find = _PathFinder(path.parent)
     timed: dict[Path, list[Segment]] = {}
     recordings: list[Recording] = []

@@ -1,4 +1,4 @@
-"""Segments from files with a line or a few for each: subtitles (SRT, WebVTT), Audacity labels and RTTM."""
+"""Read segments from subtitles (SRT, WebVTT), Audacity labels and RTTM."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 def read_subtitles(path: Path) -> list[Segment]:
-    """Segments of SRT or WebVTT subtitles.
+    """Read the segments of SRT or WebVTT subtitles.
 
     The speaker of a cue is its voice tag (`<v anna>`), or a name before what it says: `[anna]: Hello.`, a name before
     an emotion in brackets, as emofuse writes it, or `anna: Hello.` if all cues begin so. Tags and remarks in brackets
@@ -53,7 +53,7 @@ def read_subtitles(path: Path) -> list[Segment]:
 
 
 def read_audacity_labels(path: Path) -> list[Segment]:
-    """Segments of an Audacity label track: start, end and label, separated by tabs.
+    """Read the segments of an Audacity label track: start, end and label, separated by tabs.
 
     Labels are words, after the speaker's name if all labels begin with one ("anna: Hello."); or speakers, if each is a
     single word and some occur several times. Labels of a point in time are left out with a warning.
@@ -85,9 +85,9 @@ def read_audacity_labels(path: Path) -> list[Segment]:
 
 
 def read_rttm(path: Path) -> list[Segment]:
-    """Segments of RTTM (NIST), of one or several recordings, each recording's in order of time.
+    """Read the segments of an RTTM file (NIST), by recording and in order of time.
 
-    The channel counts only for a recording of which several channels occur, since most programs write 1 for all. Lines
+    The channel counts only if a recording has turns in several channels, since most programs always write 1. Lines
     of other types than SPEAKER are ignored. Turns of no duration are left out with a warning.
 
     Raises:

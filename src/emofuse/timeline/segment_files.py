@@ -34,7 +34,7 @@ def read_segments(path: Path | str, files: Sequence[Path]) -> list[list[Segment]
 
     Returns:
         The segments of each recording; a single one without times is the whole recording. RTTM does not name recordings
-        in which nobody speaks, so that one which it does not name has no segments, with a warning.
+        in which nobody speaks: one that it does not name has no segments, and a warning says so.
 
     Raises:
         EmofuseError: the file cannot be read, is wrong or has no segments, or what `match_segments` raises.
@@ -52,7 +52,7 @@ def read_segments(path: Path | str, files: Sequence[Path]) -> list[list[Segment]
         return match_segments(files, segments, path)
     with_blanks = {re.sub(r"\s+", "_", name): name for file in files for name in (file.stem, file.name, str(file))}
     named = [replace(one, file=Path(with_blanks.get(str(one.file), str(one.file)))) for one in segments]
-    return match_segments(files, named, path, may_lack=True)
+    return match_segments(files, named, path, allow_missing=True)
 
 
 _READERS = {
@@ -69,7 +69,7 @@ _READERS = {
 
 
 def _from_folder(folder: Path, files: Sequence[Path]) -> list[list[Segment]]:
-    """The segments of each recording from the file in a folder that has its name.
+    """Read the segments of each recording from the file in a folder that has its name.
 
     Raises:
         EmofuseError: a recording has no such file, or several.
@@ -89,7 +89,7 @@ def _from_folder(folder: Path, files: Sequence[Path]) -> list[list[Segment]]:
 
 
 def _reader(path: Path) -> Callable[[Path], list[Segment]]:
-    """The reader for a file, by its ending or else by its content."""
+    """Choose the reader for a file by its ending or else by its content."""
     if reader := _READERS.get(path.suffix.lower()):
         return reader
     start = read_text_file(path, lambda file: file.read(4096)).lstrip()
@@ -106,9 +106,9 @@ def _reader(path: Path) -> Callable[[Path], list[Segment]]:
 
 
 def match_segments(
-    files: Sequence[Path], segments: Sequence[Segment], source: Path | str, *, may_lack: bool = False
+    files: Sequence[Path], segments: Sequence[Segment], source: Path | str, *, allow_missing: bool = False
 ) -> list[list[Segment]]:
-    """The segments of each recording, by the names of recordings in a file of segments.
+    """Find the segments of each recording by the names of recordings in a file of segments.
 
     Recordings are matched by path, relative to the folder of the file, or else by base name; see
     `emofuse.file_names.match_files`. Segments of other recordings are ignored, so that one file can serve many
@@ -118,7 +118,7 @@ def match_segments(
         files: paths of the recordings.
         segments: with names of recordings as the file has them.
         source: the file.
-        may_lack: whether a recording may have no segments; then a warning is logged. At least one must have some.
+        allow_missing: whether some recordings may have no segments; a warning names them.
 
     Raises:
         EmofuseError: a recording has no row, it is not clear which rows are meant, or a recording has several rows of
@@ -134,14 +134,14 @@ def match_segments(
         by_name.setdefault(str(segment.file or files[0]), []).append(segment)
     try:
         matches = match_files(files, list(by_name), Path(source).parent)
-    except EmofuseError as error:
+    except (EmofuseError, ValueError) as error:  # ValueError: a name with a zero byte
         raise EmofuseError(f"{source}: {error}") from error
     if ignored := len(segments) - sum(len(by_name[name]) for name in {name for names in matches for name in names}):
         _log.warning("%s: %d of %d rows are about other recordings and are ignored", source, ignored, len(segments))
     matched = []
     for file, names in zip(files, matches, strict=True):
         rows = [row for name in names for row in by_name[name]]
-        if not rows and may_lack and any(matches):
+        if not rows and allow_missing and any(matches):
             _log.warning("%s: no turns for %s, so that nobody speaks in it", source, name_of(file))
         elif not rows:
             raise EmofuseError(

@@ -1,4 +1,4 @@
-"""Segments from tables: CSV, TSV and Parquet with the columns file, start, end, text, speaker and channel."""
+"""Read segments from tables: CSV, TSV and Parquet with the columns file, start, end, text, speaker and channel."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def _segment(cells: tuple[str, ...], extra: dict[str, str], where: str) -> Segme
 
 
 def _read_parquet(path: Path) -> CsvTable:
-    """A Parquet file as cells of text, "" where there is no value."""
+    """Read a Parquet file as cells of text, "" where there is no value."""
     try:
         import pyarrow
         import pyarrow.parquet

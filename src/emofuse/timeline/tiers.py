@@ -1,4 +1,4 @@
-"""Segments from Praat TextGrids and ELAN documents, whose intervals lie on tiers.
+"""Read segments from Praat TextGrids and ELAN documents, whose intervals lie on tiers.
 
 Which tiers hold segments is decided by their names, in any letter case. A tier may belong to a speaker: "anna: words",
 "anna - words", "words@anna", or ELAN's participant. The first of these kinds that a file has is read:
@@ -10,14 +10,14 @@ Which tiers hold segments is decided by their names, in any letter case. A tier 
    are joined to utterances of at most 8 s at pauses below 0.3 s. emofuse's tier emotion adds utterances without words;
 4. all interval tiers of other names. If there are several, each name is a speaker.
 
-Tiers of sounds (phones, syllables) and of ratings (arousal) have no segments. Empty intervals, and those that say
+Tiers of sounds (phones, syllables) and of ratings (arousal) are ignored. Empty intervals, and those that say
 silence ("silent", "sil", "sp", "<p:>"), are gaps.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -37,7 +37,7 @@ _SENTENCES = (
 _SPEAKERS = "diarization diarisation speakers"
 _WORDS = "word words ort ort-mau token tokens"
 _OTHERS = (
-    "arousal confidence dominance emotion kan kan-mau language mau note notes phone phoneme phonemes phones syllable "
+    "arousal confidence dominance kan kan-mau language mau note notes phone phoneme phonemes phones syllable "
     "syllables valence"
 )
 _KINDS = {
@@ -45,9 +45,11 @@ _KINDS = {
     for kind, names in (("sentences", _SENTENCES), ("speakers", _SPEAKERS), ("words", _WORDS), ("others", _OTHERS))
     for name in names.split()
 }
-_KINDS |= {"silences": "sentences", "emotion": "emotion"}  # the tier that Praat's detector of silences writes
+_KINDS["emotion"] = "emotion"
+_KINDS["silences"] = "sentences"  # of Praat's command To TextGrid (silences)
 _GAPS = ("", "#", "<eps>", "<p:>", "<p>", "<sil>", "pause", "sil", "silence", "silent", "sp")
-_SPEECH = ("sounding", "speech")  # labels that are no words
+_SPEECH = ("sounding", "speech")  # labels that say that someone speaks, but not what
+
 UNNAMED_SPEAKER = "speaker"
 """Name that emofuse writes where a format needs one, but the speaker is not known."""
 
@@ -73,7 +75,7 @@ class Tier:
 
 
 def read_textgrid(path: Path) -> list[Segment]:
-    """Segments of a Praat TextGrid, in long or short form.
+    """Read the segments of a Praat TextGrid, in long or short form.
 
     Raises:
         TableError: the file is broken, or no tier has segments.
@@ -82,7 +84,7 @@ def read_textgrid(path: Path) -> list[Segment]:
 
 
 def read_eaf(path: Path) -> list[Segment]:
-    """Segments of an ELAN document (EAF). Tiers that depend on others are ignored.
+    """Read the segments of an ELAN document (EAF). Tiers that depend on others are ignored.
 
     Raises:
         TableError: the file is broken, or no tier has segments.
@@ -110,13 +112,13 @@ def read_eaf(path: Path) -> list[Segment]:
                 tiers.append(Tier(tier.attrib["TIER_ID"], intervals, tier.get("PARTICIPANT") or None))
     except OSError as error:
         raise TableError(f"{path}: the file cannot be read ({error.strerror}).") from error
-    except (xml.ParseError, KeyError, ValueError) as error:
+    except (xml.ParseError, LookupError, ValueError) as error:
         raise TableError(f"{path}: this ELAN document is broken ({error}). Save it again in ELAN.") from error
     return segments_on_tiers(tiers, path)
 
 
 def segments_on_tiers(tiers: Sequence[Tier], path: Path) -> list[Segment]:
-    """The segments on tiers, in order of time, by the rules of this module.
+    """Find the segments on tiers by the rules of this module, in order of time.
 
     Raises:
         TableError: there are none, or an interval ends before it starts.
@@ -134,15 +136,15 @@ def segments_on_tiers(tiers: Sequence[Tier], path: Path) -> list[Segment]:
         Segment(None, None, *one[:2], one.label.strip()) for _, t in by_kind.get("speakers", []) for one in t.intervals
     ]
     if "sentences" in by_kind:
-        segments = [_with_speaker(one, turns) for one in _of_sentences(by_kind["sentences"])]
+        segments = [_with_speaker(one, turns) for one in _segments_on(by_kind["sentences"])]
     elif turns:
         segments = turns
     elif "words" in by_kind or "unknown" not in by_kind:
-        segments = _of_words(by_kind.get("words", []), by_kind.get("emotion", []))
+        segments = _segments_of_words(by_kind.get("words", []), by_kind.get("emotion", []))
     else:
         several = len(by_kind["unknown"]) > 1
         named = [(speaker or (tier.name.strip() if several else None), tier) for speaker, tier in by_kind["unknown"]]
-        segments = _of_sentences(named)
+        segments = _segments_on(named)
     if not segments:
         names = ", ".join(repr(tier.name) for tier in tiers) or "none"
         raise TableError(
@@ -164,7 +166,7 @@ def _kind_and_speaker(tier: Tier) -> tuple[str, str | None]:
     return _KINDS.get(name.lower(), "unknown"), tier.speaker
 
 
-def _of_sentences(tiers: Sequence[tuple[str | None, Tier]]) -> list[Segment]:
+def _segments_on(tiers: Sequence[tuple[str | None, Tier]]) -> list[Segment]:
     return [_segment(one, speaker) for speaker, tier in tiers for one in tier.intervals]
 
 
@@ -181,7 +183,9 @@ def _with_speaker(sentence: Segment, turns: Sequence[Segment]) -> Segment:
     return replace(sentence, speaker=sentence.speaker or (speakers[0] if speakers else None))
 
 
-def _of_words(words: Sequence[tuple[str | None, Tier]], emotions: Sequence[tuple[str | None, Tier]]) -> list[Segment]:
+def _segments_of_words(
+    words: Sequence[tuple[str | None, Tier]], emotions: Sequence[tuple[str | None, Tier]]
+) -> list[Segment]:
     """Segments on tiers of words and of emotions; those with equal times and speakers are one."""
     segments: dict[tuple[str | None, float, float | None], Segment] = {}
     speakers = {speaker for speaker, _ in [*words, *emotions]}
@@ -224,7 +228,7 @@ def _joined(words: Sequence[Segment]) -> Iterator[Segment]:
 def _textgrid_tiers(path: Path) -> Iterator[Tier]:
     """The interval tiers of a TextGrid.
 
-    Both forms are the same sequence of strings, numbers and flags; all else explains it to people.
+    Both forms are the same sequence of strings, numbers and flags. Praat ignores all other text, and so does this.
     """
     content = read_text_file(path, lambda file: file.read())
     if not re.match(r'(File type = )?"ooTextFile( short)?"\s+(Object class = )?"TextGrid"', content):
@@ -246,18 +250,18 @@ def _textgrid_tiers(path: Path) -> Iterator[Tier]:
             raise TableError(f"{path}, line {line}: expected a {kind}, but there is {match[0]!r}.")
         return match[kind].replace('""', '"')
 
-    def number() -> float:
+    def number(kind: Callable[[str], float] = float) -> float:
         try:
-            return float(take("number"))
+            return kind(take("number"))
         except ValueError as error:
             raise TableError(f"{path}, line {line}: expected a number ({error}).") from None
 
     take("string"), take("string"), number(), number(), take("flag")
-    for _ in range(int(number())):
+    for _ in range(int(number(int))):
         kind, name = take("string"), take("string")
         number(), number()
         intervals = []
-        for _ in range(int(number())):
+        for _ in range(int(number(int))):
             if kind != "IntervalTier":
                 number(), take("string")
                 continue
