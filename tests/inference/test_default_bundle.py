@@ -8,6 +8,7 @@ import pytest
 import emofuse
 from emofuse.inference.bundle import DEFAULT_FOLDER, default_bundle
 from emofuse.labels import EMOTIONS
+from emofuse.segment import Segment
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -64,12 +65,13 @@ def test_a_polish_transcript_never_changes_the_answer(predict, data_folder):
         assert (alone.arousal, alone.valence, alone.dominance) == (beside.arousal, beside.valence, beside.dominance)
 
 
-def test_sounds_without_speech_are_doubted(predict):
+def test_sounds_without_speech_are_left_out_or_doubted(predict):
     rng = np.random.default_rng(0)
     t = np.arange(48000) / 16000
     chord = sum(np.sin(2 * np.pi * f * t) for f in (220, 277, 330)) * np.exp(-(t % 0.5) * 4)
     for samples in (0.1 * rng.standard_normal(48000), 0.1 * chord):
-        [found] = predict(samples.astype(np.float32), sample_rate=16000)
+        assert predict(samples.astype(np.float32), sample_rate=16000) == []
+        [found] = predict(samples.astype(np.float32), sample_rate=16000, segments=[Segment()])
         assert found.uncertain and found.confidence == max(found.probabilities.values()) <= 0.5 + 0.5 / 7
         assert sum(found.probabilities.values()) == pytest.approx(1, abs=1e-5)
     [spoken] = predict(EXAMPLES / "neutral.flac")

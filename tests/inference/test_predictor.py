@@ -35,6 +35,9 @@ class FakeEncoder:
     def encode_whole(self, text):
         return self.encode([text])[0]
 
+    def split(self, text):
+        return [text]
+
     def unknown_share(self, text):
         return 0.0
 
