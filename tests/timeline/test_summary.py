@@ -85,6 +85,16 @@ def test_a_lasting_change_is_found_and_shown():
     assert "1:00: neutral -> anger, arousal 0.41 -> 0.71" in render_summary(summary)
 
 
+def test_overlapping_windows_of_noise_have_no_changes():
+    rng = np.random.default_rng(0)
+    for level in (np.zeros(600), 0.3 * (np.arange(600) >= 300)):
+        arousal = 0.4 + level + rng.normal(0, 0.1, 600)  # of each second; a window has the mean of eight
+        windows = [prediction(i, i + 8, arousal=arousal[i : i + 8].mean()) for i in range(593)]
+        phases = summarise(Timeline(windows)).overall.phases
+        assert len(phases) == 1 + bool(level.any())
+    assert phases[1].start == pytest.approx(300, abs=8)
+
+
 def test_text_and_json():
     text = render_summary(summarise(CALL))
     assert text.startswith("call.wav: 4 segments, 8.0 s of speech in 1:00\n")

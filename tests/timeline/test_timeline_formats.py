@@ -96,6 +96,12 @@ def test_overlapping_segments_are_on_further_tiers(tmp_path):
     assert [len(tier.entries) for tier in tiers] == [2, 1, 1]
 
 
+@pytest.mark.parametrize("names", [("Ana", "Ana", "Ana 2"), ("Ana", "Ana 2", "Ana"), ("A\tB", "A B", "A  B")])
+def test_tiers_with_the_same_name_are_told_apart(names, tmp_path):
+    grid = textgrid_of(tmp_path, to_textgrid([prediction(0.0, 2.0, speaker=name) for name in names]))
+    assert len([name for name in grid.tierNames if name.endswith("emotion")]) == 3
+
+
 @pytest.mark.parametrize("write", [to_textgrid, to_eaf, to_vtt, to_srt, to_audacity, lambda p: to_rttm(p, name="a")])
 def test_text_alone_has_no_times(write):
     with pytest.raises(EmofuseError, match="no times"):

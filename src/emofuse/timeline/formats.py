@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from itertools import count
 from xml.etree import ElementTree as xml
 
 from emofuse.errors import EmofuseError
@@ -69,18 +70,18 @@ def to_eaf(predictions: Sequence[Prediction], *, media: str | None = None) -> st
     if media is not None:
         xml.SubElement(header, "MEDIA_DESCRIPTOR", {"MEDIA_URL": media, "MIME_TYPE": "audio/*"})
     order = xml.SubElement(document, "TIME_ORDER")
-    count = 0
+    number = 0
     for name, intervals in _tiers(predictions).items():
         participant = name.rpartition(": ")[0]
         tier = {"TIER_ID": name, "LINGUISTIC_TYPE_REF": "default-lt", "PARTICIPANT": participant}
         element = xml.SubElement(document, "TIER", tier)
         for start, end, label in intervals:
-            count += 1
-            for slot, time in ((f"ts{2 * count - 1}", start), (f"ts{2 * count}", end)):
+            number += 1
+            for slot, time in ((f"ts{2 * number - 1}", start), (f"ts{2 * number}", end)):
                 xml.SubElement(order, "TIME_SLOT", {"TIME_SLOT_ID": slot, "TIME_VALUE": str(time)})
-            slots = {"TIME_SLOT_REF1": f"ts{2 * count - 1}", "TIME_SLOT_REF2": f"ts{2 * count}"}
+            slots = {"TIME_SLOT_REF1": f"ts{2 * number - 1}", "TIME_SLOT_REF2": f"ts{2 * number}"}
             annotation = xml.SubElement(element, "ANNOTATION")
-            aligned = xml.SubElement(annotation, "ALIGNABLE_ANNOTATION", {"ANNOTATION_ID": f"a{count}", **slots})
+            aligned = xml.SubElement(annotation, "ALIGNABLE_ANNOTATION", {"ANNOTATION_ID": f"a{number}", **slots})
             xml.SubElement(aligned, "ANNOTATION_VALUE").text = label
     kind = {"LINGUISTIC_TYPE_ID": "default-lt", "TIME_ALIGNABLE": "true", "GRAPHIC_REFERENCES": "false"}
     xml.SubElement(document, "LINGUISTIC_TYPE", kind)
@@ -157,10 +158,11 @@ def _tiers(predictions: Sequence[Prediction]) -> dict[str, list[Interval]]:
         labels[dimension] = lambda one, name=dimension: _number(getattr(one, name))  # type: ignore[misc]
     layers = _layers(_timed(predictions))
     has_names = any(name is not None for name, _ in layers)
-    tiers = {}
+    tiers: dict[str, list[Interval]] = {}
     for (speaker, layer), timed in layers.items():
-        suffix = f" {layer + 1}" if layer else ""
-        prefix = f"{_line(speaker or _UNNAMED)}{suffix}: " if has_names or suffix else ""
+        name = _line(speaker or _UNNAMED)
+        numbered = (f"{name} {n}: " if n > 1 else f"{name}: " if has_names else "" for n in count(layer + 1))
+        prefix = next(one for one in numbered if f"{one}emotion" not in tiers)  # "Ana 2" may also be a speaker
         for kind, label in labels.items():
             intervals = [(start, end, _line(text)) for start, end, one in timed if (text := label(one))]
             if intervals or kind == "emotion":

@@ -172,7 +172,9 @@ def _summarise(
     probabilities = probabilities.reshape(len(predictions), len(labels))
     dimensions = _dimensions(predictions)
     values = dimensions if dimensions.size else probabilities
-    edges = [0, *find_changes(values, weights), len(predictions)] if len(predictions) else []
+    apart = _without_overlap(times)  # overlapping windows resemble each other, which would hide the noise
+    changes = [apart[position] for position in find_changes(values[apart], weights[apart])]
+    edges = [0, *changes, len(predictions)] if len(predictions) else []
     phases = []
     for first, last in pairwise(edges):
         part = slice(first, last)
@@ -235,6 +237,17 @@ def _covered(times: np.ndarray) -> float:
     ends = np.maximum.accumulate(times[:, 1])
     begins = np.maximum(times[:, 0], np.concatenate([[0.0], ends[:-1]]))
     return float(np.maximum(ends - begins, 0.0).sum())
+
+
+def _without_overlap(times: np.ndarray) -> list[int]:
+    """Positions of intervals that do not overlap, each the first that starts after the one before has ended."""
+    positions: list[int] = []
+    end = -np.inf
+    for position, (start, its_end) in enumerate(times.tolist()):
+        if start >= end:
+            positions.append(position)
+            end = its_end
+    return positions
 
 
 def _course(times: np.ndarray, dimensions: np.ndarray) -> Course:
