@@ -79,6 +79,15 @@ def name_emoji(text: str) -> str:
     return " ".join("".join(parts).split())
 
 
+def has_words_or_emoji(text: str | None) -> bool:
+    """Return whether a text has words, or emoji, which are read by their names.
+
+    >>> has_words_or_emoji("😭"), has_words_or_emoji("...")
+    (True, False)
+    """
+    return text is not None and has_words(name_emoji(text))
+
+
 def language_code(language: str | None) -> str | None:
     """Return the code of a language that is given as code in any case, with a region, or by its English name.
 

@@ -18,7 +18,7 @@ from emofuse.file_names import FileFinder, is_absolute, plain_path
 from emofuse.segment import Segment
 from emofuse.timeline.segment_files import read_segments
 from emofuse.timeline.segment_tables import TABLE_ENDINGS, read_segment_table
-from emofuse.words import has_words
+from emofuse.words import has_words_or_emoji
 
 STANDARD_INPUT = Path("-")
 """Stands for the recording on standard input."""
@@ -101,7 +101,7 @@ def find_recordings(
     """
     if text is not None and segments is not None:
         raise EmofuseError("Give --text or --segments, not both.")
-    if text is not None and not has_words(text):
+    if text is not None and not has_words_or_emoji(text):
         raise EmofuseError("--text has no words. Give them, or leave it out.")
     if not arguments:
         if text is None:

@@ -31,7 +31,7 @@ from emofuse.models.adapter import RunningOffset, SpeakerProfile
 from emofuse.segment import Segment, checked_text
 from emofuse.timeline.chapters import Chapter, single_chapter
 from emofuse.timeline.prediction import Prediction, Timeline
-from emofuse.words import has_words
+from emofuse.words import has_words_or_emoji
 
 log = logging.getLogger("emofuse")
 
@@ -190,7 +190,7 @@ class Predictor:
         start, end = checked["start"], checked["end"]
         if checked["segments"]:
             start, end = _extent(checked["segments"])
-        channels = "mix" if has_words(text) and checked["channels"] == "auto" else checked["channels"]
+        channels = "mix" if has_words_or_emoji(text) and checked["channels"] == "auto" else checked["channels"]
         recording = RecordingReader(
             audio,
             sample_rate=checked["sample_rate"],
@@ -226,7 +226,7 @@ class Predictor:
         return SpeakerProfile(np.stack(means), np.array(seconds))
 
     def _judge_text(self, text: str | None, language: str | None) -> Iterator[SegmentPrediction]:
-        if text is None or not has_words(text):
+        if text is None or not has_words_or_emoji(text):
             raise EmofuseError("There is nothing to predict from: give a recording, a text, or both.")
         transcript = self._given(text, language)
         for part in self.network.text_parts(text.strip()):
@@ -236,7 +236,7 @@ class Predictor:
         self, recording: RecordingReader, text: str | None, options: PredictOptions
     ) -> Iterator[SegmentPrediction]:
         """Judge chapter by chapter; predictions come in order of time, whatever channel they are of."""
-        call = _Call(recording.name, recording.file, options, use_words=text is None, has_text=has_words(text))
+        call = _Call(recording.name, recording.file, options, use_words=text is None, has_text=has_words_or_emoji(text))
         if self._adapter is not None and options["speaker"] is not None:
             call.offset = self._adapter.offset(options["speaker"].means, options["speaker"].seconds)
         count = 0
@@ -258,7 +258,7 @@ class Predictor:
             recording.tell(Note("speech", "no speech was found in it"))
 
     def _chapters(self, recording: RecordingReader, text: str | None, options: PredictOptions) -> Iterator[Chapter]:
-        if text is None or not has_words(text):
+        if text is None or not has_words_or_emoji(text):
             yield from chapters_of(recording, options, speaker_encoder=SpeakerEncoder)
             return
         [(_, blocks)] = recording.channel_blocks()

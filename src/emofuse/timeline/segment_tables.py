@@ -11,7 +11,7 @@ from typing import Any
 
 from emofuse.csv_table import MISSING, MISSING_TEXTS, CsvTable, TableError, number, read_csv, standard_names
 from emofuse.segment import Segment
-from emofuse.words import has_words
+from emofuse.words import has_words_or_emoji
 
 TABLE_ENDINGS = (".csv", ".tsv", ".tab", ".parquet", ".xlsx", ".xls", ".ods")
 """Endings of tables and of spreadsheets. The latter cannot be read; the error says what to do."""
@@ -173,7 +173,7 @@ def _segment(cells: tuple[str, ...], extra: dict[str, str], where: str) -> Segme
         raise TableError(f"{where}: start {start!r} and end {end!r} must be numbers, in seconds.") from None
     segment = Segment(
         Path(file) if file else None,
-        text if has_words(text) and text not in MISSING_TEXTS else None,
+        text if has_words_or_emoji(text) and text not in MISSING_TEXTS else None,
         0.0 if math.isnan(first) else first,
         None if math.isnan(last) else last,
         None if speaker in MISSING else speaker,
