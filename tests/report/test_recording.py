@@ -116,7 +116,7 @@ class Page(HTMLParser):
     def sound(self):
         """Samples and rate of the sound inside."""
         kind, _, encoded = self.attributes["audio"][0]["src"].partition(";base64,")
-        assert kind in ("data:audio/ogg", "data:audio/flac")
+        assert kind in ("data:audio/mpeg", "data:audio/flac")
         return soundfile.read(io.BytesIO(base64.b64decode(encoded)))
 
 

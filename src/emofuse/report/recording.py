@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -109,6 +110,7 @@ def write_recording_page(
         with_speakers=any(one.speaker for one in timeline),
         with_notes=any(one.note for one in timeline),
         with_uncertain=any(one.uncertain for one in timeline),
+        with_intervals=any(one.intervals for one in timeline),
         notes=timeline.notes,
         clock=clock,
         model_name=model_name,
@@ -129,8 +131,10 @@ def read_sound(path: Path | str, *, embed: bool | None, track: int | None = None
     """
     import soundfile
 
-    opus = "OPUS" in soundfile.available_subtypes("OGG")  # libsndfile writes it since version 1.0.29
-    form = {"format": "OGG", "subtype": "OPUS"} if opus else {"format": "FLAC", "subtype": "PCM_16"}
+    # MP3, which every browser plays, at a constant rate, which lets them find the exact place in it.
+    form: dict[str, Any] = {"format": "MP3", "bitrate_mode": "CONSTANT", "compression_level": 0.75}  # 48 kbit/s
+    if "MP3" not in soundfile.available_formats():  # libsndfile before version 1.1
+        form = {"format": "FLAC"}
     buffer, encoder = io.BytesIO(), None
     peaks, rest, samples = [], np.empty(0, np.float32), 0
     for block in stream_audio(path, track=track):
@@ -150,7 +154,7 @@ def read_sound(path: Path | str, *, embed: bool | None, track: int | None = None
         peaks.append(rest.max(keepdims=True))
     if encoder:
         encoder.close()
-    media_type = "audio/ogg" if opus else "audio/flac"
+    media_type = "audio/mpeg" if form["format"] == "MP3" else "audio/flac"
     return Sound(np.concatenate(peaks), samples / SAMPLE_RATE, buffer.getvalue() if encoder else None, media_type)
 
 
