@@ -17,7 +17,7 @@ from emofuse.audio import AudioError, Note
 from emofuse.errors import EmofuseError
 from emofuse.labels import DIMENSIONS, EMOTIONS
 from emofuse.report import recording
-from emofuse.report.lanes import colours_of, lanes_of, shares_of, text_colour
+from emofuse.report.lanes import colours_of, lanes_of, text_colour
 from emofuse.report.recording import write_recording_page
 from emofuse.report.recording_plot import plot_timeline
 from emofuse.timeline.prediction import Prediction, Timeline
@@ -194,15 +194,13 @@ def test_lanes_follow_channels_and_speakers_and_cut_what_overlaps():
         lanes_of([predicted(0, None)])
 
 
-def test_shares_are_weighted_by_time(conversation):
-    shares = shares_of(lanes_of(conversation))
-    assert (shares.seconds, shares.segments, shares.uncertain) == (4.0, 4, 0.25)
-    assert {name: share for name, share in shares.emotions.items() if share} == {
-        "neutral": 0.375, "happiness": 0.125, "sadness": 0.25, "anger": 0.25,
-    }  # fmt: skip
-    varied = [predicted(0, 1, valence=1.0), predicted(1, 4, valence=0.0, arousal=None)]
-    assert shares_of(lanes_of(varied)).means == {"arousal": 0.25, "valence": 0.25, "dominance": 0.25}
-    assert shares_of([]).seconds == 0
+def test_the_summary_is_by_speaker(conversation, talk, tmp_path):
+    page = written(conversation, talk, tmp_path)
+    head, everyone, ann, other = page.rows[:4]
+    shares = dict(zip(head, everyone, strict=True))
+    assert (shares["who"], shares["time"], shares["neutral"], shares["fear"]) == ("all", "0:04.0", "38 %", "–")
+    assert (shares["uncertain"], shares["arousal"]) == ("25 %", "0.25")
+    assert ann[:3] == ["Ann", "0:02.5", "2"] and other[:3] == [HOSTILE, "0:01.5", "2"]
 
 
 def test_labels_have_enough_contrast():

@@ -1,4 +1,4 @@
-"""The predictions of a timeline by lane: a lane for each speaker or channel, and how its time is shared by emotion."""
+"""The predictions of a timeline by lane: one for each speaker or channel; and the colours of emotions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from emofuse.errors import EmofuseError
-from emofuse.labels import DIMENSIONS, EMOTIONS
+from emofuse.labels import EMOTIONS
 from emofuse.plot_style import EMOTION_COLOURS, PALETTE
 from emofuse.timeline.prediction import Prediction
 
@@ -38,26 +38,9 @@ class Lane:
     """The predictions for one speaker or channel, in order of time, drawn without overlap."""
 
     name: str
+    channel: int | None
+    speaker: str | None
     blocks: Sequence[Block]
-
-
-@dataclass(frozen=True)
-class Shares:
-    """How the time of some predictions is shared.
-
-    Attributes:
-        seconds: of all predictions together.
-        segments: number of predictions.
-        emotions: share of the time of each category, 0..1; empty without categories.
-        uncertain: share of the time of uncertain predictions.
-        means: time-weighted mean of each dimension; empty without dimensions.
-    """
-
-    seconds: float
-    segments: int
-    emotions: dict[str, float]
-    uncertain: float
-    means: dict[str, float]
 
 
 def lanes_of(predictions: Iterable[Prediction]) -> list[Lane]:
@@ -79,35 +62,14 @@ def lanes_of(predictions: Iterable[Prediction]) -> list[Lane]:
     for (channel, speaker), blocks in by_lane.items():
         parts = [f"channel {channel}"] if channel is not None and (several_channels or not named) else []
         parts += [speaker or "unknown speaker"] if named else []
-        lanes.append((channel or 0, Lane(", ".join(parts) or "speech", _without_overlap(blocks))))
-    return [lane for _, lane in sorted(lanes, key=lambda item: (item[0], item[1].blocks[0].start))]
+        lanes.append(Lane(", ".join(parts) or "speech", channel, speaker, _without_overlap(blocks)))
+    return sorted(lanes, key=lambda lane: (lane.channel or 0, lane.blocks[0].start))
 
 
 def _without_overlap(blocks: list[Block]) -> list[Block]:
     blocks = sorted(blocks, key=lambda block: block[:2])
     cut = [block._replace(end=min(block.end, following.start)) for block, following in pairwise(blocks)]
     return [*cut, blocks[-1]]
-
-
-def shares_of(lanes: Iterable[Lane]) -> Shares:
-    """Compute how the time of lanes is shared between emotions."""
-    blocks = [block for lane in lanes for block in lane.blocks]
-    total = sum(block.seconds for block in blocks)
-    emotions = dict.fromkeys(categories_of(block.prediction for block in blocks), 0.0)
-    uncertain = 0.0
-    for block in blocks:
-        if block.prediction.emotion is not None:
-            emotions[block.prediction.emotion] += block.seconds / (total or 1)
-        uncertain += bool(block.prediction.uncertain) * block.seconds / (total or 1)
-    means = {}
-    for dimension in DIMENSIONS:
-        rated = [
-            (value, block.seconds) for block in blocks if (value := getattr(block.prediction, dimension)) is not None
-        ]
-        if sum(seconds for _, seconds in rated):
-            values, weights = zip(*rated, strict=True)
-            means[dimension] = float(np.average(values, weights=weights))
-    return Shares(total, len(blocks), emotions, uncertain, means)
 
 
 def categories_of(predictions: Iterable[Prediction]) -> list[str]:

@@ -21,9 +21,10 @@ from emofuse import __version__
 from emofuse.audio import SAMPLE_RATE, name_of, stream_audio
 from emofuse.files import write_text
 from emofuse.labels import DIMENSIONS
-from emofuse.report.lanes import Lane, categories_of, colours_of, lanes_of, shares_of, text_colour
+from emofuse.report.lanes import Lane, categories_of, colours_of, lanes_of, text_colour
 from emofuse.report.table import render_template
 from emofuse.timeline.prediction import Timeline
+from emofuse.timeline.summary import SpeakerSummary, summarise
 
 EMBED_SECONDS = 600.0
 """Longest recording whose sound is stored in the page by default."""
@@ -104,7 +105,7 @@ def write_recording_page(
         dimensions=[name for name, *_ in curves],
         rows=rows,
         lane_names=[lane.name for lane in lanes],
-        shares=[("all", shares_of(lanes)), *((lane.name, shares_of([lane])) for lane in lanes if len(lanes) > 1)],
+        summaries=summaries_of(timeline, lanes),
         styles=[(name, colour, text_colour(colour)) for name, colour in colours_of(categories).items()],
         classes={name: f"c{i}" for i, name in enumerate(categories)},
         with_speakers=any(one.speaker for one in timeline),
@@ -119,6 +120,14 @@ def write_recording_page(
     )
     write_text(output, page.encode("utf-8", "backslashreplace").decode())  # a transcript may hold lone surrogates
     return output
+
+
+def summaries_of(timeline: Timeline, lanes: Sequence[Lane]) -> list[tuple[str, SpeakerSummary]]:
+    """Summaries of all predictions and, if there are several lanes, of each whose speaker or channel is known."""
+    summary = summarise(timeline)
+    by_lane = {(one.channel, one.speaker): one for one in summary.speakers} if len(lanes) > 1 else {}
+    known = [(lane.name, by_lane.get((lane.channel, lane.speaker))) for lane in lanes]
+    return [("all", summary.overall), *((name, one) for name, one in known if one)]
 
 
 def read_sound(path: Path | str, *, embed: bool | None, track: int | None = None) -> Sound:
