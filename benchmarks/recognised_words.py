@@ -37,7 +37,7 @@ def main() -> None:
     options = parser.parse_args()
     transcriber = Transcriber(options.model)
     clips = {name: list(read_clips(name, options.data / name, options.clips)) for name in LANGUAGES}
-    print("| sound | condition | n | taken for English | English words pass | words of its language pass |")
+    print("| sound | condition | n | taken for English | English words used | words of its language used |")
     print("|---|---|---|---|---|---|")
     for condition, change in conditions().items():
         for name, language in LANGUAGES.items():
