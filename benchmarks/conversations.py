@@ -15,7 +15,7 @@ from scipy.optimize import linear_sum_assignment
 
 from emofuse.audio import SAMPLE_RATE, read_audio
 from emofuse.corpora import read_corpus
-from emofuse.degradations import coloured, in_room, through_mu_law, with_noise, within_full_scale
+from emofuse.degradations import add_noise, add_reverberation, apply_mu_law, colour_noise, limit_peak
 
 FRAME = 0.01  # seconds, resolution of the scores
 CONDITIONS = ("clean", "overlap", "noise", "telephone")
@@ -149,12 +149,12 @@ def speech(clip: np.ndarray, pause: float = 0.3) -> list[tuple[float, float]]:
 
 def _degraded(samples: np.ndarray, condition: str, rng: np.random.Generator) -> np.ndarray:
     if condition == "noise":
-        samples = in_room(samples, rng.normal(size=int(0.4 * SAMPLE_RATE)), rt60=0.4, below=6.0)
-        samples = with_noise(samples, coloured(rng.normal(size=len(samples)), 0.5, flat_below=50.0), 15.0)
+        samples = add_reverberation(samples, rng.normal(size=int(0.4 * SAMPLE_RATE)), rt60=0.4, below=6.0)
+        samples = add_noise(samples, colour_noise(rng.normal(size=len(samples)), 0.5, flat_below=50.0), 15.0)
     else:
         samples = samples + rng.normal(0, 1e-4, len(samples))
-    samples = within_full_scale(samples)
-    return (through_mu_law(samples) if condition == "telephone" else samples).astype(np.float32)
+    samples = limit_peak(samples)
+    return (apply_mu_law(samples) if condition == "telephone" else samples).astype(np.float32)
 
 
 class DiarisationErrors(NamedTuple):
