@@ -3,7 +3,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from emofuse.audio.channels import MAX_SECONDS, ChannelComparison
+from emofuse.audio.channels import MAX_SECONDS, ChannelComparison, mute_crosstalk
 
 RATE = 16000
 
@@ -145,3 +145,53 @@ def test_nothing_was_added():
 def test_two_channels_are_needed(shape):
     with pytest.raises(ValueError, match="100"):
         ChannelComparison().add(np.zeros(shape, np.float32))
+
+
+def power(samples):
+    return np.square(samples.astype(np.float64)).mean(axis=0)
+
+
+@pytest.mark.parametrize("decibels", [-40, -30, -20, -16])
+@pytest.mark.parametrize("delay", [0, 0.15])
+def test_crosstalk_is_muted_and_speech_is_not(decibels, delay):
+    voices = dialogue(20) * np.array([1, 0.3])
+    leak = 10 ** (decibels / 20) * np.roll(voices[:, ::-1], round(delay * RATE), axis=0)
+    recording = (voices + leak * np.array([1 / 0.3, 0.3])).astype(np.float32)
+    comparison = ChannelComparison()
+    comparison.add(recording)
+    muted = np.concatenate(list(mute_crosstalk(np.array_split(recording, 7), comparison)))
+    assert muted.shape == recording.shape and muted.dtype == np.float32
+    for person in range(2):
+        own, other = (np.abs(voices) > 0.01 * np.abs(voices).max(axis=0))[:, [person, 1 - person]].T
+        channel = np.stack([recording[:, person], muted[:, person]], axis=1)
+        before, after = power(channel[own])
+        assert after == pytest.approx(before, rel=0.01)
+        before, after = power(channel[other & ~own])
+        assert after < 0.1 * before
+
+
+def test_speech_in_noise_and_simultaneous_speech_is_not_muted():
+    recording = noise(dialogue(20, overlap=1.5), np.array([0.01, 0.0001])).astype(np.float32)
+    comparison = ChannelComparison()
+    comparison.add(recording)
+    muted = np.concatenate(list(mute_crosstalk([recording], comparison)))
+    np.testing.assert_allclose(power(muted), power(recording), rtol=0.05)
+
+
+@pytest.mark.parametrize("size", [0, 1, 1599, 1600, 4800, 4801, 16000])
+def test_muting_keeps_every_sample(size):
+    comparison = ChannelComparison()
+    comparison.add(dialogue(20).astype(np.float32))
+    samples = dialogue(20)[:size].astype(np.float32)
+    for blocks in ([samples], np.array_split(samples, 3)):
+        muted = list(mute_crosstalk(blocks, comparison))
+        assert sum(map(len, muted)) == size
+
+
+def test_muting_does_not_depend_on_the_blocks():
+    samples = (dialogue(20) @ np.array([[1, 0.1], [0.1, 1]])).astype(np.float32)
+    comparison = ChannelComparison()
+    comparison.add(samples)
+    whole = np.concatenate(list(mute_crosstalk([samples], comparison)))
+    parts = np.concatenate(list(mute_crosstalk(np.split(samples, [100, 5000, 5001, 90000]), comparison)))
+    np.testing.assert_allclose(parts, whole, atol=1e-6)
