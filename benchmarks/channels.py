@@ -1,8 +1,10 @@
-"""How often `ChannelComparison` is right on scenes with two channels, composed of acted speech.
+"""How often `ChannelComparison` is right, and what `mute_crosstalk` removes, on scenes composed of acted speech.
 
     python benchmarks/channels.py --data FOLDER --voices ravdess-odd ravdess-even nemo emodb [--scenes 10]
 
-Prints, for each kind of scene, the expected verdict, how often it was given, and the others that were given.
+Prints, for each kind of scene, the expected verdict, how often it was given, and the others that were given. Then, for
+calls with crosstalk, the seconds in which the speech detector finds speech in the channel of somebody who is speaking
+(own), and in that of somebody who is silent (other), before and after crosstalk is muted.
 """
 
 from __future__ import annotations
@@ -14,11 +16,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from conversations import compose, load_voices
+from conversations import Conversation, compose, load_voices
 
 from emofuse.audio import SAMPLE_RATE
-from emofuse.audio.channels import ChannelComparison
+from emofuse.audio.channels import ChannelComparison, mute_crosstalk
 from emofuse.degradations import add_noise, add_reverberation, apply_mu_law, colour_noise
+from emofuse.timeline.segments import find_utterances
 
 Rng = np.random.Generator
 
@@ -41,6 +44,7 @@ def main() -> None:
     options = parser.parse_args()
     voices = [load_voices(options.data, name) for name in options.voices]
     verdicts: dict[str, Counter[str]] = {name: Counter() for name in SCENES}
+    found: dict[float, list[np.ndarray]] = {decibels: [] for decibels in CROSSTALK}
     for chosen in voices:
         for seed in range(options.seed, options.seed + options.scenes):
             for condition in ("clean", "overlap"):
@@ -51,11 +55,35 @@ def main() -> None:
                         comparison = ChannelComparison()
                         comparison.add(scene.record(conversation.tracks.astype(np.float64), rng))
                         verdicts[name][comparison.verdict] += 1
+                if condition == "clean":
+                    for decibels in CROSSTALK:
+                        found[decibels].append(speech_found(conversation, decibels, np.random.default_rng(seed)))
     print("| scene | expected | right | others |\n|---|---|---|---|")
     for name, scene in SCENES.items():
         right = verdicts[name].pop(scene.expected, 0)
         others = ", ".join(f"{verdict} {count}" for verdict, count in verdicts[name].items())
         print(f"| {name} | {scene.expected} | {right} of {len(voices) * options.scenes} | {others} |")
+    print("| crosstalk | own, before | own, after | other, before | other, after |\n|---|---|---|---|---|")
+    for decibels, seconds in found.items():
+        print(f"| {decibels:g} dB | " + " | ".join(f"{value:.1f} s" for value in np.sum(seconds, axis=0)) + " |")
+
+
+def speech_found(conversation: Conversation, decibels: float, rng: Rng) -> np.ndarray:
+    """Seconds of speech by the detector: own before and after muting, other's before and after."""
+    samples = noisy(crosstalk(conversation.tracks.astype(np.float64), decibels), rng, 30).astype(np.float32)
+    comparison = ChannelComparison()
+    comparison.add(samples)
+    muted = np.concatenate(list(mute_crosstalk([samples], comparison)))
+    own, other = [], []
+    for channels in (samples, muted):
+        sums = np.zeros(2)  # own, other
+        for person, channel in enumerate(channels.T):
+            for interval in find_utterances(channel):
+                power = np.square(interval.samples_of(conversation.tracks)).mean(axis=0)
+                sums[int(power[person] < power[1 - person])] += interval.seconds
+        own.append(sums[0])
+        other.append(sums[1])
+    return np.array([*own, *other])
 
 
 def noisy(tracks: np.ndarray, rng: Rng, snr: float = 15.0) -> np.ndarray:
@@ -111,6 +139,7 @@ def music(tracks: np.ndarray, rng: Rng, below: float) -> np.ndarray:
     return voice + band * np.sqrt(np.square(voice).mean() / np.square(band).mean()) * 10 ** (-below / 20)
 
 
+CROSSTALK = (-15.0, -20.0, -30.0, -40.0)  # dB
 SCENES = {
     "call": Scene("different", lambda tracks, rng: tracks),
     "call, people overlap": Scene("different", lambda tracks, rng: tracks, "overlap"),
