@@ -1,7 +1,8 @@
 """Speech emotion recognition from voice and words together.
 
 Examples:
-    `load` gives a `Predictor`, which returns a `Timeline`: a list with a `Prediction` for each utterance. Prediction does not need PyTorch:
+    `load` gives a `Predictor`, which returns a `Timeline`: a list with a `Prediction` for each utterance. This does not
+    need PyTorch:
 
     >>> import emofuse
     >>> predict = emofuse.load()  # or emofuse.load("my-bundle")
