@@ -137,3 +137,10 @@ def test_memory_with_another_table(tmp_path):
         store.execute("CREATE TABLE files (path TEXT)")
     path = write(tmp_path / "file", b"one")
     assert file_hash(path) == of(b"one")
+
+
+def test_a_name_that_is_not_text(tmp_path):
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.wav")
+    with open(path, "wb") as file:
+        file.write(b"x")
+    assert file_hash(path) == file_hash(path) == sha256(path)

@@ -13,6 +13,12 @@ Examples:
     >>> prediction.emotion, prediction.valence > 0.6
     ('happiness', True)
 
+    `predict_many` predicts many recordings, several at once, and yields a `Timeline` for each, in order:
+
+    >>> timelines = emofuse.predict_many(predict, ["examples/angry.flac", "examples/neutral.flac"])
+    >>> [(timeline.file, len(timeline)) for timeline in timelines]
+    [('examples/angry.flac', 1), ('examples/neutral.flac', 1)]
+
     A `Bundle` holds what is known about a model:
 
     >>> predict.bundle.labels[:3], predict.bundle.licence
@@ -62,6 +68,7 @@ if TYPE_CHECKING:
     from emofuse.corpora import read_corpus
     from emofuse.explanation.attribution import explain
     from emofuse.inference.bundle import Bundle
+    from emofuse.inference.files import predict_many
     from emofuse.inference.predictor import Predictor
     from emofuse.timeline.prediction import Prediction, Timeline
     from emofuse.training.run import train
@@ -78,6 +85,7 @@ __all__ = [
     "explain",
     "load",
     "load_recipe",
+    "predict_many",
     "read_corpus",
     "train",
 ]
@@ -90,6 +98,7 @@ _MODULES = {  # imported when the name is first used: some need PyTorch or panda
     "Timeline": "emofuse.timeline.prediction",
     "explain": "emofuse.explanation.attribution",
     "load_recipe": "emofuse.config",
+    "predict_many": "emofuse.inference.files",
     "read_corpus": "emofuse.corpora",
     "train": "emofuse.training.run",
 }

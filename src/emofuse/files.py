@@ -1,4 +1,4 @@
-"""Atomic writes, content hashes, and SQLite files for cached results."""
+"""Atomic writes, content hashes, locks, and SQLite files for cached results."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import shutil
+import socket
 import sqlite3
 import tempfile
 import time
@@ -70,8 +71,9 @@ def file_hashes(paths: Iterable[Path | str], *, unreadable: dict[str, OSError] |
     found: dict[str, str] = {}
     errors: dict[str, OSError] = {}
     with suppress(EmofuseError), open_store(cache_dir() / "hashes.sqlite", _SCHEMA) as memory:
-        for first in range(0, len(wanted), _AT_ONCE):
-            chunk = wanted[first : first + _AT_ONCE]
+        storable = [path for path in wanted if path.encode(errors="replace").decode() == path]  # others are not text
+        for first in range(0, len(storable), _AT_ONCE):
+            chunk = storable[first : first + _AT_ONCE]
             new = _hash(chunk, _remembered(memory, chunk), found, errors)
             if new:
                 with memory:
@@ -89,7 +91,7 @@ def file_hashes(paths: Iterable[Path | str], *, unreadable: dict[str, OSError] |
 def hash_of(value: Any) -> str:
     """SHA-256 of a JSON-serialisable value, independent of the order of dictionary keys."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()  # names of files may be of any bytes
 
 
 @contextmanager
@@ -143,9 +145,46 @@ def _put(temporary: Path, path: Path, replaced: Path, keep: bool) -> None:
 
 
 def write_text(path: Path | str, text: str) -> None:
-    """Write a UTF-8 text file atomically."""
+    """Write a UTF-8 text file atomically; bytes of file names that are not UTF-8 are written as `\\xe9`."""
     with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+@contextmanager
+def lock_file(path: Path | str, doing: str) -> Iterator[None]:
+    """Hold a lock file, in which the id and the host of this process stand. It is released however the process ends.
+
+    Args:
+        path: the lock file; its folder is created if it is missing.
+        doing: what the process does there, such as "runs a study".
+
+    Raises:
+        EmofuseError: another process holds the lock, or the file cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    path = Path(path)
+    lock = FileLock(path, timeout=0)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+        path.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+    except Timeout:
+        owner = ""
+        with suppress(OSError):
+            owner = f" ({path.read_text(encoding='utf-8')})"
+        raise EmofuseError(
+            f"{path.parent}: another process {doing} in this folder{owner}. Wait for it, or choose another folder."
+        ) from None
+    except OSError as error:
+        raise EmofuseError(
+            f"{path.parent}: cannot be written ({error.strerror or error}). Choose another folder."
+        ) from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # the folder may have disappeared
+            lock.release()
 
 
 def write_json(path: Path | str, value: Any) -> None:

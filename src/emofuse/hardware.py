@@ -1,7 +1,8 @@
-"""Processor and GPU of this machine, the right precision for them, and threads."""
+"""Processor and GPU of this machine, the right precision for them, threads, and clusters."""
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import subprocess
@@ -12,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -162,8 +164,17 @@ class locked_cached_property(cached_property):
             return super().__get__(instance, owner)
 
 
-def run_parallel(work: Callable[[Item], Result], items: Iterable[Item], *, threads: int) -> Iterator[Future[Result]]:
+def run_parallel(
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    threads: int,
+    stop: Callable[[], object] = lambda: None,
+) -> Iterator[Future[Result]]:
     """Call a function on items in parallel threads.
+
+    If the caller ends early, after Ctrl-C or because it needs no more results, calls that are running are waited for.
+    `stop` is called before, and may make them end.
 
     Items are consumed lazily: at most `2 * threads` calls are running or waiting, which limits memory. With one thread,
     calls are made in the caller's thread, because memory that one thread has freed is not available to another.
@@ -186,7 +197,27 @@ def run_parallel(work: Callable[[Item], Result], items: Iterable[Item], *, threa
             wait([begun[0]])
             yield begun.popleft()
     finally:
+        stop()
         pool.shutdown(cancel_futures=True)
+
+
+def connect_to_ray(address: str) -> Any:
+    """Connect to a Ray cluster; "local" starts one on this machine. Returns the module `ray`; end with its `shutdown`.
+
+    Raises:
+        EmofuseError: Ray is not installed, or the cluster cannot be reached.
+    """
+    try:
+        ray: Any = import_module("ray")
+    except ImportError as error:
+        raise EmofuseError('--ray needs Ray. Install it: pip install "emofuse[distributed]"') from error
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise EmofuseError(
+            f"--ray {address}: cannot reach a Ray cluster ({error}). Start one: ray start --head"
+        ) from error
+    return ray
 
 
 def _called(work: Callable[[Item], Result], item: Item) -> Future[Result]:

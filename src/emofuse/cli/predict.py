@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from emofuse.cli.batch import Destination, Work
 from emofuse.cli.options import Language, Model, NoAsr, Output, Threads
-from emofuse.cli.output import check_output, print_error, silence_standard_output
+from emofuse.cli.output import print_error
 from emofuse.errors import EmofuseError
 
 if TYPE_CHECKING:
-    from emofuse.inference.files import Finished
-    from emofuse.inference.inputs import Recording
-    from emofuse.inference.predictor import Predictor
-    from emofuse.timeline.prediction import Prediction
-    from emofuse.timeline.saving import Form
-    from emofuse.timeline.writers import Writer
+    from emofuse.inference.options import PredictOptions
 
 STOPPED = 130
 """Exit code after Ctrl-C."""
@@ -84,6 +79,22 @@ def predict(
         ),
     ] = None,
     output: Output = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Write a file for each recording to this folder (CSV unless --format says otherwise), and tables of "
+            "all segments and all recordings.",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Continue an interrupted run of --out or --output: recordings that are finished, and have not changed "
+            "since, are not predicted again.",
+        ),
+    ] = False,
     excel: Annotated[bool, typer.Option("--excel", help="Write CSV as Excel on this computer opens it.")] = False,
     asr: Annotated[str, typer.Option(help="Speech recogniser for recordings without words.")] = "whisper-base",
     transcribe: Annotated[
@@ -104,6 +115,14 @@ def predict(
         int | None, typer.Option(min=1, help="Number of recordings to predict at once. Default: as many as threads.")
     ] = None,
     threads: Threads = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Predict on a Ray cluster: auto, local or HOST:PORT. All its machines must see the files and the "
+            "model at the same paths.",
+        ),
+    ] = None,
 ) -> None:
     """Predict the emotions of recordings or of a text.
 
@@ -111,162 +130,63 @@ def predict(
     come. A recording that cannot be read is reported, and the others are predicted. The exit code is 0 if all went
     well, 1 if some recordings failed, 2 if none could be used, and 130 after Ctrl-C.
     """
-    import emofuse
-    from emofuse.inference.files import adaptation, predict_recordings
-    from emofuse.inference.inputs import find_recordings
-
-    recordings = find_recordings(inputs or [], text=text, segments=segments)
-    source = adaptation(adapt)
-    _check_inputs(output, recordings, [segments, source if isinstance(source, Path) else None])
-    form = _form_of(output, format)
-    if excel and form.name != "csv":
-        raise EmofuseError(f"--excel is for CSV, but the format is {form.name}. Add --format csv.")
-    if not form.many and len(recordings) > 1:
-        raise EmofuseError(f"A file of the format {form.name} holds one recording, but {len(recordings)} are given.")
-    words = "off" if no_asr else transcribe.value
-    predictor = emofuse.load(model, asr=asr, transcribe=words, threads=threads, adapt=source != "off")
-    options: Any = {
+    options: PredictOptions = {
         "language": language,
         "max_seconds": max_seconds,
         "window": window,
         "hop": hop,
-        "channels": _number_or_word(channels),
-        "speakers": _number_or_word(speakers),
+        "channels": _number_or_word(channels),  # type: ignore[typeddict-item] # checked by the predictor
+        "speakers": _number_or_word(speakers),  # type: ignore[typeddict-item]
         "track": track,
     }
-    work = _Work(recordings)
-    events = predict_recordings(predictor, recordings, jobs=jobs, adapt=source, progress=work.reached, **options)
+    if ray is not None and jobs is not None:
+        raise EmofuseError("--jobs is for this machine, --ray for a cluster. Leave one of them out.")
+    work = Work()
     try:
-        with _writer(predictor, form, output, excel=excel) as writer:
+        import emofuse
+        from emofuse.inference.files import adaptation, predict_recordings, speaker_profiles
+        from emofuse.inference.folder import results_in
+        from emofuse.inference.inputs import find_recordings
+        from emofuse.inference.ray_files import predict_on_ray
+
+        source = adaptation(adapt)
+        earlier = set[str]() if out is None else results_in(out)
+        recordings = find_recordings(inputs or [], text=text, segments=segments, results=earlier)
+        others = [segments, source if isinstance(source, Path) else None, *map(_path, inputs or [])]
+        destination = Destination.parse(
+            output=output,
+            folder=out,
+            format=format,
+            excel=excel,
+            resume=resume,
+            recordings=recordings,
+            others=[path for path in others if path is not None],
+        )
+        words = "off" if no_asr else transcribe.value
+        predictor = emofuse.load(model, asr=asr, transcribe=words, threads=threads, adapt=source != "off")
+        with destination.open(recordings, predictor, adapt=source, options=options) as results:
+            work.begin(recordings, results)
+            profiles = speaker_profiles(predictor, results.remaining, adapt=source, among=recordings, track=track)
+            if ray is not None:
+                events = predict_on_ray(predictor, results.remaining, address=ray, profiles=profiles, **options)
+            else:
+                options["progress"] = work.reached
+                events = predict_recordings(predictor, results.remaining, jobs=jobs, profiles=profiles, **options)
             for event in events:
-                work.take(event, writer)
-        if not form.streams:
-            work.save(form, output)
+                work.take(event, results)
     except KeyboardInterrupt:
-        print_error(f"stopped after {work.count} of {len(recordings)} recordings.")
+        work.end()
+        print_error(work.interrupted())
         raise typer.Exit(STOPPED) from None
     finally:
-        work.progress.clear()
-    if work.failures:
-        raise typer.Exit(2 if work.failures == len(recordings) else 1)
-    if work.has_errors:
-        raise typer.Exit(1)
+        work.end()
+    if code := work.exit_code():
+        raise typer.Exit(code)
 
 
-class _Work:
-    """What is done of a command's recordings."""
-
-    def __init__(self, recordings: list[Recording]) -> None:
-        from emofuse.audio import header_seconds
-        from emofuse.cli.progress import Progress
-
-        self.count = self.failures = 0
-        self.has_errors = False
-        self._finished: list[Finished] = []
-        self._is_one = len(recordings) == 1
-        if self._is_one:
-            file = recordings[0].file
-            self.progress = Progress(None if file is None else header_seconds(file), "seconds")
-        else:
-            self.progress = Progress(len(recordings), "files")
-
-    def reached(self, seconds: float) -> None:
-        """Take how far a recording is."""
-        if self._is_one:
-            self.progress.update(seconds)
-
-    def take(self, event: Prediction | Finished, writer: Writer | None) -> None:
-        """Write a prediction, or what there is to say at the end of a recording."""
-        from emofuse.timeline.prediction import Prediction
-
-        if isinstance(event, Prediction):
-            self.progress.clear()
-            if writer is not None:
-                writer.write(event)
-            return
-        self.count += 1
-        self.failures += event.failed
-        self.has_errors = self.has_errors or bool(event.errors)
-        self.progress.clear()
-        for error in event.errors:
-            print_error(error)
-            if writer is not None:
-                writer.write_failure(str(event.recording.file or ""), str(error))
-        if writer is not None and not event.timeline and not event.errors:
-            writer.write_empty(event.timeline)
-        if writer is None:
-            self._finished.append(event)
-        if not self._is_one:
-            self.progress.update(self.count)
-
-    def save(self, form: Form, output: Path | None) -> None:
-        """Write all timelines in a form that cannot be written prediction by prediction."""
-        from emofuse.cli.output import print_or_write
-        from emofuse.timeline.saving import save
-
-        timelines = [one.timeline for one in self._finished if not one.failed]
-        if not timelines:
-            return
-        if output is not None:
-            save(timelines, output, form.name)
-            return
-        if form.render is None:
-            raise EmofuseError(f"The format {form.name} needs a place to write to: add --output.")
-        print_or_write("".join(map(form.render, timelines)), None, is_table=False)
-
-
-@contextmanager
-def _writer(predictor: Predictor, form: Form, output: Path | None, *, excel: bool) -> Iterator[Writer | None]:
-    """A writer to the output file or to standard output; None if the form is written at the end."""
-    import sys
-
-    from emofuse.timeline.writers import open_writer
-
-    if not form.streams:
-        yield None
-        return
-    labels = predictor.bundle.labels
-    if output is None:
-        colour = sys.stdout.isatty()
-        try:
-            with open_writer(sys.stdout, form.name, labels=labels, excel=excel, colour=colour) as writer:
-                yield writer
-        except EmofuseError:
-            silence_standard_output()
-            raise
-        return
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        file = output.open("w", encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise EmofuseError(f"{output} cannot be written: {error.strerror}.") from error
-    with file, open_writer(file, form.name, labels=labels, excel=excel) as writer:
-        yield writer
-
-
-def _form_of(output: Path | None, format: str | None) -> Form:
-    from emofuse.timeline.saving import FORMS, form_of
-
-    by_ending = None
-    if output is not None and output.suffix:
-        try:
-            by_ending = form_of(output)
-        except EmofuseError:
-            if format is None:
-                raise
-    if format is None:
-        return by_ending or FORMS["table"]
-    if format.lower() not in FORMS:
-        raise EmofuseError(f"--format {format}: this format is unknown. Expected one of {', '.join(FORMS)}.")
-    form = FORMS[format.lower()]
-    if by_ending not in (None, form) and form.ending:
-        raise EmofuseError(f"{output} ends in {output.suffix}, but --format is {format}. Change one of them.")  # type: ignore[union-attr]
-    return form
-
-
-def _check_inputs(output: Path | None, recordings: list[Recording], others: list[Path | None]) -> None:
-    files = [recording.file for recording in recordings]
-    check_output(output, [path for path in (*files, *others) if path is not None])
+def _path(argument: str) -> Path:
+    """The file of an argument; of a list without its @."""
+    return Path(argument if os.path.exists(argument) else argument.removeprefix("@"))
 
 
 def _number_or_word(value: str) -> int | str:

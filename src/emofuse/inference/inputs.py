@@ -7,7 +7,7 @@ import locale
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -77,7 +77,11 @@ class Recording:
 
 
 def find_recordings(
-    arguments: Sequence[Path | str], *, text: str | None = None, segments: Path | str | None = None
+    arguments: Sequence[Path | str],
+    *,
+    text: str | None = None,
+    segments: Path | str | None = None,
+    results: Collection[str] = (),
 ) -> list[Recording]:
     """Find the recordings that arguments name, in their order; one that is named twice appears twice.
 
@@ -92,6 +96,7 @@ def find_recordings(
         arguments: as above; may be empty if there is a text.
         text: words of the only recording, or to predict without one.
         segments: file of segments of the recordings, for `emofuse.timeline.segment_files.read_segments`.
+        results: absolute paths of results of earlier runs, which are left out where arguments name them.
 
     Raises:
         EmofuseError: the arguments do not go together, or a list or table cannot be read.
@@ -107,7 +112,9 @@ def find_recordings(
         if text is None:
             raise EmofuseError("Nothing to predict from: name one or more recordings, or give --text.")
         return [Recording(None, [Segment(None, text)])]
-    recordings = [recording for argument in arguments for recording in _expand_argument(os.fspath(argument))]
+    recordings = [recording for argument in arguments for recording in _expand_argument(os.fspath(argument), results)]
+    if not recordings:
+        raise EmofuseError("Nothing to predict from: all inputs are results of an earlier run.")
     if sum(recording.file == STANDARD_INPUT for recording in recordings) > 1:
         raise EmofuseError("Standard input is named twice, but it can be read only once.")
     if text is None and segments is None:
@@ -136,26 +143,30 @@ def _with_segments(recording: Recording, rows: list[Segment]) -> Recording:
     return replace(recording, segments=rows)
 
 
-def _expand_argument(argument: str) -> Iterator[Recording]:
+def _expand_argument(argument: str, results: Collection[str]) -> Iterator[Recording]:
     """Yield the recordings that one argument names."""
     if argument in _STANDARD_INPUT_NAMES:
         yield Recording(STANDARD_INPUT)
     elif argument.startswith("@") and not os.path.exists(argument):
-        yield from _read_list(Path(argument[1:]))
+        yield from _read_list(Path(argument[1:]), results)
     else:
-        yield from _expand_path(argument)
+        yield from _expand_path(argument, results)
 
 
-def _expand_path(path: str) -> Iterator[Recording]:
+def _expand_path(path: str, results: Collection[str]) -> Iterator[Recording]:
     """Yield the recordings that a path names: of a file, folder, pattern or table."""
     if os.path.isdir(path):
-        yield from map(Recording, _search_folder(path) or [Path(path)])
+        files = _search_folder(path)
+        if files or os.path.abspath(path) not in results:
+            yield from map(Recording, files or [Path(path)])
+    elif results and os.path.abspath(path) in results:
+        return
     elif path.lower().endswith(TABLE_ENDINGS):
         yield from _read_table(Path(path))
     elif glob.has_magic(path) and not os.path.exists(path):
         matches = sorted(glob.glob(path, recursive=True))
         for match in matches:
-            yield from _expand_path(match)
+            yield from _expand_path(match, results)
         if not matches:
             yield Recording(Path(path))
     else:
@@ -182,7 +193,7 @@ def _search_folder(top: str) -> list[Path]:
     return files
 
 
-def _read_list(path: Path) -> Iterator[Recording]:
+def _read_list(path: Path, results: Collection[str]) -> Iterator[Recording]:
     """Yield the recordings of a text file with a path a line; skip blank lines and those that begin with #."""
     try:
         content = path.read_bytes()
@@ -195,7 +206,7 @@ def _read_list(path: Path) -> Iterator[Recording]:
     for line in content.removeprefix(b"\xef\xbb\xbf").splitlines():
         if line.strip() and not line.lstrip().startswith(b"#"):
             empty = False
-            yield from _expand_path(find(*_decoded(line)))
+            yield from _expand_path(find(*_decoded(line)), results)
     if empty:
         raise EmofuseError(f"@{name_of(path)}: the list is empty. Expected the path of a recording on each line.")
 

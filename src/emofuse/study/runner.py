@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from emofuse.errors import EmofuseError
-from emofuse.files import read_json, write_json
+from emofuse.files import lock_file, read_json, write_json
 from emofuse.study.grid import Cell, Study, cells_of, folds_of, runs_of, study_facts
 from emofuse.study.progress import State, Tell, seconds_left
 from emofuse.study.stale import find_stale, refuse_or_remove
@@ -148,22 +148,9 @@ def _threads(jobs: int) -> int:
     return max(1, processors // jobs)
 
 
-@contextmanager
-def lock_study(out: Path) -> Iterator[None]:
+def lock_study(out: Path) -> AbstractContextManager[None]:
     """Lock the folder of a study, because two processes that run one study would write to the same runs."""
-    from filelock import FileLock, Timeout
-
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(out / ".lock").acquire(timeout=0)
-    except Timeout:
-        raise EmofuseError(
-            f"{out}: another process runs a study in this folder. Wait for it, or choose another folder."
-        ) from None
-    except OSError as error:
-        raise EmofuseError(f"{out}: cannot be written ({error.strerror or error}). Choose another folder.") from error
-    with lock:
-        yield
+    return lock_file(out / ".lock", "runs a study")
 
 
 def _failure_message(failures: Mapping[str, str], runs: Sequence[Cell], place: Place) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
 import os
 import sys
@@ -17,6 +16,7 @@ from typing import Any, Protocol
 
 from emofuse.errors import EmofuseError
 from emofuse.files import write_json
+from emofuse.hardware import connect_to_ray
 from emofuse.study.grid import Cell
 
 
@@ -109,16 +109,7 @@ class RayCluster:
     """
 
     def __init__(self, place: Place, address: str):
-        try:
-            ray: Any = import_module("ray")
-        except ImportError as error:
-            raise EmofuseError('--ray needs Ray. Install it: pip install "emofuse[distributed]"') from error
-        try:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise EmofuseError(
-                f"--ray {address}: cannot reach a Ray cluster ({error}). Start one: ray start --head"
-            ) from error
+        ray = connect_to_ray(address)
         self._ray, self._place = ray, place
         self._gpus = 1 if ray.cluster_resources().get("GPU") else 0
         options = {"num_cpus": place.threads, "num_gpus": self._gpus, "max_calls": 1, "max_retries": 1}

@@ -16,7 +16,7 @@ import json
 import locale
 import shutil
 import textwrap
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import IO, Any
 
@@ -176,15 +176,28 @@ class CsvWriter(Writer):
 
     def __init__(self, stream: IO[str], labels: Sequence[str], extra: Sequence[str], *, excel: bool) -> None:
         super().__init__(stream)
-        self._labels, self._extra, self._excel = labels, extra, excel
-        self._separator, self._decimal_mark = _excel_marks() if excel else (",", ".")
-        self._put(("\ufeff" if excel else "") + self._line(table_columns(labels, extra)))
+        self._labels, self._extra = labels, extra
+        self._lines = CsvLines(excel=excel)
+        self._put(self._lines.header(table_columns(labels, extra)))
 
     def write_record(self, record: dict[str, Any]) -> None:
         """Write a row."""
-        self._put(self._line(flat_record(record, self._labels, self._extra).values()))
+        self._put(self._lines.row(flat_record(record, self._labels, self._extra).values()))
 
-    def _line(self, cells: Any) -> str:
+
+class CsvLines:
+    """Lines of CSV, for programs or for Excel (see `_excel_marks`)."""
+
+    def __init__(self, *, excel: bool) -> None:
+        self._excel = excel
+        self._separator, self._decimal_mark = _excel_marks() if excel else (",", ".")
+
+    def header(self, columns: Iterable[str]) -> str:
+        """The first line."""
+        return ("\ufeff" if self._excel else "") + self.row(columns)
+
+    def row(self, cells: Iterable[Any]) -> str:
+        """A line of cells; None is an empty cell."""
         buffer = io.StringIO()
         cells = map(self._for_excel, cells) if self._excel else cells
         csv.writer(buffer, delimiter=self._separator, lineterminator="\n").writerow(cells)
