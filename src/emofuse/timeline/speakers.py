@@ -15,7 +15,7 @@ import numpy as np
 MAX_SPEAKERS = 8
 """The largest number of people that is estimated."""
 
-MAX_SIMILARITY = 0.55
+MAX_SIMILARITY = 0.57
 """Mean cosine between the segments of two groups from which on they are taken for one person."""
 
 _LONG = 0.8  # seconds; shorter segments are assigned to a group, but do not form one
@@ -28,7 +28,7 @@ def cluster_speakers(embeddings: np.ndarray, seconds: Sequence[float], *, speake
 
     Segments of at least 0.8 s are clustered, in long recordings 3000 of them; the others go to the nearest group. The
     estimated number of people is the largest for which each has at least 5 s of speech and for no two of them the
-    embeddings of their segments have a mean cosine of 0.55 or more.
+    embeddings of their segments have a mean cosine of 0.57 or more.
 
     Args:
         embeddings: (segments, dim), rows of length 1.
