@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from emofuse.audio import SAMPLE_RATE, read_audio
 from emofuse.corpora import read_corpus
-from emofuse.degradations import coloured, in_room, through_mu_law, with_noise, within_full_scale
+from emofuse.degradations import add_noise, add_reverberation, apply_mu_law, colour_noise, limit_peak
 
 FRAME = 0.01  # seconds, resolution of the scores
 CONDITIONS = ("clean", "overlap", "noise", "telephone")
@@ -36,14 +36,23 @@ class Utterance(NamedTuple):
 
     file: str
     emotion: str | None
+    sex: str
 
 
 @dataclass
 class Conversation:
-    """Samples (n,) at 16 kHz and the truth about them, in order of time."""
+    """A composed recording at 16 kHz and the truth about it.
+
+    Attributes:
+        name: of the condition, the number of people and the seed.
+        samples: (n,).
+        tracks: each person's clean speech by itself, (n, people).
+        turns: in order of time.
+    """
 
     name: str
     samples: np.ndarray
+    tracks: np.ndarray
     turns: list[Turn]
 
 
@@ -55,8 +64,8 @@ def load_voices(data: Path, choice: str) -> dict[str, list[Utterance]]:
         table = table[table["speaker"].str[-2:].astype(int) % 2 == (actors == "odd")]
     table = table.astype(object).where(table.notna(), None)
     voices: dict[str, list[Utterance]] = {}
-    for speaker, file, emotion in zip(table["speaker"], table["file"], table["emotion"], strict=True):
-        voices.setdefault(speaker, []).append(Utterance(file, emotion))
+    for speaker, *utterance in table[["speaker", "file", "emotion", "gender"]].itertuples(index=False):
+        voices.setdefault(speaker, []).append(Utterance(*utterance))
     return voices
 
 
@@ -65,6 +74,7 @@ def compose(
     *,
     people: int,
     seconds: float,
+    sexes: Literal["any", "same", "mixed"] = "any",
     condition: str = "clean",
     emotions: Sequence[str] | None = None,
     seed: int = 0,
@@ -79,19 +89,20 @@ def compose(
         voices: from `load_voices`; the people are drawn from them.
         people: how many speak.
         seconds: least duration.
+        sexes: of the people: as they are drawn, all the same, or women and men in turn.
         condition: one of `CONDITIONS`.
         emotions: utterances of these only; None for all.
         seed: of every choice.
     """
     rng = np.random.default_rng(seed)
-    speakers = [str(name) for name in rng.choice(sorted(voices), people, replace=False)]
+    speakers = _draw_speakers(voices, people, sexes, rng)
     queues = {name: _shuffled(voices[name], emotions, rng) for name in speakers}
-    pieces: list[tuple[int, np.ndarray]] = []
+    pieces: list[tuple[int, np.ndarray, str]] = []
     turns: list[Turn] = []
     speaker, at = speakers[0], SAMPLE_RATE // 2
     while at < seconds * SAMPLE_RATE and queues[speaker]:
         clip, emotion = queues[speaker].pop()
-        pieces.append((at, clip))
+        pieces.append((at, clip, speaker))
         turns += [
             Turn(at / SAMPLE_RATE + start, at / SAMPLE_RATE + end, speaker, emotion) for start, end in speech(clip)
         ]
@@ -102,11 +113,21 @@ def compose(
         if condition == "overlap" and following != speaker and rng.random() < 0.25:
             pause = -rng.uniform(0.3, 0.8)
         at, speaker = at + len(clip) + int(pause * SAMPLE_RATE), following
-    samples = np.zeros(max(first + len(clip) for first, clip in pieces) + SAMPLE_RATE // 2)
-    for first, clip in pieces:
-        samples[first : first + len(clip)] += clip
-    name = f"{condition}-{people}-{seed}"
-    return Conversation(name, _degraded(samples, condition, rng), sorted(turns))
+    tracks = np.zeros((max(first + len(clip) for first, clip, _ in pieces) + SAMPLE_RATE // 2, people))
+    for first, clip, name in pieces:
+        tracks[first : first + len(clip), speakers.index(name)] += clip
+    samples = _degraded(tracks.sum(axis=1), condition, rng)
+    return Conversation(f"{condition}-{people}-{seed}", samples, tracks.astype(np.float32), sorted(turns))
+
+
+def _draw_speakers(voices: dict[str, list[Utterance]], people: int, sexes: str, rng: np.random.Generator) -> list[str]:
+    names = [str(name) for name in rng.permutation(sorted(voices))]
+    if sexes == "any":
+        return names[:people]
+    sex = voices[names[0]][0].sex
+    first = [name for name in names if voices[name][0].sex == sex]
+    second = [name for name in names if voices[name][0].sex != sex]
+    return first[:people] if sexes == "same" else [*first[: (people + 1) // 2], *second[: people // 2]]
 
 
 def _shuffled(
@@ -149,12 +170,12 @@ def speech(clip: np.ndarray, pause: float = 0.3) -> list[tuple[float, float]]:
 
 def _degraded(samples: np.ndarray, condition: str, rng: np.random.Generator) -> np.ndarray:
     if condition == "noise":
-        samples = in_room(samples, rng.normal(size=int(0.4 * SAMPLE_RATE)), rt60=0.4, below=6.0)
-        samples = with_noise(samples, coloured(rng.normal(size=len(samples)), 0.5, flat_below=50.0), 15.0)
+        samples = add_reverberation(samples, rng.normal(size=int(0.4 * SAMPLE_RATE)), rt60=0.4, below=6.0)
+        samples = add_noise(samples, colour_noise(rng.normal(size=len(samples)), 0.5, flat_below=50.0), 15.0)
     else:
         samples = samples + rng.normal(0, 1e-4, len(samples))
-    samples = within_full_scale(samples)
-    return (through_mu_law(samples) if condition == "telephone" else samples).astype(np.float32)
+    samples = limit_peak(samples)
+    return (apply_mu_law(samples) if condition == "telephone" else samples).astype(np.float32)
 
 
 class DiarisationErrors(NamedTuple):

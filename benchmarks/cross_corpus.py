@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from frozen_probe import pooled
+from paired import paired_difference
 from sklearn.linear_model import LogisticRegression
 
 from emofuse.config import Recipe, load_recipe, parse_recipe
@@ -26,7 +27,7 @@ from emofuse.data.features import clips_of
 from emofuse.data.states import compute_states
 from emofuse.encoders.speech import load_speech_encoder
 from emofuse.files import cache_dir, write_json
-from emofuse.metrics.intervals import bootstrap_interval, paired_difference
+from emofuse.metrics.intervals import bootstrap_interval
 from emofuse.training.run import train
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "default.toml"

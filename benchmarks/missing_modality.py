@@ -13,11 +13,12 @@ import argparse
 from pathlib import Path
 
 import pandas as pd
+from paired import paired_difference
 
 from emofuse.config import Recipe, load_recipe
 from emofuse.data.prepare import prepare
 from emofuse.data.utterances import Utterances
-from emofuse.metrics.intervals import bootstrap_interval, paired_difference
+from emofuse.metrics.intervals import bootstrap_interval
 from emofuse.training.module import predict_rows
 from emofuse.training.run import load_run, train
 

@@ -11,9 +11,10 @@ import argparse
 from pathlib import Path
 
 import pandas as pd
+from paired import paired_difference
 
 from emofuse.config import load_recipe
-from emofuse.metrics.intervals import bootstrap_interval, paired_difference
+from emofuse.metrics.intervals import bootstrap_interval
 from emofuse.metrics.scores import uar
 from emofuse.training.run import train
 

@@ -1,20 +1,22 @@
 """Speech emotion recognition from voice and words together.
 
 Examples:
-    `load` gives a `Predictor`, which returns a `Prediction` for each segment. Prediction does not need PyTorch:
+    `load` gives a `Predictor`, which returns a `Timeline`: a list with a `Prediction` for each utterance. This does not
+    need PyTorch:
 
     >>> import emofuse
     >>> predict = emofuse.load()  # or emofuse.load("my-bundle")
     >>> [prediction] = predict("examples/angry.flac", text="Kids are talking by the door!")
-    >>> prediction.emotion, prediction.used, prediction.start
-    ('anger', 'audio+text', 0.0)
+    >>> prediction.emotion, prediction.used, round(prediction.start, 1)
+    ('anger', 'audio+text', 1.0)
     >>> [prediction] = predict(text="I finally got the job!")
     >>> prediction.emotion, prediction.valence > 0.6
     ('happiness', True)
 
     `predict_many` predicts many recordings, several at once, and yields a `Timeline` for each, in order:
 
-    >>> timelines = emofuse.predict_many(predict, ["examples/angry.flac", "examples/neutral.flac"])
+    >>> predict_from_voice = emofuse.load(transcribe="off")
+    >>> timelines = emofuse.predict_many(predict_from_voice, ["examples/angry.flac", "examples/neutral.flac"])
     >>> [(timeline.file, len(timeline)) for timeline in timelines]
     [('examples/angry.flac', 1), ('examples/neutral.flac', 1)]
 

@@ -28,8 +28,8 @@ LANGUAGES = dict(entry.split(":") for entry in _CODES_AND_NAMES.split())
 _MIN_PROBABILITY = 0.5  # short texts ("Ja.", "What?") are far below
 _SENTENCE_END = re.compile(r"""[.!?…]+["'”’)\]]*\s+|[。！？]+[」』”]?\s*|\n\s*""")
 _SPACE = re.compile(r"\s+")
-_JOINER, _EMOJI_STYLE = 0x200D, 0xFE0F
-_SKIN_TONES = range(0x1F3FB, 0x1F400)
+_MODIFIERS = "[\ufe0f\u200d\U0001f3fb-\U0001f3ff]*"  # emoji style, joiner, skin tones
+_EMOJI = re.compile(rf"\s*([\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff]){_MODIFIERS}(?:\s*\1{_MODIFIERS})*\s*")
 _loading = threading.Lock()
 
 
@@ -59,24 +59,13 @@ def cut_near(text: str, target: int, start: int, end: int) -> int:
 
 
 def name_emoji(text: str) -> str:
-    """Replace emoji by their Unicode names, an emoji that is repeated by one name.
+    """Replace emoji by their Unicode names, a repeated emoji by one name. Texts without emoji stay as they are.
 
-    >>> name_emoji("I lost it 😭😭😭"), name_emoji("👍🏽 and ❤️"), name_emoji("© 2026")
-    ('I lost it loudly crying face', 'thumbs up sign and heavy black heart', '© 2026')
+    >>> name_emoji("I lost it 😭😭😭!"), name_emoji("👍🏽 and ❤️"), name_emoji(" © 2026")
+    ('I lost it loudly crying face !', 'thumbs up sign and heavy black heart', ' © 2026')
     """
-    parts: list[str] = []
-    last = ""
-    for character in text:
-        code = ord(character)
-        if code in (_JOINER, _EMOJI_STYLE) or code in _SKIN_TONES:
-            continue
-        is_emoji = unicodedata.category(character) == "So" and (0x2600 <= code < 0x2C00 or code >= 0x1F000)
-        if not is_emoji:
-            parts.append(character)
-        elif character != last:
-            parts.append(f" {unicodedata.name(character, '').lower()} ")
-        last = character
-    return " ".join("".join(parts).split())
+    named = _EMOJI.sub(lambda match: f" {unicodedata.name(match[1], '').lower()} ", text)
+    return text if named == text else named.strip()
 
 
 def has_words_or_emoji(text: str | None) -> bool:

@@ -9,18 +9,21 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from emofuse.audio import read_audio
 from emofuse.encoders.recogniser import (
     Transcriber,
     Transcript,
     _confidence,
     _DecodedWindow,
     _find_model,
+    _find_speech,
     _join_transcripts,
     _Language,
     distrust,
 )
 from emofuse.encoders.windows import group_segments, split_words
 from emofuse.errors import EmofuseError
+from emofuse.words import has_words
 
 weights = pytest.mark.weights
 RATE = 16000
@@ -112,6 +115,34 @@ def test_language_is_detected(base):
     transcript = base.transcribe(ravdess("Actor_05/03-01-05-01-02-01-05"))
     assert transcript.language == "en" and 0.5 < transcript.language_probability <= 1
     assert "door" in transcript.text.lower()
+
+
+@weights
+@pytest.mark.data
+@pytest.mark.slow
+def test_polish_words_are_recognised_only_where_they_are_read(base):
+    if "EMOFUSE_DATA" not in os.environ:
+        pytest.skip("EMOFUSE_DATA is not set")
+    file = sorted((Path(os.environ["EMOFUSE_DATA"]) / "nemo" / "samples").iterdir())[0]
+    samples = read_audio(file)
+    unread = base.transcribe(samples, read=["en"])
+    assert (unread.text, unread.language) == ("", "pl")
+    read = base.transcribe(samples, read=["en", "pl"])
+    assert has_words(read.text) and read.language == "pl" and distrust(read) is None
+    seconds = len(samples) / RATE
+    assert base.detect_language(samples, [(0.0, seconds)]) == ("pl", pytest.approx(read.language_probability))
+
+
+@weights
+@pytest.mark.slow
+def test_no_words_from_a_hum_that_is_taken_for_speech(base):
+    """Whisper's default options give "I don't know what you're talking about", several times."""
+    t = np.arange(6 * RATE) / RATE
+    phase = 2 * np.pi * np.cumsum(110 * (1 + 0.03 * np.sin(2 * np.pi * 0.7 * t))) / RATE
+    hum = sum(np.sin(k * phase) * np.exp(-(((k * 110 - 300) / 300) ** 2)) for k in range(1, 20))
+    samples = (0.1 * hum * (np.sin(np.pi * t) > -0.3)).astype(np.float32)
+    assert _find_speech(samples)
+    assert base.transcribe(samples, "en").text == ""
 
 
 def test_no_torch():
@@ -223,8 +254,8 @@ def test_language_of_a_recording_is_averaged_over_four_windows(counting):
     [(1.0, 0.6, None), (0.4, 0.6, "(English, probability 0.40)"), (1.0, 0.1, "(confidence 0.10)")],
 )
 def test_words_that_must_not_be_used(probability, confidence, reason):
-    found = distrust(Transcript("Dogs are sitting.", "en", probability, confidence))
-    assert found is None if reason is None else reason in found
+    reason_given = distrust(Transcript("Dogs are sitting.", "en", probability, confidence))
+    assert reason_given is None if reason is None else reason in reason_given
 
 
 @pytest.mark.parametrize(("seconds", "is_kept"), [(15.0, True), (2.0, False)])
@@ -255,39 +286,39 @@ def test_a_sentence_that_the_speaker_repeats_is_kept(tiny):
 def test_segments_share_windows_of_thirty_seconds(fake_transcriber):
     transcriber, windows = fake_transcriber(["one", "two"], ["three", "four"], ["five", "six"])
     segments = [(1.0, 15.0), (17.0, 32.0), (32.0, 47.0), (50.0, 60.0), (60.2, 70.0), (70.0, 71.0)]
-    found = transcriber.transcribe_segments(np.zeros(80 * RATE, np.float32), segments, "pl")
-    assert [one.text for one in found] == ["one", "two", "three", "four", "five", "six"]
+    transcripts = transcriber.transcribe_segments(np.zeros(80 * RATE, np.float32), segments, "pl")
+    assert [one.text for one in transcripts] == ["one", "two", "three", "four", "five", "six"]
     polish = ("pl", 1.0)
-    assert {(one.language, one.confidence) for one in found} == {("pl", 0.5)}
+    assert {(one.language, one.confidence) for one in transcripts} == {("pl", 0.5)}
     assert windows == [(29.5, [14.25], polish), (25.5, [15.25], polish), (10.8, [9.8], polish)]
 
 
 def test_a_pause_is_shortened_in_its_middle(fake_transcriber):
     transcriber, _ = fake_transcriber()
-    sounds = []
-    transcriber._decode = lambda sound, middles, *_: (
-        sounds.append((sound, middles)) or _DecodedWindow(["a", "b"], _Language("en", 1), 1)
+    windows = []
+    transcriber._decode = lambda window, pauses, *_: (
+        windows.append((window, pauses)) or _DecodedWindow(["a", "b"], _Language("en", 1), 1)
     )
     transcriber.transcribe_segments(np.arange(4 * RATE, dtype=np.float32), [(0.0, 1.0), (3.0, 4.0)])
-    [(sound, middles)] = sounds
-    assert sound.tolist() == [*range(RATE + RATE // 4), *range(3 * RATE - RATE // 4, 4 * RATE)]
-    assert middles == [RATE + RATE // 4]
+    [(window, pauses)] = windows
+    assert window.tolist() == [*range(RATE + RATE // 4), *range(3 * RATE - RATE // 4, 4 * RATE)]
+    assert pauses == [RATE + RATE // 4]
 
 
 def test_a_segment_left_without_words_is_decoded_alone(fake_transcriber):
     segments = [(0.0, 2.0), (3.0, 13.0), (14.0, 15.0)]
     transcriber, windows = fake_transcriber([LOOP, "well said", ""], ["at last"], [""])
-    found = transcriber.transcribe_segments(np.zeros(15 * RATE, np.float32), segments)
-    assert [one.text for one in found] == ["at last", "well said", ""]
+    transcripts = transcriber.transcribe_segments(np.zeros(15 * RATE, np.float32), segments)
+    assert [one.text for one in transcripts] == ["at last", "well said", ""]
     assert [seconds for seconds, _, _ in windows] == [14.0, 2.0, 1.0]
-    assert found[2].confidence == 0.0
+    assert transcripts[2].confidence == 0.0
 
 
 def test_a_loop_in_a_window_makes_every_segment_be_decoded_alone(fake_transcriber):
     """The loop is not more than can be said in thirty seconds, and may lie over what another segment says."""
     transcriber, windows = fake_transcriber(["one", LOOP * 3], ["one"], ["two"])
-    found = transcriber.transcribe_segments(np.zeros(30 * RATE, np.float32), [(0.0, 10.0), (10.0, 30.0)])
-    assert [one.text for one in found] == ["one", "two"]
+    transcripts = transcriber.transcribe_segments(np.zeros(30 * RATE, np.float32), [(0.0, 10.0), (10.0, 30.0)])
+    assert [one.text for one in transcripts] == ["one", "two"]
     assert [seconds for seconds, _, _ in windows] == [30.0, 10.0, 20.0]
 
 
@@ -305,8 +336,8 @@ def test_a_clip_longer_than_a_window_has_one_language(fake_transcriber, monkeypa
 def test_joined_transcripts():
     nothing = Transcript("", "en", 0.9, 0.0)
     assert _join_transcripts([nothing, nothing]) == nothing
-    found = _join_transcripts([Transcript("abc", "en", 0.9, 0.5), nothing, Transcript("a", "en", 0.2, 0.1)])
-    assert found == Transcript("abc a", "en", 0.9, pytest.approx(0.5**0.75 * 0.1**0.25))
+    joined = _join_transcripts([Transcript("abc", "en", 0.9, 0.5), nothing, Transcript("a", "en", 0.2, 0.1)])
+    assert joined == Transcript("abc a", "en", 0.9, pytest.approx(0.5**0.75 * 0.1**0.25))
 
 
 def test_no_segments(fake_transcriber):
@@ -354,10 +385,10 @@ def test_a_clip_has_the_same_words_in_any_batch(tiny):
     clips = [ravdess(f"Actor_03/03-01-01-01-0{statement}-01-03") for statement in (1, 2)]
     clips.append(np.random.default_rng(0).normal(0, 0.01, 32000).astype(np.float32))
     several = Transcriber("whisper-tiny.en", threads=1, workers=2)
-    found = several.transcribe_batch(clips)
-    assert found == [tiny.transcribe(clip) for clip in clips]
-    assert found == several.transcribe_batch(clips[::-1])[::-1]
-    assert "kids" in found[0].text.lower() and "dogs" in found[1].text.lower() and not found[2].text
+    transcripts = several.transcribe_batch(clips)
+    assert transcripts == [tiny.transcribe(clip) for clip in clips]
+    assert transcripts == several.transcribe_batch(clips[::-1])[::-1]
+    assert "kids" in transcripts[0].text.lower() and "dogs" in transcripts[1].text.lower() and not transcripts[2].text
     assert several.transcribe_batch([]) == []
 
 
@@ -369,14 +400,14 @@ def test_words_of_segments_that_share_a_window(tiny):
     clips = [ravdess(name) for name in names]
     samples = np.concatenate(clips)
     ends = np.cumsum([0, *map(len, clips)]) / RATE
-    found = tiny.transcribe_segments(samples, list(pairwise(ends)))
-    for one, (name, others) in zip(found, [("kids", "dogs"), ("dogs", "kids"), ("dogs", "kids")], strict=True):
+    transcripts = tiny.transcribe_segments(samples, list(pairwise(ends)))
+    for one, (name, others) in zip(transcripts, [("kids", "dogs"), ("dogs", "kids"), ("dogs", "kids")], strict=True):
         assert name in one.text.lower() and one.text.lower().count("door") == 1 and others not in one.text.lower()
         assert one.language == "en" and 0.2 < one.confidence <= 1
     several = Transcriber("whisper-tiny.en", threads=1, workers=2)
     noise = np.random.default_rng(0).normal(0, 0.1, 30 * RATE).astype(np.float32)  # fills a window
     later = [(0.0, 30.0), *((start + 30, end + 30) for start, end in pairwise(ends))]
-    assert several.transcribe_segments(np.concatenate([noise, samples]), later)[1:] == found
+    assert several.transcribe_segments(np.concatenate([noise, samples]), later)[1:] == transcripts
 
 
 @weights
@@ -385,9 +416,9 @@ def test_decodes_as_faster_whisper_does(tiny):
     samples = ravdess("Actor_05/03-01-05-01-02-01-05")
     phrases, _ = tiny._model.transcribe(samples, beam_size=5, temperature=0.0, condition_on_previous_text=False)
     phrases = list(phrases)
-    found = tiny.transcribe(samples)
-    assert found.text == " ".join(phrase.text.strip() for phrase in phrases)
-    assert found.confidence == pytest.approx(_confidence(phrases))
+    transcript = tiny.transcribe(samples)
+    assert transcript.text == " ".join(phrase.text.strip() for phrase in phrases)
+    assert transcript.confidence == pytest.approx(_confidence(phrases))
 
 
 @weights

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emofuse.encoders.speaker import FRONT_END, SpeakerEncoder, speaker_mel, split_partials
+from emofuse.encoders.speaker import FRONT_END, SpeakerEncoder, background_mel, speaker_mel, split_partials
 from emofuse.errors import EmofuseError
 
 
@@ -43,6 +43,28 @@ def test_quiet_samples_are_amplified_and_loud_ones_are_not():
     samples = voice(150, 2.0)
     np.testing.assert_allclose(speaker_mel(samples * 1e-3), speaker_mel(samples * 2e-3), rtol=1e-2, atol=1e-4)
     np.testing.assert_allclose(speaker_mel(samples * 2), speaker_mel(samples) * 4, rtol=1e-3, atol=1e-4)
+
+
+def test_steady_noise_is_subtracted(encoder):
+    clean = np.concatenate([np.zeros(16000, np.float32), voice(150, 3.0)])
+    noise = np.random.default_rng(5).normal(0, 0.02, len(clean)).astype(np.float32)
+    background = background_mel(clean + noise)
+    assert background.shape == (40,) and background.dtype == np.float32
+    upper = slice(20, None)  # bands above the harmonics
+    expected, noisy = speaker_mel(clean[16000:])[:, upper], speaker_mel((clean + noise)[16000:])[:, upper]
+    denoised = speaker_mel((clean + noise)[16000:], background=background)[:, upper]
+    assert np.abs(denoised - expected).mean() < 0.5 * np.abs(noisy - expected).mean()
+    assert (denoised >= 0).all()
+    (reference,) = encoder.embed([clean[16000:]])
+    (with_noise,) = encoder.embed([(clean + noise)[16000:]])
+    (without_noise,) = encoder.embed([(clean + noise)[16000:]], background=background)
+    assert without_noise @ reference > with_noise @ reference
+
+
+def test_digital_silence_has_no_background():
+    samples = voice(150, 2.0)
+    background = background_mel(np.concatenate([np.zeros(16000, np.float32), samples]))
+    np.testing.assert_allclose(speaker_mel(samples, background=background), speaker_mel(samples), atol=1e-6)
 
 
 @pytest.mark.parametrize(("frames", "partials"), [(1, 1), (159, 1), (160, 1), (161, 2), (240, 2), (241, 3)])

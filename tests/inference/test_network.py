@@ -2,6 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from emofuse.inference.bundle import DEFAULT_FOLDER, Bundle
 from emofuse.inference.network import Network
 
 
@@ -32,3 +33,27 @@ def test_unreadable_text(network, text, percent):
 
 def test_parts_of_a_text(network):
     assert network.text_parts("a text of more") == ["a text of ", "more"]
+
+
+@pytest.fixture(scope="module")
+def default():
+    return Network(Bundle.load(DEFAULT_FOLDER))
+
+
+def emotion(network, text):
+    return network.bundle.labels[network.answer(None, network.embedding(text)).probabilities.argmax()]
+
+
+def test_the_end_of_a_long_letter_counts(default):
+    letter = "The meeting takes place on Tuesday in room four and the report covers the second quarter. " * 16
+    fury = "I am so furious, I hate you all, this makes me so angry! " * 8
+    *others, last = default.text_parts(letter + fury)
+    assert "".join(others) + last == letter + fury and last.endswith(fury)
+    assert emotion(default, letter) == emotion(default, others[0]) == "neutral" != emotion(default, last)
+    assert abs(default.embedding(letter + fury) - default.embedding(letter)).max() > 0.01
+
+
+def test_emoji_and_text_that_the_default_model_cannot_read(default):
+    assert [emotion(default, emoji) for emoji in ("😭😭😭", "😱", "😂")] == ["sadness", "fear", "happiness"]
+    assert default.unreadable("😭😭😭") is None
+    assert "100%" in default.unreadable("a" * 5000)

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from emofuse.timeline.segments import Interval
-from emofuse.timeline.speakers import cluster_speakers, cut_tree, label_speakers, ward_merges
+from emofuse.timeline.speakers import cluster_speakers, cut_tree, ward_merges
 
 
 def embeddings_of(speakers, *, spread=0.4, dim=64, seed=0):
@@ -54,13 +53,30 @@ def test_few_segments(count):
     assert cluster_speakers(embeddings_of([0])[:count], [2.0] * count) == [0] * count
 
 
-def test_segments_are_embedded_from_their_samples():
-    class Encoder:
-        def embed(self, parts):
-            vectors = np.array([[part[0], 1 - part[0]] for part in parts], np.float32)
-            return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+def two_emotions(*, cosine, seed=0):
+    """Two groups of 20 segments whose embeddings have this mean cosine between the groups, and 0.75 within them."""
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(size=(40, 256))
+    vectors -= vectors.mean(axis=0)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    shared, mood = np.linalg.qr(rng.normal(size=(256, 2)))[0].T
+    vectors -= np.outer(vectors @ shared, shared) + np.outer(vectors @ mood, mood)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    sign = np.where(np.arange(40) % 2, 1.0, -1.0)
+    between = np.sqrt((0.75 + cosine) / 2) * shared + np.sqrt((0.75 - cosine) / 2) * sign[:, None] * mood
+    return between + np.sqrt(0.25) * vectors
 
-    samples = np.zeros(8 * 16000, np.float32)
-    samples[2 * 16000 : 4 * 16000] = samples[6 * 16000 :] = 1
-    intervals = [Interval(start, start + 2.0) for start in (0, 2, 4, 6)]
-    assert label_speakers(samples, intervals, Encoder(), speakers=2) == [0, 1, 0, 1]
+
+@pytest.mark.parametrize(("cosine", "people"), [(0.65, 1), (0.59, 1), (0.5, 2), (0.3, 2)])
+@pytest.mark.parametrize("seconds", [1.0, 4.0])
+def test_groups_are_two_people_only_if_their_segments_differ_enough(cosine, people, seconds):
+    found = cluster_speakers(two_emotions(cosine=cosine), [seconds] * 40)
+    assert found == [number % people for number in range(40)]
+
+
+def test_the_segments_of_a_long_recording_are_sampled(monkeypatch):
+    truth = ([0] * 50 + [1] * 50 + [2] * 50) * 2
+    embeddings = embeddings_of(truth)
+    monkeypatch.setattr("emofuse.timeline.speakers._MAX_CLUSTERED", 40)
+    assert cluster_speakers(embeddings, [2.0] * 300) == truth
+    assert cluster_speakers(embeddings, [2.0] * 300, speakers=3) == truth

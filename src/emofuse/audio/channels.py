@@ -1,7 +1,12 @@
-"""Compare the two channels of a recording: a person in each, as in a recorded call, or one scene in stereo."""
+"""Compare the two channels of a recording: a person in each, as in a recorded call, or one scene in stereo.
+
+Where each has a person of its own, the other person is often audible in the background (crosstalk, echo);
+`mute_crosstalk` removes that before speech is detected.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import numpy as np
@@ -21,16 +26,16 @@ _DOMINANT_DB = 10.0  # a channel dominates a frame this far above the other one
 _MIN_ACTIVE_FRAMES = 5  # a channel with fewer active frames is silent: clicks
 _MIN_DOMINATED = 0.5  # least share of active frames in which one of the channels dominates
 _MIN_DOMINATED_BY_EACH = 0.01  # least share in which the first one does, and in which the second one does
+_CONTEXT = 3 * _FRAME  # samples before and after a stretch that decide what is muted in it
 
 
 class ChannelComparison:
     """Whether two channels carry different voices; made of a recording's blocks, in constant memory.
 
-    Frames of 0.1 s are compared after the background of each channel (its 10 % quantile) is subtracted and the loudest
-    frames of both are brought to one level. Two voices are told from a stereo picture by levels alone, so that delays,
-    rooms and inverted polarity do not matter: with a person in each channel one channel is at least 10 dB louder in
-    most active frames, now the first and now the second. People who are panned only partly (70 % to 30 % is 7.4 dB) are
-    one scene: each channel has all of them.
+    Levels of 0.1 s are compared, so that delays, rooms and polarity hardly matter. The background of each channel (its
+    10 % quantile) is subtracted, and the loudest frames of both are brought to one level. With a person in each
+    channel, one channel is at least 10 dB louder than the other in most frames, now the first and now the second.
+    People who are panned only partly (70 % to 30 % is 7.4 dB) are one scene: each channel has all of them.
 
     >>> comparison = ChannelComparison()
     >>> voice = np.sin(np.arange(48000) / 10) * np.repeat([0.0, 0.5, 0.0], 16000)
@@ -43,7 +48,7 @@ class ChannelComparison:
         self._levels: list[np.ndarray] = []  # mean squares, (frames, 2) each
         self._frames = 0
         self._rest = np.zeros((0, 2), np.float32)  # samples of the frame that is not complete
-        self._power = self._mixed_power = 0.0  # sums of squares
+        self._total = self._mixed_total = 0.0  # sums of squares, of the channels and of their average
 
     @property
     def complete(self) -> bool:
@@ -69,8 +74,21 @@ class ChannelComparison:
         frames -= frames.mean(axis=1, keepdims=True)  # a constant offset is not sound
         self._levels.append(np.square(frames).mean(axis=1))
         self._frames += count
-        self._power += float(np.square(frames).sum()) / 2
-        self._mixed_power += float(np.square(frames.mean(axis=2)).sum())
+        self._total += float(np.square(frames).sum()) / 2
+        self._mixed_total += float(np.square(frames.mean(axis=2)).sum())
+
+    @property
+    def background(self) -> np.ndarray:
+        """Mean square of each channel's background: its 10 % quantile, (2,)."""
+        return np.maximum(np.quantile(self._power_of_frames(), 0.1, axis=0), 10 ** (_SILENCE_DB / 10))
+
+    @property
+    def loudest(self) -> np.ndarray:
+        """Mean square of each channel's loudest frames: its 99.5 % quantile, (2,)."""
+        return np.quantile(self._power_of_frames(), 0.995, axis=0)
+
+    def _power_of_frames(self) -> np.ndarray:
+        return np.maximum(np.concatenate(self._levels), 1e-10)  # (frames, 2)
 
     @property
     def verdict(self) -> Verdict:
@@ -84,11 +102,9 @@ class ChannelComparison:
         if not self._frames:
             return "same"
         samples = self._frames * _FRAME
-        if channels_cancel(self._power / samples, self._mixed_power / samples):
+        if channels_cancel(self._total / samples, self._mixed_total / samples):
             return "cancel"
-        power = np.maximum(np.concatenate(self._levels), 1e-10)  # (frames, 2)
-        floor = np.maximum(np.quantile(power, 0.1, axis=0), 10 ** (_SILENCE_DB / 10))
-        loudest = np.quantile(power, 0.995, axis=0)
+        power, floor, loudest = self._power_of_frames(), self.background, self.loudest
         active = power > np.maximum(floor * 10 ** (_ABOVE_FLOOR_DB / 10), loudest / 10 ** (_BELOW_LOUDEST_DB / 10))
         silent = active.sum(axis=0) < _MIN_ACTIVE_FRAMES
         if silent.any():
@@ -99,3 +115,48 @@ class ChannelComparison:
         if first + second >= _MIN_DOMINATED and min(first, second) >= _MIN_DOMINATED_BY_EACH:
             return "different"
         return "same"
+
+
+def mute_crosstalk(blocks: Iterable[np.ndarray], comparison: ChannelComparison) -> Iterator[np.ndarray]:
+    """Mute each channel while it carries only the other person's voice.
+
+    A frame of 0.1 s is muted if the other channel is active within 0.2 s and at least 10 dB louder there than this
+    channel is within 0.1 s, both relative to their loudest frames. Gains change over 0.1 s.
+
+    Args:
+        blocks: float32 (n, 2), 16 kHz, whose verdict is "different".
+        comparison: of the same recording, for the levels of its channels.
+
+    Yields:
+        float32 (n, 2), as many samples in all.
+    """
+    background, loudest = comparison.background, comparison.loudest
+    held = np.zeros((_CONTEXT, 2), np.float32)
+    for block in blocks:
+        held = np.concatenate([held, block])
+        count = len(held) // _FRAME * _FRAME
+        if count > 2 * _CONTEXT:
+            yield _muted(held[:count], background, loudest)
+            held = held[count - 2 * _CONTEXT :]
+    rest = len(held) - _CONTEXT
+    if rest:
+        padded = np.pad(held, ((0, -rest % _FRAME + _CONTEXT), (0, 0)))
+        yield _muted(padded, background, loudest)[:rest]
+
+
+def _muted(samples: np.ndarray, background: np.ndarray, loudest: np.ndarray) -> np.ndarray:
+    """Whole frames without crosstalk; those at both ends are context only and left out."""
+    power = samples.reshape(-1, _FRAME, 2).var(axis=1, dtype=np.float64)  # (frames, 2)
+    active = power > background * 10 ** (_ABOVE_FLOOR_DB / 10)
+    own = _maximum_around(power / loudest, 1)
+    other = _maximum_around(np.where(active, power / loudest, 0.0), 2)[:, ::-1]
+    audible = (own * 10 ** (_DOMINANT_DB / 10) >= other).astype(float)
+    places, centres = np.arange(len(samples)), (np.arange(len(power)) + 0.5) * _FRAME
+    gains = np.stack([np.interp(places, centres, one) for one in audible.T], axis=1)
+    return (samples * gains).astype(np.float32)[_CONTEXT:-_CONTEXT]
+
+
+def _maximum_around(power: np.ndarray, frames: int) -> np.ndarray:
+    """Maximum over so many frames before and after each one, (frames, 2)."""
+    padded = np.pad(power, ((frames, frames), (0, 0)))
+    return np.lib.stride_tricks.sliding_window_view(padded, 2 * frames + 1, axis=0).max(axis=-1)

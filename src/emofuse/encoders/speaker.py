@@ -28,6 +28,9 @@ PARTIAL_FRAMES = 160
 _STEP = 80  # frames from one partial to the next
 _BATCH = 64  # partials of one call of the network
 _LEVEL_DB = -30.0  # quieter segments are made as loud as this, root mean square below full scale
+_BACKGROUND_QUANTILE = 0.1
+_OVERSUBTRACTION = 2.0  # how many times the background's power is subtracted
+_LEAST_SHARE = 0.02  # of a frame's power in a band that subtraction leaves
 
 
 class SpeakerEncoder:
@@ -49,7 +52,7 @@ class SpeakerEncoder:
             raise EmofuseError(f"{path}: the speaker encoder is damaged (its hash is wrong). Install emofuse again.")
         self._session = open_session(path, threads)
 
-    def embed(self, segments: Sequence[np.ndarray]) -> np.ndarray:
+    def embed(self, segments: Sequence[np.ndarray], *, background: np.ndarray | None = None) -> np.ndarray:
         """Embed stretches of speech.
 
         A segment is read in partials of 1.6 s that overlap by half, whose embeddings are averaged. Segments do
@@ -57,6 +60,7 @@ class SpeakerEncoder:
 
         Args:
             segments: samples of each, float32 (n,), mono, 16 kHz, at least one.
+            background: steady noise to subtract, from `background_mel`.
 
         Returns:
             float32 (segments, 256), each row of length 1, no value negative.
@@ -66,7 +70,7 @@ class SpeakerEncoder:
         """
         if not len(segments):
             return np.zeros((0, DIM), np.float32)
-        partials = [split_partials(speaker_mel(samples)) for samples in segments]
+        partials = [split_partials(speaker_mel(samples, background=background)) for samples in segments]
         vectors = self._run(np.concatenate(partials))  # (all partials, 256)
         ends = np.cumsum([len(part) for part in partials])
         means = np.stack([part.mean(axis=0) for part in np.split(vectors, ends[:-1])])
@@ -77,20 +81,41 @@ class SpeakerEncoder:
         return np.concatenate([self._session.run(None, {"mel": batch})[0] for batch in batches])
 
 
-def speaker_mel(samples: np.ndarray) -> np.ndarray:
+def speaker_mel(samples: np.ndarray, *, background: np.ndarray | None = None) -> np.ndarray:
     """Mel power spectrogram that the speaker encoder reads: 40 bands, 25 ms windows every 10 ms, not in decibels.
 
-    As `librosa.feature.melspectrogram` with its default options; quiet segments are amplified first, as the weights
-    were trained.
+    As `librosa.feature.melspectrogram` with its default options; quiet segments are amplified, as they were when the
+    weights were trained.
 
-    Maps float32 (n,), 16 kHz, to float32 (1 + n // 160, 40); AudioError if the samples are not one-dimensional.
+    Args:
+        samples: float32 (n,), mono, 16 kHz.
+        background: steady noise to subtract, from `background_mel` of the recording.
+
+    Returns:
+        float32 (1 + n // 160, 40).
+
+    Raises:
+        AudioError: the samples are not one-dimensional.
     """
     samples = np.asarray(samples, np.float32)
+    power = _mel_power(samples)
+    if background is not None:
+        power = np.maximum(power - _OVERSUBTRACTION * background, _LEAST_SHARE * power)
     level = 10 * np.log10(max(float(np.square(samples, dtype=np.float64).mean()), 1e-10)) if samples.size else 0.0
-    gain = max(0.0, _LEVEL_DB - level)
+    return power * np.float32(10 ** (max(0.0, _LEVEL_DB - level) / 10))
+
+
+def background_mel(samples: np.ndarray) -> np.ndarray:
+    """Power of the steady noise of a recording with pauses, in each mel band: its 10 % quantile over time.
+
+    Maps float32 (n,), mono, 16 kHz, to float32 (40,).
+    """
+    return np.quantile(_mel_power(np.asarray(samples, np.float32)), _BACKGROUND_QUANTILE, axis=0).astype(np.float32)
+
+
+def _mel_power(samples: np.ndarray) -> np.ndarray:
     edge = 2 * FRONT_END.hop  # zeros before and after, where `log_mel` would reflect
-    decibels = log_mel(np.pad(samples, edge) if samples.ndim == 1 else samples, FRONT_END)[2:-2]
-    return 10 ** ((decibels + np.float32(gain)) / 10)
+    return 10 ** (log_mel(np.pad(samples, edge) if samples.ndim == 1 else samples, FRONT_END)[2:-2] / 10)
 
 
 def split_partials(mel: np.ndarray) -> np.ndarray:

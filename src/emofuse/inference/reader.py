@@ -22,7 +22,7 @@ from emofuse.audio import (
     stream_audio,
     stream_samples,
 )
-from emofuse.audio.channels import ChannelComparison
+from emofuse.audio.channels import ChannelComparison, mute_crosstalk
 
 log = logging.getLogger("emofuse")
 
@@ -72,6 +72,7 @@ class RecordingReader:
         self.file = self.name if isinstance(audio, str) or hasattr(audio, "__fspath__") else None
         self._told: set[Note] = set()
         self._tell = tell
+        self._comparison: ChannelComparison | None = None  # of two channels with different voices
         self.channels = self._choose(channels)
 
     def blocks(self) -> Iterator[np.ndarray]:
@@ -81,7 +82,10 @@ class RecordingReader:
             AudioError: the recording cannot be read, is too short, all silence, or holds values that are no sound.
         """
         count, low, high = 0, math.inf, -math.inf
-        for block in self._read(self._mix):
+        blocks = self._read(self._mix)
+        if self._comparison is not None:
+            blocks = mute_crosstalk(blocks, self._comparison)
+        for block in blocks:
             if not len(block):
                 continue
             low, high, count = min(low, float(block.min())), max(high, float(block.max())), count + len(block)
@@ -136,22 +140,27 @@ class RecordingReader:
         if channels == "split":
             if count > MAX_SPLIT:
                 raise AudioError(f"{self.name}: {count} channels are too many to split (at most {MAX_SPLIT}).")
-            return list(range(1, count + 1))
-        return self._compare(chain([block], first), may_split=channels == "auto") if count == 2 else [None]
+            if count != 2:
+                return list(range(1, count + 1))
+        return self._compare(chain([block], first), str(channels)) if count == 2 else [None]
 
-    def _compare(self, blocks: Iterator[np.ndarray], *, may_split: bool) -> list[int | None]:
+    def _compare(self, blocks: Iterator[np.ndarray], channels: str) -> list[int | None]:
         comparison = ChannelComparison()
         for block in blocks:
             comparison.add(block)
             if comparison.complete:
                 break
         verdict = comparison.verdict
+        if verdict == "different" and channels != "mix":
+            self._comparison = comparison
+            if channels == "auto":
+                self.tell(Note("channels", "its two channels carry different voices, so each is judged by itself"))
+            return [1, 2]
+        if channels == "split":
+            return [1, 2]
         if verdict == "cancel":
             self.tell(Note("channels", "its channels cancel each other, so that channel 1 was taken alone"))
             return [1]
-        if verdict == "different" and may_split:
-            self.tell(Note("channels", "its two channels carry different voices, so that each is judged alone"))
-            return [1, 2]
         return [None]
 
     def _read(self, mix: Callable[[np.ndarray], np.ndarray]) -> Iterator[np.ndarray]:

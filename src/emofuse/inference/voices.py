@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from emofuse.audio import AudioError
-from emofuse.encoders.speaker import SpeakerEncoder
+from emofuse.encoders.speaker import SpeakerEncoder, background_mel
 from emofuse.errors import EmofuseError
 from emofuse.inference.options import PredictOptions
 from emofuse.inference.reader import RecordingReader
@@ -55,7 +55,10 @@ def _find_speakers(
 ) -> list[int]:
     embeddings, seconds = [], []
     for chapter in _merged(recording, options, join=False):
-        embeddings.append(encoder.embed([chapter.samples_of(segment) for segment in chapter.segments]))
+        if not chapter.segments:
+            continue
+        samples = [chapter.samples_of(segment) for segment in chapter.segments]
+        embeddings.append(encoder.embed(samples, background=background_mel(chapter.samples)))
         seconds += [Interval(one.start, one.end or one.start).seconds for one in chapter.segments]
     return cluster_speakers(np.concatenate(embeddings), seconds, speakers=count) if seconds else []
 

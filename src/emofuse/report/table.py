@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from emofuse.files import write_text
 
 if TYPE_CHECKING:
+    import pandas as pd
     from jinja2 import Environment
 
 _TEX_ESCAPES = r"""

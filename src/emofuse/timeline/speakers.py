@@ -1,8 +1,9 @@
 """Who speaks in each segment: speaker embeddings grouped by Ward's clustering.
 
-What all segments share (the room, the line, part of the language) is removed first: the mean embedding of the recording
-is subtracted. Anger or whispering moves an embedding as far as a change of speaker does, so that the number of people
-is much less certain than who is who among a given number; `benchmarks/conversation.py` measures both.
+The mean embedding of the recording is subtracted before clustering, since the room, the line and part of the language
+are the same in all segments. Emotion moves an embedding nearly as far as a change of speaker does, so that the number
+of people is much less certain than who is who among a given number. The estimate is therefore cautious: two voices of
+one sex are often taken for one person, one person hardly ever for two (docs/speakers.md, benchmarks/conversation.py).
 """
 
 from __future__ import annotations
@@ -11,45 +12,23 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from emofuse.encoders.speaker import SpeakerEncoder
-from emofuse.timeline.segments import Interval
-
 MAX_SPEAKERS = 8
 """The largest number of people that is estimated."""
 
-MAX_SIMILARITY = 0.8
-"""Cosine between the mean embeddings of two groups from which on they are taken for one person."""
+MAX_SIMILARITY = 0.55
+"""Mean cosine between the segments of two groups from which on they are taken for one person."""
 
 _LONG = 0.8  # seconds; shorter segments are assigned to a group, but do not form one
-_MIN_SPEAKER = 4.0  # seconds of speech of each person when the number is estimated
-
-
-def label_speakers(
-    samples: np.ndarray, segments: Sequence[Interval], encoder: SpeakerEncoder, *, speakers: int | None = None
-) -> list[int]:
-    """Tell which segments of a recording are spoken by the same person.
-
-    Args:
-        samples: float32 (n,), mono, 16 kHz.
-        segments: stretches of speech in it, each of one person.
-        encoder: embeds them.
-        speakers: how many people speak, at least 1; None to estimate it.
-
-    Returns:
-        A number for each segment, 0 for the person who speaks first, then 1 and so on.
-
-    Raises:
-        ValueError: `speakers` is below 1.
-    """
-    embeddings = encoder.embed([segment.samples_of(samples) for segment in segments])
-    return cluster_speakers(embeddings, [segment.seconds for segment in segments], speakers=speakers)
+_MIN_SPEAKER = 5.0  # seconds of speech of each person when the number is estimated
+_MAX_CLUSTERED = 3000  # segments that form groups; the cost of clustering grows with the square of their number
 
 
 def cluster_speakers(embeddings: np.ndarray, seconds: Sequence[float], *, speakers: int | None = None) -> list[int]:
     """Group speaker embeddings by person.
 
-    Segments of at least 0.8 s are clustered; the others go to the nearest group. The estimated number of people is the
-    largest for which each has at least 4 s of speech and no two groups' mean embeddings have a cosine of 0.8 or more.
+    Segments of at least 0.8 s are clustered, in long recordings 3000 of them; the others go to the nearest group. The
+    estimated number of people is the largest for which each has at least 5 s of speech and for no two of them the
+    embeddings of their segments have a mean cosine of 0.55 or more.
 
     Args:
         embeddings: (segments, dim), rows of length 1.
@@ -57,7 +36,7 @@ def cluster_speakers(embeddings: np.ndarray, seconds: Sequence[float], *, speake
         speakers: number of groups, at least 1 (fewer where there are fewer segments); None to estimate it.
 
     Returns:
-        As `label_speakers`.
+        A number for each segment, 0 for the person who speaks first, then 1 and so on.
 
     Raises:
         ValueError: `speakers` is below 1.
@@ -67,44 +46,55 @@ def cluster_speakers(embeddings: np.ndarray, seconds: Sequence[float], *, speake
     if not len(embeddings):
         return []
     embeddings, durations = np.asarray(embeddings, np.float64), np.asarray(seconds, float)
-    long = durations >= _LONG
-    if long.sum() < (speakers or 2):
-        long[:] = True
-    centred = _unit(embeddings - embeddings[long].mean(axis=0))
-    merges = ward_merges(centred[long])
+    chosen = _segments_to_cluster(durations, speakers or 2)
+    centred = _unit(embeddings - embeddings[chosen].mean(axis=0))
+    merges = ward_merges(centred[chosen])
     if speakers is not None:
-        labels = _assign(centred, long, merges, speakers)
-        return _in_order_of_appearance(labels)
+        return _in_order_of_appearance(_assign(centred, chosen, merges, speakers))
     best = np.zeros(len(embeddings), int)
-    for number in range(2, min(MAX_SPEAKERS, int(long.sum())) + 1):
-        labels = _assign(centred, long, merges, number)
-        if _are_distinct(embeddings, durations, labels, number):
+    for number in range(2, min(MAX_SPEAKERS, len(chosen)) + 1):
+        labels = _assign(centred, chosen, merges, number)
+        if _are_distinct(embeddings, durations, labels, chosen):
             best = labels
     return _in_order_of_appearance(best)
 
 
-def _assign(centred: np.ndarray, long: np.ndarray, merges: list[tuple[float, int, int]], number: int) -> np.ndarray:
+def _segments_to_cluster(durations: np.ndarray, speakers: int) -> np.ndarray:
+    """Numbers of the segments that form groups: long ones, evenly over time if there are many; all if few are long."""
+    long = np.flatnonzero(durations >= _LONG)
+    if len(long) < speakers:
+        return np.arange(len(durations))
+    return long[np.linspace(0, len(long) - 1, min(len(long), _MAX_CLUSTERED)).round().astype(int)]
+
+
+def _assign(centred: np.ndarray, chosen: np.ndarray, merges: list[tuple[float, int, int]], number: int) -> np.ndarray:
     """Cut the tree into groups, then move segments to the nearest group's centre until none moves: (segments,)."""
-    labels = cut_tree(merges, number, n=int(long.sum()))
+    clustered = centred[chosen]
+    labels = cut_tree(merges, number, n=len(chosen))
     number = int(labels.max()) + 1
     for _ in range(10):
-        centres = _unit(np.stack([centred[long][labels == group].mean(axis=0) for group in range(number)]))
-        nearest = (centred @ centres.T).argmax(axis=1)
-        if (nearest[long] == labels).all() or len(np.unique(nearest[long])) < number:
+        centres = _unit(_group_means(clustered, labels, number))
+        nearest = (clustered @ centres.T).argmax(axis=1)
+        if (nearest == labels).all() or len(np.unique(nearest)) < number:
             break
-        labels = nearest[long]
-    nearest[long] = labels
-    return nearest
+        labels = nearest
+    everyone = (centred @ centres.T).argmax(axis=1)
+    everyone[chosen] = labels
+    return everyone
 
 
-def _are_distinct(embeddings: np.ndarray, durations: np.ndarray, labels: np.ndarray, number: int) -> bool:
+def _are_distinct(embeddings: np.ndarray, durations: np.ndarray, labels: np.ndarray, chosen: np.ndarray) -> bool:
     """True if every group has enough speech and no two groups are similar."""
-    groups = [labels == group for group in range(number)]
-    if any(durations[group].sum() < _MIN_SPEAKER for group in groups):
+    number = int(labels.max()) + 1
+    if np.bincount(labels, weights=durations).min() < _MIN_SPEAKER:
         return False
-    centres = _unit(np.stack([embeddings[group].mean(axis=0) for group in groups]))
-    similarity = centres @ centres.T
+    means = _group_means(embeddings[chosen], labels[chosen], number)
+    similarity = means @ means.T  # mean cosine between the segments of two groups
     return bool(similarity[~np.eye(number, dtype=bool)].max() < MAX_SIMILARITY)
+
+
+def _group_means(vectors: np.ndarray, labels: np.ndarray, number: int) -> np.ndarray:
+    return np.stack([vectors[labels == group].mean(axis=0) for group in range(number)])
 
 
 def ward_merges(vectors: np.ndarray) -> list[tuple[float, int, int]]:
@@ -117,6 +107,7 @@ def ward_merges(vectors: np.ndarray) -> list[tuple[float, int, int]]:
         All n - 1 merges, cheapest first: the increase of the squared error, and one vector of each of the two groups.
     """
     centres, sizes = vectors.copy(), np.ones(len(vectors))
+    squares = np.square(centres).sum(axis=1)
     active = np.ones(len(vectors), bool)
     merges: list[tuple[float, int, int]] = []
     chain: list[int] = []
@@ -124,7 +115,8 @@ def ward_merges(vectors: np.ndarray) -> list[tuple[float, int, int]]:
         if not chain:
             chain.append(int(active.argmax()))
         last = chain[-1]
-        costs = np.square(centres - centres[last]).sum(axis=1) * sizes * sizes[last] / (sizes + sizes[last])
+        distances = squares + squares[last] - 2 * (centres @ centres[last])
+        costs = distances * sizes * sizes[last] / (sizes + sizes[last])
         costs[~active] = costs[last] = np.inf
         nearest = int(costs.argmin())
         if len(chain) < 2 or costs[nearest] < costs[chain[-2]]:
@@ -135,6 +127,7 @@ def ward_merges(vectors: np.ndarray) -> list[tuple[float, int, int]]:
         merges.append((float(costs[nearest]), nearest, last))
         total = sizes[nearest] + sizes[last]
         centres[nearest] += (centres[last] - centres[nearest]) * sizes[last] / total
+        squares[nearest] = np.square(centres[nearest]).sum()
         sizes[nearest] = total
         active[last] = False
     return sorted(merges)
