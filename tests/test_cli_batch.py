@@ -114,6 +114,8 @@ def test_a_folder_with_results_is_refused_and_the_message_says_what_to_do(predic
         ["--resume", "--output", "a.rttm"],
         ["--ray", "local", "--jobs", "2"],
         ["--out", "in/a.wav"],
+        ["--out", "out", "--channels", "both"],
+        ["--out", "out", "--language", "klingon"],
     ],
 )
 def test_options_that_do_not_go_together(predict, options):

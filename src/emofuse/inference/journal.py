@@ -119,7 +119,7 @@ class Journal:
         self._lock_path = path.with_name(f".{path.name}.lock")
         with ExitStack() as stack:
             stack.enter_context(lock_file(self._lock_path, "writes results"))
-            if path.exists() and not resume:
+            if not resume and path.exists() and path.stat().st_size:
                 raise EmofuseError(
                     f"{name_of(path)}: this is the journal of an earlier run. Add --resume to continue that run, or "
                     "write to another place."
