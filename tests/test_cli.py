@@ -155,6 +155,38 @@ def test_output_that_cannot_be_written(predict, clip, tmp_path, monkeypatch):
     assert done.code == 1 and "cannot be written" in done.err
 
 
+def test_page_and_picture(predict, clip, tmp_path):
+    done = predict(clip, "--report", tmp_path / "r.html", "--plot", tmp_path / "p.svg")
+    assert done.code == 0 and "clip.wav" in (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "<svg" in (tmp_path / "p.svg").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["a.wav", "b.wav", "--report", "r.html"], "one recording"),
+        (["--text", "hi", "--plot", "p.png"], "one recording"),
+        (["-", "--report", "r.html"], "as a file"),
+        (["a.wav", "--report", "r.pdf"], "r.pdf"),
+        (["a.wav", "--plot", "p.doc"], "p.doc"),
+        (["a.html", "--report", "a.html"], "one of the inputs"),
+    ],
+)
+def test_a_page_or_picture_that_cannot_be_made_is_refused_before_the_work(predict, arguments, message):
+    done = predict(*arguments)
+    assert done.code == 1 and message in done.err and "Traceback" not in done.err
+
+
+def test_several_segments_are_summed_up(predict, tmp_path):
+    samples = np.zeros(5 * 16000)
+    for second in range(5):
+        samples[second * 16000 : second * 16000 + 11200] = np.random.default_rng(second).normal(0, 0.1, 11200)
+    soundfile.write(tmp_path / "long.wav", samples, 16000)
+    done = predict(tmp_path / "long.wav")
+    assert done.code == 0 and "5 segments" in done.out
+    assert "5 segments" not in predict(tmp_path / "long.wav", "--format", "csv").out
+
+
 @pytest.fixture
 def explain(run, bundle_folder):
     return lambda *arguments: run("explain", "--model", bundle_folder, "--no-asr", *arguments)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from emofuse.errors import EmofuseError
 from emofuse.files import atomic
 from emofuse.labels import EMOTIONS
 
@@ -33,6 +35,20 @@ class SystemStyle(NamedTuple):
     colour: str
     marker: str
     dashes: str
+
+
+_KINDS = (".png", ".svg", ".pdf")
+
+
+def check_picture(path: Path) -> None:
+    """Raise EmofuseError if no picture can be drawn: matplotlib is missing, or the name is not that of a picture."""
+    if find_spec("matplotlib") is None:
+        raise EmofuseError(
+            "A picture needs matplotlib, which is not installed. Install it: pip install matplotlib "
+            '(or everything for training: pip install "emofuse[train]").'
+        )
+    if path.suffix.lower() not in _KINDS:
+        raise EmofuseError(f"{path}: expected a name that ends in {', '.join(_KINDS)}.")
 
 
 def system_styles(systems: Iterable[str]) -> dict[str, SystemStyle]:

@@ -49,7 +49,8 @@ def explain(
     import emofuse
     from emofuse.explanation import table as explain_table
     from emofuse.explanation.attribution import explain as explain_recording
-    from emofuse.explanation.picture import check_picture, draw
+    from emofuse.explanation.picture import draw
+    from emofuse.plot_style import check_picture
     from emofuse.words import language_code
 
     language = language_code(language)

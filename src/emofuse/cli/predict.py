@@ -12,6 +12,7 @@ import typer
 from emofuse.cli.batch import Destination, Work
 from emofuse.cli.options import Language, Model, NoAsr, Output, Threads
 from emofuse.cli.output import print_error
+from emofuse.cli.views import Views, show_summary
 from emofuse.errors import EmofuseError
 
 if TYPE_CHECKING:
@@ -95,6 +96,12 @@ def predict(
             "since, are not predicted again.",
         ),
     ] = False,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Also write a page to look at and listen to (one INPUT).")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="PICTURE", help="Also draw a picture, .png, .svg or .pdf (one INPUT).")
+    ] = None,
     excel: Annotated[bool, typer.Option("--excel", help="Write CSV as Excel on this computer opens it.")] = False,
     asr: Annotated[str, typer.Option(help="Speech recogniser for recordings without words.")] = "whisper-base",
     transcribe: Annotated[
@@ -144,7 +151,7 @@ def predict(
     work = Work()
     try:
         import emofuse
-        from emofuse.inference.files import adaptation, predict_recordings, speaker_profiles
+        from emofuse.inference.files import Finished, adaptation, predict_recordings, speaker_profiles
         from emofuse.inference.folder import results_in
         from emofuse.inference.inputs import find_recordings
         from emofuse.inference.options import checked_options
@@ -164,6 +171,7 @@ def predict(
             recordings=recordings,
             others=[path for path in others if path is not None],
         )
+        views = Views.parse(report=report, plot=plot, recordings=recordings, track=track)
         words = "off" if no_asr else transcribe.value
         predictor = emofuse.load(model, asr=asr, transcribe=words, threads=threads, adapt=source != "off")
         with destination.open(recordings, predictor, adapt=source, options=options) as results:
@@ -176,6 +184,9 @@ def predict(
                 events = predict_recordings(predictor, results.remaining, jobs=jobs, profiles=profiles, **options)
             for event in events:
                 work.take(event, results)
+                if isinstance(event, Finished):
+                    show_summary(event, destination)
+                    views.write(event, predictor.bundle)
     except KeyboardInterrupt:
         work.end()
         print_error(work.interrupted())

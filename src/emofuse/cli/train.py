@@ -68,7 +68,7 @@ def evaluate(
 ) -> None:
     """Compute the metrics of a run again from its predictions."""
     from emofuse.console import render_metrics
-    from emofuse.explanation.picture import check_picture
+    from emofuse.plot_style import check_picture
 
     if confusion is not None:
         check_picture(confusion)  # before the computation, which takes a while

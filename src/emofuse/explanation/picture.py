@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ import numpy as np
 
 from emofuse.errors import EmofuseError
 from emofuse.explanation.table import LOWERED, MODALITIES, RAISED, headline, move
-from emofuse.plot_style import save_figure
+from emofuse.plot_style import check_picture, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
     from emofuse.explanation.attribution import Explanation, Word
 
-_KINDS = (".png", ".svg", ".pdf")
 _MOST_SEGMENTS = 20
 _DARK, _GREY = "#222222", "#6b6b6b"
 _COLOURS = (LOWERED, "#7fbbdf", "#dcdcdc", "#f2ae72", RAISED)  # from the lowest to the highest
@@ -30,17 +28,6 @@ _WIDTH, _LEFT, _RIGHT = 10.0, 1.7, 0.3
 _INNER = _WIDTH - _LEFT - _RIGHT  # of the sound and the words
 _HEAD, _FOOT, _TITLE, _SOUND, _AXIS, _LINE, _GAP = 0.75, 0.65, 0.4, 1.4, 0.55, 0.6, 0.2
 _SIZE = 11  # of words, in points
-
-
-def check_picture(path: Path) -> None:
-    """Raise EmofuseError if no picture can be drawn: matplotlib is missing, or the name is not that of a picture."""
-    if find_spec("matplotlib") is None:
-        raise EmofuseError(
-            "A picture needs matplotlib, which is not installed. Install it: pip install matplotlib "
-            '(or everything for training: pip install "emofuse[train]").'
-        )
-    if path.suffix.lower() not in _KINDS:
-        raise EmofuseError(f"{path}: expected a name that ends in {', '.join(_KINDS)}.")
 
 
 def draw(explanations: Sequence[Explanation], path: Path | str) -> None:

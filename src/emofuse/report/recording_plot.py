@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emofuse.audio import SAMPLE_RATE
-from emofuse.explanation.picture import check_picture
 from emofuse.labels import DIMENSIONS
-from emofuse.plot_style import BLUE, GREY, new_figure, save_figure
+from emofuse.plot_style import BLUE, GREY, check_picture, new_figure, save_figure
 from emofuse.report.lanes import Lane, categories_of, colours_of, lanes_of, text_colour
 from emofuse.timeline.prediction import Timeline
 
