@@ -15,7 +15,8 @@ Examples:
 
     `predict_many` predicts many recordings, several at once, and yields a `Timeline` for each, in order:
 
-    >>> timelines = emofuse.predict_many(predict, ["examples/angry.flac", "examples/neutral.flac"])
+    >>> predict_from_voice = emofuse.load(transcribe="off")
+    >>> timelines = emofuse.predict_many(predict_from_voice, ["examples/angry.flac", "examples/neutral.flac"])
     >>> [(timeline.file, len(timeline)) for timeline in timelines]
     [('examples/angry.flac', 1), ('examples/neutral.flac', 1)]
 

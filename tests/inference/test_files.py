@@ -1,15 +1,17 @@
 """Many recordings: their order, their errors, and `predict_many`."""
 
 import os
+from dataclasses import replace
 from itertools import count, islice
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 from emofuse.errors import EmofuseError
 from emofuse.inference.files import Finished, predict_many, predict_recordings, speaker_profiles
 from emofuse.inference.inputs import Recording
-from made_up.predictor import FakePredictor
+from made_up.predictor import FakePredictor, prediction
 
 
 @pytest.fixture
@@ -62,11 +64,32 @@ def test_extra_columns_reach_the_records(files):
             assert [record["extra"] for record in event.records()] == [{"group": "x"}]
 
 
-def test_calls_that_run_end_early_after_an_interrupt(files, monkeypatch):
-    predictor = FakePredictor()
-    paths = files(b"stop", *[bytes(50)] * 3)
-    with pytest.raises(KeyboardInterrupt):
-        done(predictor, paths, jobs=2)
+def test_recordings_that_are_being_read_end_early_when_the_caller_stops(files):
+    """The second recording is very long; it ends because the caller takes no more results than the first."""
+    first, second = files(b"a", b"b")
+    begun = Event()
+
+    class Long(FakePredictor):
+        def stream(self, audio, text=None, **options):
+            if audio == first:
+                begun.wait()
+            for _ in range(1 if audio == first else 10_000):
+                yield from super().stream(audio, text, **options)
+                begun.set()
+
+    predictor = Long()
+    events = predict_recordings(predictor, [Recording(first), Recording(second)], jobs=2)
+    next(events)
+    events.close()
+    assert len(predictor.calls) < 10_000
+
+
+def test_columns_of_a_segment_come_before_those_of_its_recording(files, monkeypatch):
+    [path] = files(b"a")
+    one = replace(prediction(0.0, 1), extra={"group": "segment", "more": "1"})
+    monkeypatch.setattr(FakePredictor, "stream", lambda *arguments, **options: iter([one]))
+    events = predict_recordings(FakePredictor(), [Recording(path, extra={"group": "recording", "id": "7"})])
+    assert next(events).extra == {"group": "segment", "more": "1", "id": "7"}
 
 
 def test_a_profile_that_cannot_be_measured_is_left_out(files):

@@ -24,6 +24,7 @@ class Batch:
         self.inputs, self.out = tmp_path / "in", tmp_path / "out"
         self.inputs.mkdir()
         self.predictor, self.form, self.options, self.adapt = FakePredictor(), "csv", {}, "recording"
+        self.excel = False
         self.repeated = {}
 
     def put(self, **contents):
@@ -40,7 +41,8 @@ class Batch:
 
         before = len(self.predictor.calls)
         out = out or self.out
-        with FolderResults(out, recordings, FORMS[self.form], labels=LABELS, open_journal=journal) as results:
+        form = FORMS[self.form]
+        with FolderResults(out, recordings, form, labels=LABELS, open_journal=journal, excel=self.excel) as results:
             self.repeated = dict(results.repeated)
             for event in predict_recordings(self.predictor, results.remaining, jobs=1, **self.options):
                 if isinstance(event, Finished):
@@ -102,6 +104,22 @@ def test_a_file_for_each_recording_and_tables_of_all(batch):
     assert [row["segments"] for row in summary] == ["2", "0", "0", "1"]
     assert [bool(row["error"]) for row in summary] == [False, True, False, True]
     assert summary[0]["emotion"] in LABELS and summary[0]["dominance"] == "0.3333" and summary[2]["notes"]
+
+
+def test_csv_for_excel(batch):
+    batch.put(a=b"a")
+    batch.excel = True
+    batch.run()
+    for name in ("a.wav.csv", "segments.csv", "summary.csv"):
+        assert (batch.out / name).read_bytes().startswith("\ufefffile".encode())
+
+
+def test_a_run_that_ended_before_its_first_recording_need_not_be_resumed(batch):
+    batch.put(a=b"stop")
+    with pytest.raises(KeyboardInterrupt):
+        batch.run()
+    batch.put(a=b"a")
+    assert batch.run() == ["a.wav"]
 
 
 @pytest.mark.parametrize("form", [name for name in FORMS if name != "table"])

@@ -145,7 +145,7 @@ def predict(
         "max_seconds": max_seconds,
         "window": window,
         "hop": hop,
-        "channels": _number_or_word(channels),  # type: ignore[typeddict-item] # checked by the predictor
+        "channels": _number_or_word(channels),  # type: ignore[typeddict-item] # checked below
         "speakers": _number_or_word(speakers),  # type: ignore[typeddict-item]
         "track": track,
     }
@@ -157,8 +157,10 @@ def predict(
         from emofuse.inference.files import Finished, adaptation, predict_recordings, speaker_profiles
         from emofuse.inference.folder import results_in
         from emofuse.inference.inputs import find_recordings
+        from emofuse.inference.options import checked_options
         from emofuse.inference.ray_files import predict_on_ray
 
+        options["language"] = checked_options(options)["language"]
         source = adaptation(adapt)
         earlier = set[str]() if out is None else results_in(out)
         recordings = find_recordings(inputs or [], text=text, segments=segments, results=earlier)

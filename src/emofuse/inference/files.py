@@ -53,7 +53,7 @@ class Finished:
     def records(self) -> list[dict[str, Any]]:
         """Its records (see `emofuse.timeline.tables`): predictions, then errors; one if there are neither."""
         file, extra = str(self.recording.file or ""), self.recording.extra
-        records = [prediction_record(prediction, extra=extra) for prediction in self.timeline]
+        records = [prediction_record(prediction) for prediction in self.timeline]
         records += [failure_record(file, str(error), extra=extra) for error in self.errors]
         return records or [empty_record(self.timeline, extra=extra)]
 
@@ -169,9 +169,14 @@ def predict_recording(
     state = file_state(recording)
     try:
         for prediction in predictor.stream(recording.source(), text, **options):
-            named = replace(prediction, speaker=prediction.speaker or recording.speaker, file=timeline.file)
-            timeline.append(named)
-            yield named
+            completed = replace(
+                prediction,
+                file=timeline.file,
+                speaker=prediction.speaker or recording.speaker,
+                extra={**recording.extra, **prediction.extra},
+            )
+            timeline.append(completed)
+            yield completed
     except Exception as error:
         errors.append(_explained(error, name))
     if file_state(recording) != state and not errors:

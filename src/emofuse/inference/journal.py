@@ -116,9 +116,10 @@ class Journal:
         self._has_result = has_result
         self.repeated: Counter[str] = Counter()
         self._offsets: dict[int, int] = {}  # in the file, of the entry of a recording
+        self._lock_path = path.with_name(f".{path.name}.lock")
         with ExitStack() as stack:
-            stack.enter_context(lock_file(path.with_name(f".{path.name}.lock"), "writes results"))
-            if path.exists() and not resume:
+            stack.enter_context(lock_file(self._lock_path, "writes results"))
+            if not resume and path.exists() and path.stat().st_size:
                 raise EmofuseError(
                     f"{name_of(path)}: this is the journal of an earlier run. Add --resume to continue that run, or "
                     "write to another place."
@@ -183,7 +184,9 @@ class Journal:
     def close(self, *, delete: bool = False) -> None:
         """Close the file, or delete it."""
         if delete:
-            self._path.unlink(missing_ok=True)
+            for path in (self._path, self._lock_path):
+                with suppress(OSError):  # a system may refuse while the file is open
+                    path.unlink()
         with suppress(OSError):  # what is left of a line that could not be written
             self._stack.close()
 

@@ -62,6 +62,8 @@ def predict_on_ray(
     Raises:
         EmofuseError: Ray is not installed, or the cluster cannot be reached.
     """
+    if not recordings:
+        return
     ray = connect_to_ray(address)
     try:
         yield from _predict(ray, predictor, recordings, profiles, options)

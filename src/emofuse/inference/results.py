@@ -77,12 +77,12 @@ class StreamedResults(Results):
 
     def __init__(self, recordings: Sequence[Recording], writer: Writer, journal: Journal | None = None) -> None:
         super().__init__(recordings, journal)
-        self._recordings, self._writer, self._next = recordings, writer, 0
+        self._writer, self._next = writer, 0
 
     def write(self, prediction: Prediction) -> None:
         """Write the prediction."""
         self._repeat()
-        self._writer.write(prediction, extra=self._recordings[self._next].extra)
+        self._writer.write(prediction)
 
     def finish(self, finished: Finished) -> None:
         """Write the errors of the recording, or that nobody speaks in it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,6 +42,7 @@ class Prediction:
         language_probability: probability of `language`, 0..1; 1 if it was given, None without a transcript.
         text_confidence: of the recogniser in its words, 0..1; None unless they were recognised.
         note: what to know about this prediction, such as why the transcript was not used; None for most.
+        extra: further columns of the segment's row in the user's table.
     """
 
     file: str | None
@@ -65,6 +66,7 @@ class Prediction:
     language_probability: float | None = None
     text_confidence: float | None = None
     note: str | None = None
+    extra: Mapping[str, str] = field(default_factory=dict)
 
 
 class Timeline(list[Prediction]):

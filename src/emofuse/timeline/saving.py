@@ -13,7 +13,7 @@ from emofuse.files import atomic, write_text
 from emofuse.labels import DIMENSIONS
 from emofuse.timeline.formats import to_audacity, to_eaf, to_rttm, to_srt, to_textgrid, to_vtt
 from emofuse.timeline.prediction import Timeline
-from emofuse.timeline.tables import NOBODY_SPEAKS, base_name, labels_of, timeline_records
+from emofuse.timeline.tables import NOBODY_SPEAKS, base_name, extra_of, labels_of, timeline_records
 from emofuse.timeline.writers import open_writer
 
 
@@ -116,11 +116,12 @@ def save(timelines: Sequence[Timeline], path: Path | str, form: str | None = Non
 
 
 def _save_records(timelines: Sequence[Timeline], path: Path | str, form: str) -> None:
-    labels = labels_of(one for timeline in timelines for one in timeline)
+    predictions = [one for timeline in timelines for one in timeline]
+    labels, extra = labels_of(predictions), extra_of(predictions)
     with (
         atomic(path) as temporary,
         open(temporary, "w", encoding="utf-8", newline="\n") as file,
-        open_writer(file, form, labels=labels) as writer,
+        open_writer(file, form, labels=labels, extra=extra) as writer,
     ):
         for timeline in timelines:
             for record in timeline_records(timeline):

@@ -31,9 +31,11 @@ def prediction_record(prediction: Prediction, *, extra: Mapping[str, str | None]
 
     Args:
         prediction: a prediction.
-        extra: further columns of the user's table for this segment, which the record carries through.
+        extra: further columns of the recording's row in the user's table; those of the segment's row come after them.
     """
-    return {"schema": SCHEMA_VERSION, **rounded(asdict(prediction)), "error": None, "extra": dict(extra)}
+    record = rounded(asdict(prediction))
+    further = {**extra, **record.pop("extra")}
+    return {"schema": SCHEMA_VERSION, **record, "error": None, "extra": further}
 
 
 def empty_record(timeline: Timeline, *, extra: Mapping[str, str | None] = NO_EXTRA) -> dict[str, Any]:
@@ -85,13 +87,18 @@ def labels_of(predictions: Iterable[Prediction]) -> list[str]:
     return list(dict.fromkeys(label for one in predictions for label in one.probabilities))
 
 
+def extra_of(predictions: Iterable[Prediction]) -> list[str]:
+    """The further columns of predictions, in the order of the first that has each."""
+    return list(dict.fromkeys(name for one in predictions for name in one.extra))
+
+
 def to_pandas(predictions: Sequence[Prediction]) -> pd.DataFrame:
     """A table of predictions, one row each, with the columns of the CSV form."""
     import pandas as pd
 
-    labels = labels_of(predictions)
-    rows = [flat_record(prediction_record(one), labels) for one in predictions]
-    return pd.DataFrame(rows, columns=table_columns(labels))
+    labels, extra = labels_of(predictions), extra_of(predictions)
+    rows = [flat_record(prediction_record(one), labels, extra) for one in predictions]
+    return pd.DataFrame(rows, columns=table_columns(labels, extra))
 
 
 def rounded(value: Any, *, digits: int = 4) -> Any:
@@ -121,4 +128,5 @@ def lane(speaker: str | None, channel: int | None) -> str | None:
 
 def _without_prediction(extra: Mapping[str, str | None], **values: str | None) -> dict[str, Any]:
     empty = dict.fromkeys(field.name for field in fields(Prediction)) | {"probabilities": {}, "intervals": {}}
+    del empty["extra"]  # it is the last of a record
     return {"schema": SCHEMA_VERSION, **empty, "error": None, "extra": dict(extra), **values}
