@@ -88,9 +88,7 @@ class Network:
         share = self._text_encoder.unknown_share(self._readable(text))
         if share <= _MAX_UNKNOWN_SHARE:
             return None
-        return (
-            f"the model cannot read {share:.0%} of the text, whose words or characters its text encoder does not know"
-        )
+        return f"The model cannot read {share:.0%} of the text: its text encoder does not know the words or characters."
 
     def _readable(self, text: str) -> str:
         return name_emoji(text) if self._text_encoder.unknown_share(text) else text
