@@ -212,7 +212,8 @@ class Journal:
         files = {number: self._recordings[number].file for number in candidates}
         hashes = file_hashes((file for file in files.values() if file is not None), unreadable={})
         for number, (offset, entry) in candidates.items():
-            if entry["audio"] == ("" if files[number] is None else hashes.get(str(files[number]))):
+            audio = "" if files[number] is None else hashes.get(str(files[number]))
+            if audio is not None and entry["audio"] == audio:
                 self._offsets[number] = offset
             else:
                 self.repeated[_REASONS["audio"]] += 1
