@@ -197,6 +197,22 @@ def test_what_has_changed_is_predicted_again(batch, change, tmp_path):
     assert batch.run(resume=True, files=files) == []
 
 
+def test_when_another_folder_of_recordings_is_added_results_are_moved(batch):
+    for name, content in {"day1/a": b"a", "day1/b": b"bad", "day2/a": b"cc", "a": b"ddd"}.items():
+        path = batch.inputs / f"{name}.wav"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+    day1 = [Recording(batch.inputs / "day1" / name) for name in ("a.wav", "b.wav")]
+    more = [*day1, Recording(batch.inputs / "day2" / "a.wav"), Recording(batch.inputs / "a.wav")]
+    batch.run(files=day1)
+    assert (batch.out / "a.wav.csv").exists()
+    assert batch.run(files=more, resume=True) == ["b.wav", "a.wav", "a.wav"]
+    batch.run(files=more, out=batch.out.with_name("unbroken"))
+    for name in ("day1/a.wav.csv", "day2/a.wav.csv", "a.wav.csv", "segments.csv", "summary.csv"):
+        assert (batch.out / name).read_bytes() == (batch.out.with_name("unbroken") / name).read_bytes()
+    assert batch.run(files=more, resume=True) == ["b.wav"]
+
+
 def test_adaptation_to_a_folder_depends_on_all_files_in_it(batch):
     batch.put(a=b"ab", b=b"cd")
     batch.adapt = "folder"

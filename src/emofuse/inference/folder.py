@@ -69,6 +69,7 @@ class FolderResults(Results):
                     )
         super().__init__(recordings, open_journal(folder / JOURNAL_FILE, lambda name: os.path.exists(folder / name)))
         self._names = names
+        self._move_results()
 
     def finish(self, finished: Finished) -> Finished:
         """Write the file of the recording, then its line in the journal."""
@@ -108,6 +109,25 @@ class FolderResults(Results):
     def interrupt(self) -> None:
         """Write the tables of what is finished."""
         self.complete()
+
+    def _move_results(self) -> None:
+        """Give earlier results their new names, which depend on the folder that all recordings have in common."""
+        assert self.journal is not None
+        moves = {n: old for n, old in self.journal.results.items() if old != self._names[n]}
+        aside = {number: self._folder / f".{number}.moved" for number in moves}
+        try:
+            for number, old in moves.items():
+                with suppress(FileNotFoundError):  # of a recording that failed
+                    os.replace(self._folder / old, aside[number])
+            for number, path in aside.items():
+                if path.exists():
+                    new = self._folder / self._names[number]
+                    new.parent.mkdir(parents=True, exist_ok=True)
+                    os.replace(path, new)
+                    self.journal.rename(number, self._names[number])
+        except OSError as error:
+            self.journal.close()
+            raise EmofuseError(f"{name_of(self._folder)}: results cannot be renamed ({error.strerror}).") from error
 
     def _write_result(self, finished: Finished, path: Path) -> None:
         if self._form.streams:
