@@ -12,7 +12,7 @@ PYTEST := OMP_NUM_THREADS=1 .venv/bin/pytest --doctest-modules src tests -n auto
 # Prediction only (no PyTorch): what the default model says of the example recordings and of a text.
 demo: .venv-demo/.installed
 	.venv-demo/bin/emofuse predict examples/angry.flac examples/happy.flac examples/neutral.flac examples/sad.flac
-	.venv-demo/bin/emofuse predict examples/conversation.flac --speakers 2 --report conversation.html
+	.venv-demo/bin/emofuse predict examples/conversation.flac --report conversation.html
 	.venv-demo/bin/emofuse predict --text "$$(cat examples/message.txt)"
 	@echo "Open conversation.html in a browser to see and hear the conversation."
 

@@ -136,12 +136,12 @@ def _shuffled(
     """Up to 100 utterances of a speaker in random order, cut to their speech, at a common level."""
     usable = [one for one in utterances if emotions is None or one.emotion in emotions]
     chosen = [usable[i] for i in rng.permutation(len(usable))[:100]]
-    clips = [_cut_to_speech(read_audio(one.file)) for one in chosen]
+    clips = [cut_to_speech(read_audio(one.file)) for one in chosen]
     median = np.median([np.sqrt(np.square(clip).mean()) for clip in clips])
     return [(clip * (_LEVEL / median), one.emotion) for clip, one in zip(clips, chosen, strict=True)]
 
 
-def _cut_to_speech(clip: np.ndarray) -> np.ndarray:
+def cut_to_speech(clip: np.ndarray) -> np.ndarray:
     stretches = speech(clip)
     return clip[round(stretches[0][0] * SAMPLE_RATE) : round(stretches[-1][1] * SAMPLE_RATE)]
 

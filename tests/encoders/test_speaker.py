@@ -84,6 +84,13 @@ def test_embeddings_have_length_one_and_do_not_depend_on_the_batch(encoder):
     assert together[0] @ together[2] > together[0] @ together[1]
 
 
+def test_directions_of_emotion_are_projected_out(encoder):
+    assert encoder.emotion.shape == (2, 256)
+    np.testing.assert_allclose(encoder.emotion @ encoder.emotion.T, np.eye(2), atol=1e-5)
+    embeddings = encoder.embed([voice(120, 2.5), voice(220, 0.3)])
+    np.testing.assert_allclose(embeddings @ encoder.emotion.T, 0, atol=1e-5)
+
+
 def test_no_segments_and_silence(encoder):
     assert encoder.embed([]).shape == (0, 256)
     assert np.isfinite(encoder.embed([np.zeros(8000, np.float32)])).all()
@@ -97,6 +104,10 @@ def test_damaged_or_missing_file(tmp_path, monkeypatch):
     monkeypatch.setattr("emofuse.encoders.speaker.SPEAKER_ENCODER", damaged)
     with pytest.raises(EmofuseError, match="damaged"):
         SpeakerEncoder(damaged)
+    monkeypatch.undo()
+    monkeypatch.setattr("emofuse.encoders.speaker.EMOTION_DIRECTIONS", damaged)
+    with pytest.raises(EmofuseError, match="damaged"):
+        SpeakerEncoder()
 
 
 @pytest.mark.weights

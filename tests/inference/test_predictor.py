@@ -367,6 +367,56 @@ def test_channels_with_different_voices_are_split(predict, caplog):
     assert [(one.channel, one.probabilities) for one in second] == [(2, found[i].probabilities) for i in (1, 3)]
 
 
+class FakeSpeakerEncoder:
+    """Tells loud people from quiet ones."""
+
+    embedded = 0
+
+    def embed(self, segments, background=None):
+        FakeSpeakerEncoder.embedded += len(segments)
+        return np.array([[1.0, 0.0] if np.abs(one).max() > 0.5 else [0.0, 1.0] for one in segments], np.float32)
+
+
+def conversation(seconds, *, turns_of_second):
+    """Turns of 0.7 s, each second; some of a loud person, the others of a quiet one."""
+    samples = speech(*((float(i), i + 0.7) for i in range(seconds)), seconds=seconds)
+    for i in turns_of_second:
+        samples[i * RATE : (i + 1) * RATE] *= 3
+    return samples
+
+
+def test_speakers_are_told_apart(predict, monkeypatch):
+    monkeypatch.setattr(module, "SpeakerEncoder", FakeSpeakerEncoder)
+    talk = conversation(30, turns_of_second=range(1, 30, 2))
+    for speakers in ("auto", 2):
+        found = predict(talk, sample_rate=RATE, speakers=speakers)
+        assert [one.speaker for one in found] == ["speaker 1", "speaker 2"] * 15
+    alone = predict(conversation(30, turns_of_second=()), sample_rate=RATE)
+    assert {one.speaker for one in alone} == {None} and len(alone) == 30
+    assert {one.speaker for one in predict(talk, sample_rate=RATE, speakers="off")} == {None}
+    named = [Segment(start=0.0, end=0.7, speaker="ana"), Segment(start=1.0, end=1.7)]
+    found = predict(talk, sample_rate=RATE, segments=named, speakers=2)
+    assert [one.speaker for one in found] == ["ana", "speaker 2"]
+
+
+def test_a_short_clip_costs_no_speaker_embedding(predict, monkeypatch, clip):
+    monkeypatch.setattr(module, "SpeakerEncoder", None)
+    assert predict(clip)[0].speaker is None
+
+
+def test_who_speaks_late_is_the_most_similar_of_those_who_spoke_early(predict, monkeypatch):
+    monkeypatch.setattr(module, "SpeakerEncoder", FakeSpeakerEncoder)
+    monkeypatch.setattr("emofuse.inference.voices._AUTO_SECONDS", 60.0)
+    talk = conversation(150, turns_of_second=range(1, 150, 2))
+    assert [one.speaker for one in predict(talk, sample_rate=RATE)] == ["speaker 1", "speaker 2"] * 75
+
+
+def test_channels_that_are_split_have_no_number_of_speakers(predict):
+    call = np.stack([speech((0, 2), seconds=5), speech((2.5, 4.5), seconds=5)], axis=1)
+    with pytest.raises(EmofuseError, match="channels"):
+        predict(call, sample_rate=RATE, channels="split", speakers=2)
+
+
 def test_a_stream_gives_what_a_call_gives_a_chapter_at_a_time(predict):
     turns = [(float(i), i + 0.7) for i in range(0, 150)]
     samples = speech(*turns, seconds=150)

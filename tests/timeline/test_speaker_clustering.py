@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from emofuse.timeline.speakers import cluster_speakers, cut_tree, ward_merges
+from emofuse.timeline.speakers import KnownSpeakers, cluster_speakers, cut_tree, ward_merges
 
 
 def embeddings_of(speakers, *, spread=0.4, dim=64, seed=0):
@@ -80,3 +80,11 @@ def test_the_segments_of_a_long_recording_are_sampled(monkeypatch):
     monkeypatch.setattr("emofuse.timeline.speakers._MAX_CLUSTERED", 40)
     assert cluster_speakers(embeddings, [2.0] * 300) == truth
     assert cluster_speakers(embeddings, [2.0] * 300, speakers=3) == truth
+
+
+def test_known_speakers_are_recognised():
+    rng = np.random.default_rng(0)
+    centres = np.eye(8)[:3]
+    early = np.repeat(centres, 5, axis=0) + rng.normal(0, 0.05, (15, 8))
+    known = KnownSpeakers(early / np.linalg.norm(early, axis=1, keepdims=True), [0] * 5 + [1] * 5 + [2] * 5)
+    assert known.nearest(centres[[2, 0, 1, 1]]) == [2, 0, 1, 1]

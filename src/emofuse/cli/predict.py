@@ -67,8 +67,11 @@ def predict(
     ] = "auto",
     speakers: Annotated[
         str,
-        typer.Option(metavar="auto|N|off", help="How many people speak in a recording, to tell them apart."),
-    ] = "off",
+        typer.Option(
+            metavar="auto|N|off",
+            help="How many people speak in a recording, to tell them apart; auto estimates it, cautiously.",
+        ),
+    ] = "auto",
     track: Annotated[int | None, typer.Option(min=1, help="Number of the audio track. Default: the first.")] = None,
     model: Model = None,
     format: Annotated[

@@ -1,7 +1,9 @@
 """Speaker embeddings: vectors that are close for stretches of speech of one person, and far apart for two people.
 
 The network is the GE2E encoder (Wan et al. 2018, "Generalized end-to-end loss for speaker verification", arXiv
-1710.10467) with the weights of Resemblyzer: three LSTM layers over 40 mel bands. It runs in ONNX Runtime.
+1710.10467) with the weights of Resemblyzer: three LSTM layers over 40 mel bands. It runs in ONNX Runtime. The two
+directions in which a person's embeddings vary most, mainly with emotion, are projected out of the embeddings (nuisance
+attribute projection; Solomonoff et al. 2005, "Advances in channel compensation for SVM speaker recognition").
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from emofuse.files import sha256
 
 SPEAKER_ENCODER = Path(__file__).resolve().parent.parent / "bundles" / "speaker" / "ge2e.onnx"
 SPEAKER_ENCODER_SHA256 = "0a4a9725486649de6dae30cb3a0419422ddc99e8b3779a1208c00f57d4afd261"
+EMOTION_DIRECTIONS = SPEAKER_ENCODER.with_name("emotion.npz")
+EMOTION_DIRECTIONS_SHA256 = "10674e0212b5e7e9bc55b29e7766ba044f75ac1a3815ec00c21b190ded504962"
 DIM = 256
 """Size of an embedding."""
 
@@ -40,17 +44,23 @@ class SpeakerEncoder:
         path: the ONNX file that `export_speaker_encoder` wrote.
         threads: that work on one call.
 
+    Attributes:
+        emotion: directions that are projected out, orthonormal, (directions, 256).
+
     Raises:
         EmofuseError: the file is missing or damaged.
     """
 
     def __init__(self, path: Path | str = SPEAKER_ENCODER, *, threads: int = 1) -> None:
         path = Path(path)
-        if not path.is_file():
-            raise EmofuseError(f"{path}: the speaker encoder is missing. Install emofuse again.")
-        if path == SPEAKER_ENCODER and sha256(path) != SPEAKER_ENCODER_SHA256:
-            raise EmofuseError(f"{path}: the speaker encoder is damaged (its hash is wrong). Install emofuse again.")
+        expected = SPEAKER_ENCODER_SHA256 if path == SPEAKER_ENCODER else None
+        for file, digest in ((path, expected), (EMOTION_DIRECTIONS, EMOTION_DIRECTIONS_SHA256)):
+            if not file.is_file():
+                raise EmofuseError(f"{file}: this file of the speaker encoder is missing. Install emofuse again.")
+            if digest is not None and sha256(file) != digest:
+                raise EmofuseError(f"{file}: this file of the speaker encoder is damaged. Install emofuse again.")
         self._session = open_session(path, threads)
+        self.emotion: np.ndarray = np.load(EMOTION_DIRECTIONS)["directions"]
 
     def embed(self, segments: Sequence[np.ndarray], *, background: np.ndarray | None = None) -> np.ndarray:
         """Embed stretches of speech.
@@ -63,7 +73,7 @@ class SpeakerEncoder:
             background: steady noise to subtract, from `background_mel`.
 
         Returns:
-            float32 (segments, 256), each row of length 1, no value negative.
+            float32 (segments, 256), each row of length 1.
 
         Raises:
             AudioError: a segment is not one-dimensional.
@@ -74,6 +84,7 @@ class SpeakerEncoder:
         vectors = self._run(np.concatenate(partials))  # (all partials, 256)
         ends = np.cumsum([len(part) for part in partials])
         means = np.stack([part.mean(axis=0) for part in np.split(vectors, ends[:-1])])
+        means -= (means @ self.emotion.T) @ self.emotion
         return means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
 
     def _run(self, partials: np.ndarray) -> np.ndarray:

@@ -32,7 +32,8 @@ class PredictOptions(TypedDict, total=False):
         hop: seconds from the start of a window to the start of the next; None for `window`.
         channels: "mix" (their average), "split" (each by itself), a number from 1, or "auto": split where two channels
             carry different voices, otherwise mix.
-        speakers: how many people speak in the recording; "auto" to estimate it, "off" not to tell them apart.
+        speakers: how many people speak in the recording; "auto" to estimate it from its first ten minutes, cautiously;
+            "off" not to tell them apart.
         track: number of the audio track of a file, from 1; None for the first.
         speaker: other audio of the same speaker, from `Predictor.speaker_profile`, which replaces the adaptation to the
             recording itself.
@@ -68,7 +69,7 @@ _DEFAULTS: PredictOptions = {
     "window": None,
     "hop": None,
     "channels": "auto",
-    "speakers": "off",
+    "speakers": "auto",
     "track": None,
     "speaker": None,
     "tell": lambda note: None,

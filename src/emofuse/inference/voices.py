@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 
@@ -15,7 +16,9 @@ from emofuse.inference.reader import RecordingReader
 from emofuse.segment import Segment
 from emofuse.timeline.chapters import Chapter, given_chapters, utterance_chapters, window_chapters
 from emofuse.timeline.segments import Interval, join_short
-from emofuse.timeline.speakers import cluster_speakers
+from emofuse.timeline.speakers import MIN_SPEAKER_SECONDS, KnownSpeakers, cluster_speakers
+
+_AUTO_SECONDS = 600.0  # of a recording, by which the number of speakers is estimated
 
 
 def chapters_of(
@@ -23,7 +26,8 @@ def chapters_of(
 ) -> Iterator[Chapter]:
     """The chapters of all channels of a recording, in order of time; with the speakers of segments if they are wanted.
 
-    To tell speakers apart, the recording is read twice: who speaks depends on all of it.
+    To tell speakers apart, the recording, or the first ten minutes of it if their number is estimated, is read twice.
+    Where it is estimated to be one, the speaker has no name.
 
     Args:
         recording: what is read.
@@ -39,28 +43,71 @@ def chapters_of(
             f"{recording.name}: its channels are judged one by one, each as one speaker. Leave out the number of "
             "speakers, or average the channels (mix)."
         )
-    if speakers == "off" or is_split:
+    given = options["segments"]
+    if speakers == "off" or is_split or (given is not None and all(one.speaker is not None for one in given)):
         yield from _merged(recording, options)
         return
-    labels = _find_speakers(recording, options, speaker_encoder(), None if speakers == "auto" else int(speakers))
-    names = iter(f"speaker {label + 1}" for label in labels)
+    voices = _Voices(recording, options, speaker_encoder)
+    if not voices.are_several and speakers == "auto":
+        yield from _merged(recording, options)
+        return
     for chapter in _merged(recording, options, join=False):
-        named = [_named(segment, next(names)) for segment in chapter.segments]
-        is_utterances = options["segments"] is None and options["window"] is None
+        named = voices.named(chapter)
+        is_utterances = given is None and options["window"] is None
         yield replace(chapter, segments=_joined(named, options["max_seconds"]) if is_utterances else named)
 
 
-def _find_speakers(
-    recording: RecordingReader, options: PredictOptions, encoder: SpeakerEncoder, count: int | None
-) -> list[int]:
-    embeddings, seconds = [], []
-    for chapter in _merged(recording, options, join=False):
-        if not chapter.segments:
-            continue
+class _Voices:
+    """The speakers of a recording, by its segments from the beginning on.
+
+    If their number is given, all of the recording decides who is who. If it is estimated, the first ten minutes do, so
+    that the first answers of a long recording do not have to wait; whoever speaks later is the most similar of them.
+    """
+
+    def __init__(
+        self, recording: RecordingReader, options: PredictOptions, encoder: Callable[[], SpeakerEncoder]
+    ) -> None:
+        speakers = options["speakers"]
+        self._make_encoder = encoder
+        self._encoder: SpeakerEncoder | None = None
+        embeddings, seconds = [], []
+        for chapter in self._first_chapters(recording, options):
+            embeddings.append(self._embed(chapter))
+            seconds += [(one.end or one.start) - one.start for one in chapter.segments]
+        labels = []
+        if seconds:
+            count = None if speakers == "auto" else int(speakers)
+            labels = cluster_speakers(np.concatenate(embeddings), seconds, speakers=count)
+        self.are_several = len(set(labels)) > 1
+        self._labels = iter(labels)
+        self._known = KnownSpeakers(np.concatenate(embeddings), labels) if labels else None
+
+    def named(self, chapter: Chapter) -> list[Segment]:
+        """The segments of the next chapter with the names of their speakers."""
+        labels = list(islice(self._labels, len(chapter.segments)))
+        if len(labels) < len(chapter.segments) and self._known is not None:
+            labels = self._known.nearest(self._embed(chapter))
+        return [_named(one, f"speaker {label + 1}") for one, label in zip(chapter.segments, labels, strict=True)]
+
+    def _first_chapters(self, recording: RecordingReader, options: PredictOptions) -> Iterator[Chapter]:
+        options = {**options, "refuse": lambda segment, error: None}  # it is refused when it is judged
+        chapters = _merged(recording, options, join=False)
+        if options["speakers"] != "auto":
+            yield from chapters
+            return
+        first, last = [], recording.start + _AUTO_SECONDS
+        for chapter in chapters:
+            first.append(chapter)
+            if chapter.until >= last:
+                break
+        spoken = sum((one.end or one.start) - one.start for chapter in first for one in chapter.segments)
+        if spoken >= 2 * MIN_SPEAKER_SECONDS:  # with less, the estimate is always one person
+            yield from first
+
+    def _embed(self, chapter: Chapter) -> np.ndarray:
+        self._encoder = self._encoder or self._make_encoder()
         samples = [chapter.samples_of(segment) for segment in chapter.segments]
-        embeddings.append(encoder.embed(samples, background=background_mel(chapter.samples)))
-        seconds += [Interval(one.start, one.end or one.start).seconds for one in chapter.segments]
-    return cluster_speakers(np.concatenate(embeddings), seconds, speakers=count) if seconds else []
+        return self._encoder.embed(samples, background=background_mel(chapter.samples))
 
 
 def _named(segment: Segment, name: str) -> Segment:

@@ -15,11 +15,13 @@ import numpy as np
 MAX_SPEAKERS = 8
 """The largest number of people that is estimated."""
 
-MAX_SIMILARITY = 0.55
+MAX_SIMILARITY = 0.57
 """Mean cosine between the segments of two groups from which on they are taken for one person."""
 
 _LONG = 0.8  # seconds; shorter segments are assigned to a group, but do not form one
-_MIN_SPEAKER = 5.0  # seconds of speech of each person when the number is estimated
+MIN_SPEAKER_SECONDS = 5.0
+"""Least speech of each person when the number of people is estimated."""
+
 _MAX_CLUSTERED = 3000  # segments that form groups; the cost of clustering grows with the square of their number
 
 
@@ -28,7 +30,7 @@ def cluster_speakers(embeddings: np.ndarray, seconds: Sequence[float], *, speake
 
     Segments of at least 0.8 s are clustered, in long recordings 3000 of them; the others go to the nearest group. The
     estimated number of people is the largest for which each has at least 5 s of speech and for no two of them the
-    embeddings of their segments have a mean cosine of 0.55 or more.
+    embeddings of their segments have a mean cosine of 0.57 or more.
 
     Args:
         embeddings: (segments, dim), rows of length 1.
@@ -59,6 +61,25 @@ def cluster_speakers(embeddings: np.ndarray, seconds: Sequence[float], *, speake
     return _in_order_of_appearance(best)
 
 
+class KnownSpeakers:
+    """Recognises speakers by segments that `cluster_speakers` has labelled.
+
+    Args:
+        embeddings: (segments, dim), rows of length 1, at least one.
+        labels: the speaker of each.
+    """
+
+    def __init__(self, embeddings: np.ndarray, labels: Sequence[int]) -> None:
+        embeddings, numbers = np.asarray(embeddings, np.float64), np.asarray(labels)
+        self._mean = embeddings.mean(axis=0)
+        self._centres = _unit(_group_means(_unit(embeddings - self._mean), numbers, int(numbers.max()) + 1))
+
+    def nearest(self, embeddings: np.ndarray) -> list[int]:
+        """The most similar speaker for each of (segments, dim) embeddings."""
+        labels: list[int] = (_unit(embeddings - self._mean) @ self._centres.T).argmax(axis=1).tolist()
+        return labels
+
+
 def _segments_to_cluster(durations: np.ndarray, speakers: int) -> np.ndarray:
     """Numbers of the segments that form groups: long ones, evenly over time if there are many; all if few are long."""
     long = np.flatnonzero(durations >= _LONG)
@@ -86,7 +107,7 @@ def _assign(centred: np.ndarray, chosen: np.ndarray, merges: list[tuple[float, i
 def _are_distinct(embeddings: np.ndarray, durations: np.ndarray, labels: np.ndarray, chosen: np.ndarray) -> bool:
     """True if every group has enough speech and no two groups are similar."""
     number = int(labels.max()) + 1
-    if np.bincount(labels, weights=durations).min() < _MIN_SPEAKER:
+    if np.bincount(labels, weights=durations).min() < MIN_SPEAKER_SECONDS:
         return False
     means = _group_means(embeddings[chosen], labels[chosen], number)
     similarity = means @ means.T  # mean cosine between the segments of two groups
