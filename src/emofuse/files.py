@@ -112,7 +112,7 @@ def atomic(path: Path | str, *, keep: bool = False) -> Iterator[Path]:
     scratch: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        scratch = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}.", dir=path.parent))  # names have a longest length
         temporary = scratch / path.name
         yield temporary
         _put(temporary, path, scratch / "replaced", keep)

@@ -10,7 +10,7 @@ from emofuse.errors import EmofuseError
 from emofuse.inference import folder as module
 from emofuse.inference.files import Finished, predict_recordings
 from emofuse.inference.folder import FolderResults, result_names
-from emofuse.inference.inputs import Recording
+from emofuse.inference.inputs import STANDARD_INPUT, Recording
 from emofuse.inference.journal import Journal, fingerprints
 from emofuse.timeline.prediction import Timeline
 from emofuse.timeline.saving import FORMS
@@ -81,6 +81,19 @@ def test_no_two_inputs_have_the_same_result():
     assert names("finished", ending=".jsonl") == ["finished.2.jsonl"]
     assert names("x", "x.csv/a.wav") == ["x.2.csv", "x.csv/a.wav.csv"]  # x.csv is a folder there
     assert names("a", "a.2", "a") == ["a.csv", "a.2.csv", "a.3.csv"]
+
+
+def test_long_names_are_shortened():
+    long = "ä" * 127  # 254 bytes
+    first, second = names(f"{long}.wav", f"{long}.flac")
+    assert first != second and all(200 < len(os.fsencode(name)) < 255 for name in (first, second))
+    assert first.startswith("ää") and first.endswith("ä.csv")
+
+
+def test_a_long_name_is_written(batch):
+    batch.put(**{"a" * 245: b"a"})
+    batch.run()
+    assert (batch.out / f"{'a' * 236}.csv").exists()
 
 
 def test_ten_thousand_names():
@@ -184,6 +197,22 @@ def test_what_has_changed_is_predicted_again(batch, change, tmp_path):
     assert batch.run(resume=True, files=files) == []
 
 
+def test_when_another_folder_of_recordings_is_added_results_are_moved(batch):
+    for name, content in {"day1/a": b"a", "day1/b": b"bad", "day2/a": b"cc", "a": b"ddd"}.items():
+        path = batch.inputs / f"{name}.wav"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+    day1 = [Recording(batch.inputs / "day1" / name) for name in ("a.wav", "b.wav")]
+    more = [*day1, Recording(batch.inputs / "day2" / "a.wav"), Recording(batch.inputs / "a.wav")]
+    batch.run(files=day1)
+    assert (batch.out / "a.wav.csv").exists()
+    assert batch.run(files=more, resume=True) == ["b.wav", "a.wav", "a.wav"]
+    batch.run(files=more, out=batch.out.with_name("unbroken"))
+    for name in ("day1/a.wav.csv", "day2/a.wav.csv", "a.wav.csv", "segments.csv", "summary.csv"):
+        assert (batch.out / name).read_bytes() == (batch.out.with_name("unbroken") / name).read_bytes()
+    assert batch.run(files=more, resume=True) == ["b.wav"]
+
+
 def test_adaptation_to_a_folder_depends_on_all_files_in_it(batch):
     batch.put(a=b"ab", b=b"cd")
     batch.adapt = "folder"
@@ -270,6 +299,34 @@ def test_a_full_disk(batch, monkeypatch):
     assert not (batch.out / "b.wav.csv").exists()
     monkeypatch.setattr(module, "open_writer", write)
     assert batch.run(resume=True) == ["b.wav"]
+
+
+def test_a_result_that_cannot_be_made_is_an_error_of_its_recording(batch, monkeypatch):
+    """A text grid needs times, for instance."""
+    batch.put(a=b"a", b=b"b")
+    save = module.save
+
+    def picky(timelines, path, form):
+        if path.name == "a.wav.TextGrid":
+            raise KeyError("odd")
+        save(timelines, path, form)
+
+    batch.form = "textgrid"
+    monkeypatch.setattr(module, "save", picky)
+    batch.run()
+    assert (batch.out / "b.wav.TextGrid").exists()
+    assert "KeyError" in rows_of(batch.out / "summary.csv")[0]["error"]
+    monkeypatch.setattr(module, "save", save)
+    assert batch.run(resume=True) == ["a.wav"]
+
+
+def test_standard_input_is_never_finished(batch, monkeypatch):
+    recordings = [Recording(STANDARD_INPUT)]
+    monkeypatch.chdir(batch.inputs)
+    monkeypatch.setattr(Recording, "source", lambda recording: Path("a.wav"))
+    batch.put(a=b"a")
+    batch.run(files=recordings)
+    assert batch.run(files=recordings, resume=True) == ["a.wav"]
 
 
 def test_names_of_any_bytes(batch):

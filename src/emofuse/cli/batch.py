@@ -203,9 +203,9 @@ class Work:
         if isinstance(event, Prediction):
             results.write(event)
             return
+        event = results.finish(event)
         for error in event.errors:
             print_error(error)
-        results.finish(event)
         self._done += 1
         self._failed += event.failed
         self._has_errors = self._has_errors or bool(event.errors)

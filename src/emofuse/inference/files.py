@@ -87,7 +87,7 @@ def predict_many(
         try:
             return audio, predictor(audio, **options)
         except Exception as error:
-            return audio, _explained(error, "samples" if isinstance(audio, np.ndarray) else name_of(audio))
+            return audio, explained(error, "samples" if isinstance(audio, np.ndarray) else name_of(audio))
 
     for call in run_parallel(predict, inputs, threads=jobs):
         audio, result = call.result()
@@ -178,7 +178,7 @@ def predict_recording(
             timeline.append(completed)
             yield completed
     except Exception as error:
-        errors.append(_explained(error, name))
+        errors.append(explained(error, name))
     if file_state(recording) != state and not errors:
         timeline.notes.append(Note("changed", "the file has changed while it was read, so that its end may be missing"))
         log.warning("%s: %s.", name, timeline.notes[-1].message)
@@ -196,8 +196,8 @@ def file_state(recording: Recording) -> tuple[int, int] | None:
     return status.st_size, status.st_mtime_ns
 
 
-def _explained(error: Exception, name: str) -> EmofuseError:
-    """The error that a user sees."""
+def explained(error: Exception, name: str) -> EmofuseError:
+    """The error that a user sees if something goes wrong with a recording."""
     if isinstance(error, EmofuseError):
         return error
     return EmofuseError(f"{name}: it cannot be predicted ({type(error).__name__}: {error}).")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from emofuse.audio import name_of
 from emofuse.errors import EmofuseError
 from emofuse.file_names import name_key
 from emofuse.files import atomic
-from emofuse.inference.files import Finished
+from emofuse.inference.files import Finished, explained
 from emofuse.inference.inputs import STANDARD_INPUT, Recording
 from emofuse.inference.journal import Journal, names_of_results
 from emofuse.inference.results import Results, extra_columns
@@ -26,6 +27,8 @@ JOURNAL_FILE = "finished.jsonl"
 SUMMARY_FILE = "summary.csv"
 SEGMENTS_FILE = "segments"
 """Name of the table of all segments, without its ending."""
+MAX_NAME_BYTES = 240
+"""Longest name of a result; 255 bytes are the limit of most systems, and equal names get a number."""
 _TABLES = (JOURNAL_FILE, SUMMARY_FILE, f"{SEGMENTS_FILE}.csv", f"{SEGMENTS_FILE}.parquet")
 
 
@@ -66,21 +69,26 @@ class FolderResults(Results):
                     )
         super().__init__(recordings, open_journal(folder / JOURNAL_FILE, lambda name: os.path.exists(folder / name)))
         self._names = names
+        self._move_results()
 
-    def finish(self, finished: Finished) -> None:
+    def finish(self, finished: Finished) -> Finished:
         """Write the file of the recording, then its line in the journal."""
         assert self.journal is not None
-        number = self._waiting.pop()
+        number = next(self._numbers)
         self.journal.check()
         path = self._folder / self._names[number]
+        if not finished.failed:
+            try:
+                self._write_result(finished, path)
+            except Exception as error:
+                if isinstance(error.__cause__, OSError):  # such as a full disk, which concerns all
+                    raise
+                finished = replace(finished, errors=[*finished.errors, explained(error, name_of(path))])
         if finished.failed:
             with suppress(OSError):  # of an earlier run
                 path.unlink()
-        elif self._form.streams:
-            self._write_records(path, self._form.name, [finished.records()])
-        else:
-            save([finished.timeline], path, self._form.name)
         self.journal.append(number, finished, result=self._names[number], summary=_summary(finished))
+        return finished
 
     def complete(self) -> None:
         """Write the tables of all segments and all recordings."""
@@ -101,6 +109,31 @@ class FolderResults(Results):
     def interrupt(self) -> None:
         """Write the tables of what is finished."""
         self.complete()
+
+    def _move_results(self) -> None:
+        """Give earlier results their new names, which depend on the folder that all recordings have in common."""
+        assert self.journal is not None
+        moves = {n: old for n, old in self.journal.results.items() if old != self._names[n]}
+        aside = {number: self._folder / f".{number}.moved" for number in moves}
+        try:
+            for number, old in moves.items():
+                with suppress(FileNotFoundError):  # of a recording that failed
+                    os.replace(self._folder / old, aside[number])
+            for number, path in aside.items():
+                if path.exists():
+                    new = self._folder / self._names[number]
+                    new.parent.mkdir(parents=True, exist_ok=True)
+                    os.replace(path, new)
+                    self.journal.rename(number, self._names[number])
+        except OSError as error:
+            self.journal.close()
+            raise EmofuseError(f"{name_of(self._folder)}: results cannot be renamed ({error.strerror}).") from error
+
+    def _write_result(self, finished: Finished, path: Path) -> None:
+        if self._form.streams:
+            self._write_records(path, self._form.name, [finished.records()])
+        else:
+            save([finished.timeline], path, self._form.name)
 
     def _write_records(self, path: Path, form: str, parts: Iterable[list[dict[str, Any]]]) -> None:
         excel = self._excel and form == "csv"
@@ -151,6 +184,7 @@ def result_names(recordings: Sequence[Recording], ending: str) -> list[str]:
             place = os.path.dirname(place)
     results, counts = [], dict[str, int]()
     for name in names:
+        name = _shortened(name, MAX_NAME_BYTES - len(ending))
         result, key = f"{name}{ending}", name_key(name)
         while name_key(result) in taken:
             counts[key] = counts.get(key, 1) + 1
@@ -164,6 +198,14 @@ def results_in(folder: Path) -> set[str]:
     """Absolute paths of the folder and of the results that runs have written to it."""
     names = {*_TABLES, *names_of_results(folder / JOURNAL_FILE)} - {""}
     return {os.path.abspath(folder), *(os.path.abspath(folder / name) for name in names)}
+
+
+def _shortened(path: str, size: int) -> str:
+    """The path with a last part of at most so many bytes, and not cut within a letter."""
+    folder, name = os.path.split(path)
+    if len(content := os.fsencode(name)) > size:
+        name = content[:size].decode(errors="ignore")
+    return os.path.join(folder, name)
 
 
 _SUMMARY_COLUMNS = ("file", "seconds", "segments", "speech_seconds", "speakers", "emotion")

@@ -98,6 +98,7 @@ class Journal:
     Attributes:
         finished: numbers of the finished recordings, from 0.
         repeated: number of recordings that are predicted again, by reason.
+        results: names of the results that an earlier run wrote, by the numbers of their recordings.
 
     Raises:
         EmofuseError: the file cannot be used, there is one but `resume` is false, or another process uses it.
@@ -115,6 +116,7 @@ class Journal:
         self._path, self._recordings, self._fingerprints = path, recordings, fingerprints
         self._has_result = has_result
         self.repeated: Counter[str] = Counter()
+        self.results: dict[int, str] = {}
         self._offsets: dict[int, int] = {}  # in the file, of the entry of a recording
         self._lock_path = path.with_name(f".{path.name}.lock")
         with ExitStack() as stack:
@@ -153,6 +155,14 @@ class Journal:
             **facts,
             "records": finished.records(),
         }
+        self._append(number, entry)
+
+    def rename(self, number: int, result: str) -> None:
+        """Note that the result of a recording has another name now."""
+        if entry := self.entry(number):
+            self._append(number, {**entry, "result": result})
+
+    def _append(self, number: int, entry: dict[str, Any]) -> None:
         try:
             offset = self._file.seek(0, os.SEEK_END)
             self._file.write(json.dumps(entry).encode() + b"\n")
@@ -205,6 +215,8 @@ class Journal:
         for number, fingerprint in enumerate(self._fingerprints):
             if (known := latest.get(fingerprint["recording"])) is None:
                 continue
+            if known[1]["result"]:
+                self.results[number] = known[1]["result"]
             if reason := self._reason(fingerprint, known[1]):
                 self.repeated[_REASONS[reason]] += 1
             else:
@@ -212,7 +224,8 @@ class Journal:
         files = {number: self._recordings[number].file for number in candidates}
         hashes = file_hashes((file for file in files.values() if file is not None), unreadable={})
         for number, (offset, entry) in candidates.items():
-            if entry["audio"] == ("" if files[number] is None else hashes.get(str(files[number]))):
+            audio = "" if files[number] is None else hashes.get(str(files[number]))
+            if audio is not None and entry["audio"] == audio:
                 self._offsets[number] = offset
             else:
                 self.repeated[_REASONS["audio"]] += 1

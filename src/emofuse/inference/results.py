@@ -22,15 +22,16 @@ class Results:
 
     Attributes:
         remaining: the recordings to predict: those that are not finished.
+        finished: number of the others.
     """
 
     def __init__(self, recordings: Sequence[Recording], journal: Journal | None = None) -> None:
         self.journal = journal
         finished = frozenset() if journal is None else journal.finished
-        self._waiting = [number for number in range(len(recordings)) if number not in finished]
-        self._waiting.reverse()
-        self.remaining = [recordings[number] for number in reversed(self._waiting)]
+        numbers = [number for number in range(len(recordings)) if number not in finished]
+        self.remaining = [recordings[number] for number in numbers]
         self.finished = len(finished)
+        self._numbers = iter(numbers)  # of the remaining recordings
 
     @property
     def repeated(self) -> Counter[str]:
@@ -40,8 +41,12 @@ class Results:
     def write(self, prediction: Prediction) -> None:
         """Take a prediction for the next of the remaining recordings."""
 
-    def finish(self, finished: Finished) -> None:
-        """Take the next of the remaining recordings, after its predictions."""
+    def finish(self, finished: Finished) -> Finished:
+        """Take the next of the remaining recordings, after its predictions.
+
+        Returns:
+            The same, with further errors if its result cannot be written although those of others can.
+        """
         raise NotImplementedError
 
     def complete(self) -> None:
@@ -84,7 +89,7 @@ class StreamedResults(Results):
         self._repeat()
         self._writer.write(prediction)
 
-    def finish(self, finished: Finished) -> None:
+    def finish(self, finished: Finished) -> Finished:
         """Write the errors of the recording, or that nobody speaks in it."""
         self._repeat()
         for record in finished.records()[len(finished.timeline) :]:
@@ -92,6 +97,7 @@ class StreamedResults(Results):
         if self.journal is not None:
             self.journal.append(self._next, finished)
         self._next += 1
+        return finished
 
     def complete(self) -> None:
         """Write the finished recordings after the last that was predicted."""
@@ -126,10 +132,11 @@ class CollectedResults(Results):
         super().__init__(recordings)
         self._save, self._timelines = save, list[Timeline]()
 
-    def finish(self, finished: Finished) -> None:
+    def finish(self, finished: Finished) -> Finished:
         """Keep the timeline, unless nothing could be predicted."""
         if not finished.failed:
             self._timelines.append(finished.timeline)
+        return finished
 
     def complete(self) -> None:
         """Save the timelines."""
