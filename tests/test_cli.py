@@ -66,13 +66,14 @@ def test_text_alone_and_beside_a_clip(predict, clip):
 
 
 def test_transcripts(predict, clip, tmp_path):
-    (tmp_path / "t.csv").write_text("file,text,start,end\nclip.wav,what a day,0,0.5\nclip.wav,,0.5,1\n")
+    (tmp_path / "t.csv").write_text("file,text,start,end,group\nclip.wav,what a day,0,0.5,a\nclip.wav,,0.5,1,b\n")
     done = predict(clip, "--transcripts", tmp_path / "t.csv", "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(done.out)))
     assert [(row["start"], row["end"], row["used"]) for row in rows] == [
         ("0.0", "0.5", "audio+text"),
         ("0.5", "1.0", "audio"),
     ]
+    assert [row["group"] for row in rows] == ["a", "b"]
 
 
 def test_unmatched_transcripts(predict, clip, tmp_path):

@@ -292,7 +292,7 @@ def test_a_picture_of_a_timeline(conversation, talk, tmp_path, ending):
 def test_a_picture_needs_matplotlib_and_a_known_ending(conversation, tmp_path, monkeypatch):
     with pytest.raises(EmofuseError, match=r"talk\.gif.*\.png, \.svg"):
         plot_timeline(conversation, tmp_path / "talk.gif")
-    monkeypatch.setattr("emofuse.explanation.picture.find_spec", lambda name: None)
+    monkeypatch.setattr("emofuse.plot_style.find_spec", lambda name: None)
     with pytest.raises(EmofuseError, match="pip install matplotlib"):
         plot_timeline(conversation, tmp_path / "talk.png")
 

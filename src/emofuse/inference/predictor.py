@@ -94,8 +94,8 @@ class Predictor:
             loaded when first needed. If its weights are not installed, a warning is logged once and only the voice is
             used.
         threads: number of processor threads to use, at least 1; None for the cores available to this process. A network
-            uses one thread; segments of a recording (and clips of `predict_clips`) are processed in parallel, and the
-            recogniser uses all threads. Threads of the caller are not counted.
+            uses one thread; the segments of a recording, and the recordings of `predict_many`, are processed in
+            parallel, and the recogniser uses all threads. Threads of the caller are not counted.
         transcribe: whether to recognise the words of recordings without a transcript: "auto" or True, where the model
             reads their language; "always", in all languages; "off" or False, never.
         adapt: whether to adapt the model to a recording by its segments. A given `SpeakerProfile` is used in any case.
@@ -297,6 +297,7 @@ class Predictor:
                 speaker=segment.speaker,
                 channel=chapter.channel,
                 adapted=adapted,
+                extra=segment.extra,
             )
             judged.append(SegmentPrediction(prediction, samples, frames))
         return judged
