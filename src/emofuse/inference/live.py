@@ -36,7 +36,7 @@ log = logging.getLogger("emofuse")
 MAX_DELAY = 10.0
 """Delay in seconds from which on words are not recognised."""
 
-NO_TIME_FOR_WORDS = "the words were not recognised, because this computer is too slow for them"
+NO_TIME_FOR_WORDS = "The words were not recognised, because this computer is too slow."
 """The note of a prediction that was made without words for that reason."""
 
 _ROLLING_STEP = 1.0  # seconds of the stream from one preliminary prediction to the next
