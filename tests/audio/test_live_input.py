@@ -76,6 +76,13 @@ def test_the_size_of_an_unfinished_wav_is_ignored(length):
     assert np.array_equal(found, whole)
 
 
+def test_other_chunks_before_the_samples_of_a_wav_are_skipped():
+    data = wav()
+    place = data.index(b"data")
+    _, found = read(data[:place] + b"JUNK" + struct.pack("<I", 999) + bytes(1000) + data[place:], (7,))
+    assert len(found) == len(SAMPLES)
+
+
 def test_what_follows_the_samples_of_a_wav_is_not_sound():
     _, found = read(wav() + b"LIST" + struct.pack("<I", 1000) + bytes(range(250)) * 4)
     assert len(found) == len(SAMPLES)

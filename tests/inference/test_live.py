@@ -41,6 +41,9 @@ class FakeNetwork:
         self._clock.now += self._seconds
         return np.full((4, 1), np.abs(samples).mean(), np.float32)
 
+    def unreadable(self, text):
+        return None
+
     def embedding(self, text):
         return np.zeros(1, np.float32)
 

@@ -235,6 +235,11 @@ def _read_exactly(file: BinaryIO, count: int) -> bytes:
     return data
 
 
+def _skip(file: BinaryIO, count: int) -> None:
+    while count > 0 and (data := file.read(min(count, 1 << 16))):
+        count -= len(data)
+
+
 def _read_wav_header(file: BinaryIO, name: str) -> _Pcm:
     """Read a WAV file from after "WAVE" to the first sample."""
     facts: tuple[int, int, str] | None = None
@@ -242,7 +247,8 @@ def _read_wav_header(file: BinaryIO, name: str) -> _Pcm:
         chunk, length = struct.unpack("<4sI", head)
         if chunk == b"data" and facts is not None:
             return _Pcm(*facts, length if 0 < length < _UNKNOWN_LENGTH else None)
-        content = _read_exactly(file, length + length % 2)
+        content = _read_exactly(file, min(length + length % 2, 64))
+        _skip(file, length + length % 2 - len(content))
         if chunk == b"fmt " and len(content) >= 16:
             kind, channels, rate, bits = struct.unpack("<HHI6xH", content[:16])
             if kind == _EXTENSIBLE and len(content) >= 26:

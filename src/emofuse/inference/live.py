@@ -21,7 +21,6 @@ import numpy as np
 
 from emofuse.audio import SAMPLE_RATE
 from emofuse.audio.live_input import resample_blocks
-from emofuse.errors import EmofuseError
 from emofuse.inference.options import PredictOptions, checked_options
 from emofuse.inference.predictor import Predictor, _Call
 from emofuse.models.adapter import SpeakerProfile
@@ -128,9 +127,7 @@ class _Judge:
         self._predictor = predictor
         self._call = _Call("stream", None, options, use_words=True, has_text=False)
         speaker, adapter = options["speaker"], predictor._adapter
-        if speaker is not None:
-            if adapter is None:
-                raise EmofuseError(f"The model {predictor.bundle.name} cannot adapt to a speaker.")
+        if speaker is not None and adapter is not None:
             self._call.offset = adapter.offset(speaker.means, speaker.seconds)
         self._offset = self._call.offset  # of the speaker, by the utterances so far
 
