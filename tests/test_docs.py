@@ -25,6 +25,7 @@ NOT_AT_HAND = {
     "a model that the block does not export": r"^(?!.*export runs/toy).*my-bundle",
     "a recording of the reader's own": r"call\.wav|clip\.wav",
     "a cluster": r"--ray",
+    "a microphone or a pipe": r"emofuse listen",
 }
 """What the commands of a block may need that the repository does not have; such blocks are parsed only."""
 

@@ -81,16 +81,9 @@ def channels_of(samples: Any, sample_rate: int | None) -> np.ndarray:
         raise AudioError(
             f"These samples are not an array ({error}). Give one of numbers, (n,) or (n, channels)."
         ) from error
-    if array.dtype == bool or array.dtype.kind not in "fiu":
-        raise AudioError(f"These samples are of type {array.dtype}. Expected floating point or integers.")
     if array.ndim not in (1, 2):
         raise AudioError(f"These samples have the shape {array.shape}. Expected (n,), (n, channels) or (channels, n).")
-    if array.dtype.kind == "u":
-        half = (np.iinfo(array.dtype).max + 1) / 2
-        array = (array.astype(np.float64) - half) / half
-    elif array.dtype.kind == "i":
-        array = array / (np.iinfo(array.dtype).max + 1)
-    array = array.astype(np.float32)
+    array = full_scale(array)
     if array.ndim == 1:
         return array[:, None]
     short, long = sorted(array.shape)
@@ -100,6 +93,25 @@ def channels_of(samples: Any, sample_rate: int | None) -> np.ndarray:
             "Expected (n, channels) or (channels, n)."
         )
     return array.T if array.shape[0] < array.shape[1] else array
+
+
+def full_scale(samples: np.ndarray) -> np.ndarray:
+    """Samples as float32: integers are divided by the full scale of their type, after unsigned ones are centred.
+
+    Raises:
+        AudioError: they are neither floating point nor integers.
+
+    >>> full_scale(np.array([0, 64, 128], np.uint8)).tolist()
+    [-1.0, -0.5, 0.0]
+    """
+    if samples.dtype.kind not in "fiu":
+        raise AudioError(f"These samples are of type {samples.dtype}. Expected floating point or integers.")
+    if samples.dtype.kind == "u":
+        half = (np.iinfo(samples.dtype).max + 1) / 2
+        samples = (samples.astype(np.float64) - half) / half
+    elif samples.dtype.kind == "i":
+        samples = samples / (np.iinfo(samples.dtype).max + 1)
+    return samples.astype(np.float32)
 
 
 def channels_cancel(power: float, mixed_power: float) -> bool:

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from emofuse import __version__
-from emofuse.cli import corpus, explain, predict, train
+from emofuse.cli import corpus, explain, listen, predict, train
 from emofuse.cli.output import print_error
 from emofuse.errors import EmofuseError
 
@@ -26,7 +26,7 @@ app = typer.Typer(
     help="Speech emotion recognition from voice and words together.",
 )
 for _command in (
-    *(predict.predict, explain.explain, train.train, train.evaluate, train.export, train.recipe),
+    *(predict.predict, listen.listen, explain.explain, train.train, train.evaluate, train.export, train.recipe),
     *(train.study, train.report, train.stress),
 ):
     app.command(no_args_is_help=_command is train.recipe)(_command)

@@ -79,27 +79,56 @@ def speech_probabilities(samples: np.ndarray) -> np.ndarray:
 
 
 def speech_stretches(probabilities: np.ndarray) -> list[Interval]:
-    """Stretches of speech between pauses, by probabilities of speech.
+    """Stretches of speech between pauses, as `StretchFinder` finds them.
+
+    Args:
+        probabilities: of speech, (frames,), one each 32 ms.
+    """
+    finder = StretchFinder()
+    stretches = [finder.add(probability) for probability in probabilities]
+    return [one for one in [*stretches, finder.finish()] if one is not None]
+
+
+class StretchFinder:
+    """Finds stretches of speech from probabilities that come one by one.
 
     A stretch begins where the probability reaches 0.4 and ends where it falls below 0.3 for 0.2 s or more. Stretches
     under 0.1 s are left out.
-
-    Args:
-        probabilities: (frames,), one a 32 ms.
     """
-    stretches: list[Interval] = []
-    start: int | None = None
-    pause: int | None = None  # the first frame of the pause that may end the stretch
-    closing = np.zeros(int(np.ceil(_MIN_PAUSE / DETECTOR_STEP)))
-    for frame, probability in enumerate([*probabilities, *closing]):
+
+    def __init__(self) -> None:
+        self._frame = 0  # the next one
+        self._start: int | None = None  # first frame of the stretch that has not ended
+        self._pause: int | None = None  # first frame of the pause that may end it
+
+    @property
+    def since(self) -> float | None:
+        """Second at which the stretch that has not ended begins, however short it is; None if nobody speaks."""
+        return None if self._start is None else max(0.0, self._start * DETECTOR_STEP - _LEAD)
+
+    @property
+    def unfinished(self) -> Interval | None:
+        """The stretch that has not ended, up to its last speech; None if it is under 0.1 s or nobody speaks."""
+        since, end = self.since, self._frame if self._pause is None else self._pause
+        if since is None or self._start is None or (end - self._start) * DETECTOR_STEP < _MIN_SPEECH:
+            return None
+        return Interval(since, end * DETECTOR_STEP)
+
+    def add(self, probability: float) -> Interval | None:
+        """Take the probability of the next 32 ms; return the stretch that ends by it, or None."""
+        self._frame += 1
         if probability >= _ON:
-            start, pause = (frame if start is None else start), None
-        elif start is not None and probability < _OFF:
-            pause = frame if pause is None else pause
-            if (frame + 1 - pause) * DETECTOR_STEP >= _MIN_PAUSE:
-                stretches.append(Interval(start * DETECTOR_STEP, pause * DETECTOR_STEP))
-                start = pause = None
-    return [Interval(max(0.0, start - _LEAD), end) for start, end in stretches if end - start >= _MIN_SPEECH]
+            self._start, self._pause = (self._frame - 1 if self._start is None else self._start), None
+        elif self._start is not None and probability < _OFF:
+            self._pause = self._frame - 1 if self._pause is None else self._pause
+            if (self._frame - self._pause) * DETECTOR_STEP >= _MIN_PAUSE:
+                return self.finish()
+        return None
+
+    def finish(self) -> Interval | None:
+        """End the stretch that has not ended, and return it; None if there is none."""
+        stretch, self._start, self._pause = self.unfinished, None, None
+        return stretch
 
 
 def cut_long(samples: np.ndarray, interval: Interval, *, max_seconds: float) -> list[Interval]:
