@@ -408,7 +408,7 @@ def test_adaptation_as_in_the_prediction(predict, all_is_speech):
     samples[: 3 * 16000] *= np.linspace(0.1, 3, 3 * 16000, dtype=np.float32)
     samples[2 * 16000 : 4 * 16000] = 0
     plain = explain(predict, samples, sample_rate=16000)
-    predict._adapter = SpeakerAdapter(
+    predict.adapter = SpeakerAdapter(
         np.full(64, -20, np.float32), np.eye(64, 2, dtype=np.float32), one=1e-3, mixed=1e-2, shrinkage=1.0
     )
     adapted = explain(predict, samples, sample_rate=16000)

@@ -82,7 +82,7 @@ def made_up(bundle, monkeypatch):
     def make(*, seconds=0.0, words=False):
         clock = Clock()
         predictor = Predictor(bundle, transcribe="always" if words else "off", threads=1)
-        predictor.network, predictor._adapter = FakeNetwork(clock, seconds), None
+        predictor.network, predictor.adapter = FakeNetwork(clock, seconds), None
         predictor._transcriber = FakeTranscriber() if words else None
         return predictor, clock
 

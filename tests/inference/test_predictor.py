@@ -347,7 +347,7 @@ def test_each_speaker_is_adapted_by_that_speakers_segments(predict, monkeypatch)
             return np.full(64, float(self.count > 1), np.float32)
 
     monkeypatch.setattr(module, "RunningOffset", Running)
-    predict._adapter = Adapter()
+    predict.adapter = Adapter()
     samples = speech((0.0, 10.0), seconds=10)
     segments = [Segment(start=float(i), end=i + 0.9, speaker="ab"[i % 3 == 0]) for i in range(5)] + [
         Segment(start=6, end=7)

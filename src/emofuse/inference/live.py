@@ -21,8 +21,9 @@ import numpy as np
 
 from emofuse.audio import SAMPLE_RATE
 from emofuse.audio.live_input import resample_blocks
+from emofuse.inference.context import RecordingContext
 from emofuse.inference.options import PredictOptions, checked_options
-from emofuse.inference.predictor import Predictor, _Call
+from emofuse.inference.predictor import Predictor
 from emofuse.models.adapter import SpeakerProfile
 from emofuse.segment import Segment
 from emofuse.timeline.chapters import Chapter
@@ -125,31 +126,31 @@ class _Judge:
     def __init__(self, predictor: Predictor, options: PredictOptions) -> None:
         options["refuse"] = lambda segment, error: log.warning("%s", error)
         self._predictor = predictor
-        self._call = _Call("stream", None, options, use_words=True, has_text=False)
-        speaker, adapter = options["speaker"], predictor._adapter
+        self._context = RecordingContext("stream", None, options, use_words=True, has_text=False)
+        speaker, adapter = options["speaker"], predictor.adapter
         if speaker is not None and adapter is not None:
-            self._call.offset = adapter.offset(speaker.means, speaker.seconds)
-        self._offset = self._call.offset  # of the speaker, by the utterances so far
+            self._context.offset = adapter.offset(speaker.means, speaker.seconds)
+        self._offset = self._context.offset  # of the speaker, by the utterances so far
 
     def warm_up(self) -> None:
         """Load all that is loaded when it is first needed, so that the first utterance does not wait for it."""
         noise = np.random.default_rng(0).normal(0, 0.01, SAMPLE_RATE).astype(np.float32)
         chapter = Chapter(0.0, noise, [Segment(start=0.0, end=1.0)], until=1.0)
-        self._predictor._judge(chapter, self._without_words())
-        if self._predictor._load_once(several=False) is not None and "text" in self._predictor.bundle.reads:
+        self._predictor.judge(chapter, self._without_words())
+        if self._predictor.load_recogniser(several=False) is not None and "text" in self._predictor.bundle.reads:
             self._predictor.network.embedding("a")
 
     def final(self, utterances: LiveUtterances, interval: Interval, *, use_words: bool) -> Iterator[Live]:
         """Judge an utterance that is complete, and adapt to it; yields nothing if its samples are unusable."""
-        call = self._call if use_words else replace(self._call, use_words=False)
+        context = self._context if use_words else replace(self._context, use_words=False)
         wants_words = self._predictor.transcribe != "off"
-        for judged in self._predictor._judge(_chapter(utterances, interval), call):
+        for judged in self._predictor.judge(_chapter(utterances, interval), context):
             prediction = judged.prediction
             if wants_words and not use_words:
                 prediction = replace(prediction, note=NO_TIME_FOR_WORDS)
             yield Live(prediction, final=True)
-        if self._call.offset is None and self._call.speakers:
-            [running] = self._call.speakers.values()
+        if self._context.offset is None and self._context.speakers:
+            [running] = self._context.speakers.values()
             self._offset = running.offset()
 
     def preliminary(self, utterances: LiveUtterances) -> Iterator[Live]:
@@ -158,12 +159,12 @@ class _Judge:
         if unfinished is None or utterances.seconds - unfinished.start < _MIN_ROLLING_SECONDS:
             return
         interval = Interval(max(unfinished.start, utterances.seconds - _ROLLING_SECONDS), utterances.seconds)
-        for judged in self._predictor._judge(_chapter(utterances, interval), self._without_words()):
+        for judged in self._predictor.judge(_chapter(utterances, interval), self._without_words()):
             yield Live(judged.prediction, final=False)
 
-    def _without_words(self) -> _Call:
-        """A call that does not adapt to what it judges."""
-        return replace(self._call, use_words=False, offset=self._offset, speakers={})
+    def _without_words(self) -> RecordingContext:
+        """A context that does not adapt to what it judges."""
+        return replace(self._context, use_words=False, offset=self._offset, speakers={})
 
 
 def _chapter(utterances: LiveUtterances, interval: Interval) -> Chapter:

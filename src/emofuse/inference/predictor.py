@@ -10,18 +10,19 @@ import logging
 import math
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
-from emofuse.audio import AudioError, Note, Source, check_samples, name_of
+from emofuse.audio import Note, Source, name_of
 from emofuse.encoders import detector
 from emofuse.encoders.speaker import SpeakerEncoder
 from emofuse.errors import EmofuseError
 from emofuse.hardware import available_cores, run_parallel
 from emofuse.inference.bundle import Bundle
+from emofuse.inference.context import RecordingContext, speaker_key
 from emofuse.inference.network import Network
 from emofuse.inference.options import MAX_UTTERANCE_SECONDS, PredictOptions, checked_options
 from emofuse.inference.reader import RecordingReader
@@ -46,43 +47,6 @@ class SegmentPrediction(NamedTuple):
     prediction: Prediction
     samples: np.ndarray | None  # float32 (n,), 16 kHz; None without a recording
     frames: np.ndarray | None  # (frames, width), after adaptation to the speaker; None if no audio was used
-
-
-@dataclass
-class _Call:
-    """What is known of a recording while its chapters are judged."""
-
-    name: str
-    file: str | None
-    options: PredictOptions
-    use_words: bool  # whether to recognise them
-    has_text: bool  # whether words are given for all of it
-    offset: np.ndarray | None = None  # of a given speaker
-    speakers: dict[tuple[int | None, str | None], RunningOffset] = field(default_factory=dict)
-    words: RecordingWords | None = None
-
-    @property
-    def language(self) -> str | None:
-        return None if self.options["language"] == "mixed" else self.options["language"]
-
-    @property
-    def must_detect_speech(self) -> bool:
-        """Utterances and windows are where the detector has found speech; others may hold none."""
-        return self.options["segments"] is not None or self.has_text
-
-    def usable(self, chapter: Chapter) -> Chapter:
-        """The chapter without the segments that cannot be judged, which are refused."""
-        segments = []
-        for segment in chapter.segments:
-            try:
-                check_samples(chapter.samples_of(segment), f"{self.name}, {segment.start:g} s to {segment.end:g} s")
-            except AudioError as error:
-                if "refuse" not in self.options:
-                    raise
-                self.options["refuse"](segment, error)
-            else:
-                segments.append(segment)
-        return replace(chapter, segments=segments)
 
 
 class Predictor:
@@ -125,7 +89,7 @@ class Predictor:
             raise EmofuseError(f"transcribe is {transcribe!r}. Expected auto, always or off.")
         self.adapt = adapt
         self.network = Network(bundle)
-        self._adapter = bundle.load_adapter()
+        self.adapter = bundle.load_adapter()
         self._transcriber: Any = None
         self._loading = threading.Lock()
 
@@ -212,7 +176,7 @@ class Predictor:
         Raises:
             EmofuseError: the model cannot adapt, a recording cannot be used, or nobody speaks in any of them.
         """
-        if self._adapter is None:
+        if self.adapter is None:
             raise EmofuseError(f"The model {self.bundle.name} cannot adapt to a speaker. Leave --adapt out.")
         checked, means, seconds, names = checked_options(options), [], [], []
         for path in recordings:
@@ -236,14 +200,15 @@ class Predictor:
         self, recording: RecordingReader, text: str | None, options: PredictOptions
     ) -> Iterator[SegmentPrediction]:
         """Judge chapter by chapter; predictions come in order of time, whatever channel they are of."""
-        call = _Call(recording.name, recording.file, options, use_words=text is None, has_text=has_words_or_emoji(text))
-        if self._adapter is not None and options["speaker"] is not None:
-            call.offset = self._adapter.offset(options["speaker"].means, options["speaker"].seconds)
+        has_text = has_words_or_emoji(text)
+        context = RecordingContext(recording.name, recording.file, options, use_words=text is None, has_text=has_text)
+        if self.adapter is not None and options["speaker"] is not None:
+            context.offset = self.adapter.offset(options["speaker"].means, options["speaker"].seconds)
         count = 0
         waiting: list[SegmentPrediction] = []
         reached: dict[int | None, float] = dict.fromkeys(recording.channels, recording.start)
         for chapter in self._chapters(recording, text, options):
-            waiting += self._judge(chapter, call)
+            waiting += self.judge(chapter, context)
             reached[chapter.channel] = chapter.until
             until = min(reached.values())
             options["progress"](until)
@@ -270,28 +235,29 @@ class Predictor:
                 "out, or give transcripts of shorter parts (--transcripts with the columns start and end)."
             ) from None
 
-    def _judge(self, chapter: Chapter, call: _Call) -> list[SegmentPrediction]:
-        """Judge the segments of a chapter."""
-        chapter = call.usable(chapter)
-        all_frames = self._frames(chapter, call.name)
-        transcripts = self._transcripts(chapter, call)
-        for segment, frames in zip(chapter.segments, all_frames, strict=True):
-            if self._adapter is not None and frames is not None:
-                speaker = call.speakers.setdefault((chapter.channel, segment.speaker), RunningOffset(self._adapter))
+    def judge(self, chapter: Chapter, context: RecordingContext) -> list[SegmentPrediction]:
+        """Judge the segments of a chapter, given what is known of the recording so far."""
+        chapter = context.usable(chapter)
+        all_frames = self._frames(chapter, context.name)
+        transcripts = self._transcripts(chapter, context)
+        keys = [speaker_key(chapter, segment) for segment in chapter.segments]
+        for key, segment, frames in zip(keys, chapter.segments, all_frames, strict=True):
+            if self.adapter is not None and frames is not None:
+                speaker = context.speakers.setdefault(key, RunningOffset(self.adapter))
                 speaker.add(frames.mean(axis=0), _seconds(segment))
-        offsets = {key: self._offset(speaker, call) for key, speaker in call.speakers.items()}
+        offsets = {key: self._offset(speaker, context) for key, speaker in context.speakers.items()}
         judged = []
-        for segment, frames, transcript in zip(chapter.segments, all_frames, transcripts, strict=True):
-            offset = offsets.get((chapter.channel, segment.speaker))
+        for key, segment, frames, transcript in zip(keys, chapter.segments, all_frames, transcripts, strict=True):
+            offset = offsets.get(key)
             adapted = offset is not None and frames is not None
             frames = frames - offset if adapted else frames
             samples = chapter.samples_of(segment)
-            prediction = self._predict(frames, transcript, call.name)
-            if call.must_detect_speech and frames is not None and not detector.has_speech(samples):
+            prediction = self._predict(frames, transcript, context.name)
+            if context.must_detect_speech and frames is not None and not detector.has_speech(samples):
                 prediction = _without_speech(prediction)
             prediction = replace(
                 prediction,
-                file=call.file,
+                file=context.file,
                 start=segment.start,
                 end=segment.end,
                 speaker=segment.speaker,
@@ -310,37 +276,39 @@ class Predictor:
         parts = [chapter.samples_of(segment) for segment in chapter.segments]
         return [call.result() for call in run_parallel(self.network.frames, parts, threads=threads)]
 
-    def _offset(self, speaker: RunningOffset, call: _Call) -> np.ndarray | None:
+    def _offset(self, speaker: RunningOffset, context: RecordingContext) -> np.ndarray | None:
         """The offset of speaker, room and line in the frames, (width,); None if it is unknown."""
-        if call.options["speaker"] is None and not self.adapt:
+        if context.options["speaker"] is None and not self.adapt:
             return None
-        offset = speaker.offset() if call.offset is None else call.offset
+        offset = speaker.offset() if context.offset is None else context.offset
         return offset if offset.any() else None
 
-    def _transcripts(self, chapter: Chapter, call: _Call) -> list[Transcript]:
+    def _transcripts(self, chapter: Chapter, context: RecordingContext) -> list[Transcript]:
         """The words of each segment: those given with it, else recognised ones if there are to be any."""
-        transcripts = [None if one.text is None else self._given(one.text, call.language) for one in chapter.segments]
+        transcripts = [
+            None if one.text is None else self._given(one.text, context.language) for one in chapter.segments
+        ]
         unknown = [one for one in chapter.segments if one.text is None]
         recognised = iter([Transcript()] * len(unknown))
-        if call.use_words and unknown:
-            recognised = iter(self._words(call).transcribe(chapter, unknown))
+        if context.use_words and unknown:
+            recognised = iter(self._words(context).transcribe(chapter, unknown))
         return [next(recognised) if one is None else one for one in transcripts]
 
-    def _words(self, call: _Call) -> RecordingWords:
-        if call.words is None:
+    def _words(self, context: RecordingContext) -> RecordingWords:
+        if context.words is None:
             read = None if self.transcribe == "always" else self.bundle.text_languages
-            language = call.options["language"]
+            language = context.options["language"]
             unread = read is not None and language not in (None, "mixed", *read)
-            transcriber = None if unread else self._load_once(several=True)
-            call.words = RecordingWords(transcriber, language, read)
-        return call.words
+            transcriber = None if unread else self.load_recogniser(several=True)
+            context.words = RecordingWords(transcriber, language, read)
+        return context.words
 
     def _given(self, text: str, language: str | None) -> Transcript:
         """Words that the user gave; their language is identified if the model can do without them."""
         detect = "text" in self.bundle.reads and "audio" in self.bundle.reads
         return given_transcript(text, language, detect=detect)
 
-    def _load_once(self, *, several: bool) -> Any:
+    def load_recogniser(self, *, several: bool) -> Any:
         """The recogniser, loaded by the first thread that needs it; None if words are not recognised.
 
         Decoding one clip gains little from many threads, so they are divided among the clips decoded at once: windows

@@ -54,7 +54,8 @@ def chapters_of(
     for chapter in _merged(recording, options, join=False):
         named = voices.named(chapter)
         is_utterances = given is None and options["window"] is None
-        yield replace(chapter, segments=_joined(named, options["max_seconds"]) if is_utterances else named)
+        segments = _joined(named, options["max_seconds"]) if is_utterances else named
+        yield replace(chapter, segments=segments, estimated_speakers=True)
 
 
 class _Voices:

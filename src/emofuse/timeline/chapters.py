@@ -32,6 +32,7 @@ class Chapter:
         segments: in order of time, inside the samples, in seconds of the recording.
         until: no later chapter of the channel has a segment that starts before this second.
         channel: number of the channel, from 1; None for all of them together.
+        estimated_speakers: whether speakers were told apart by their voices, not given.
     """
 
     start: float
@@ -39,6 +40,7 @@ class Chapter:
     segments: list[Segment]
     until: float
     channel: int | None = None
+    estimated_speakers: bool = False
 
     def samples_of(self, segment: Segment) -> np.ndarray:
         """The samples of one of its segments, as a view."""
