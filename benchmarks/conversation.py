@@ -5,7 +5,8 @@
 Prints a row for each condition and number of people: segments (one an utterance), the share with two or more people
 for at least 0.2 s each, and the share of boundaries found within 0.2 s; the diarisation error rate (DER) with the
 number of people given, its parts, and its value with a collar of 0.25 s; how many people are estimated. With --emotion,
-accuracy and UAR by time of a bundle from the voice alone, adapted to the recording and to each speaker. The default
+accuracy and UAR by time of a bundle from the voice alone, adapted to the recording and to each speaker that was told
+apart, and accuracy with the true turns. The default
 bundle was trained on RAVDESS and nEMO: judge it on emodb only. The last lines are CPU times.
 """
 
@@ -16,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from conversations import (
@@ -34,12 +36,15 @@ from emofuse.audio import SAMPLE_RATE
 from emofuse.encoders.speaker import SpeakerEncoder, background_mel
 from emofuse.inference.bundle import Bundle, default_bundle
 from emofuse.inference.predictor import Predictor
+from emofuse.segment import Segment
+from emofuse.timeline.prediction import Prediction
 from emofuse.timeline.segments import Interval, find_utterances, join_short
 from emofuse.timeline.speakers import cluster_speakers
 
 COLUMNS = [
     *("segments", "mean s", "mixed %", "bounds %", "missed %", "false alarm %", "confusion %", "DER %", "DER(.25) %"),
     *("acc, recording", "UAR, recording", "acc, speakers", "UAR, speakers"),
+    *("acc, true turns, not adapted", "acc, true turns, recording", "acc, true turns, speakers"),
 ]
 
 
@@ -63,7 +68,7 @@ def main() -> None:
         predictor = Predictor(Bundle.load(options.model) if options.model else default_bundle(), transcribe="off")
     voices = [load_voices(options.data, name) for name in options.voices]
     print(f"{', '.join(options.voices)}; {options.conversations * len(voices)} conversations a row")
-    header = ["condition", "people", *(COLUMNS if predictor else COLUMNS[:-4]), "estimated people: conversations"]
+    header = ["condition", "people", *(COLUMNS if predictor else COLUMNS[:-7]), "estimated people: conversations"]
     print("| " + " | ".join(header) + " |\n" + "|---" * len(header) + "|")
     for condition in options.conditions:
         for people in options.people:
@@ -139,24 +144,47 @@ def judge_speakers(conversation: Conversation, segments: Sequence[Interval], lab
 
 
 def judge_emotions(conversation: Conversation, people: int, predictor: Predictor) -> list[float]:
-    """Accuracy and UAR over frames of 10 ms of labelled speech, adapted to the recording and to each speaker.
+    """Accuracy and UAR by time, adapted to the recording and to each of the speakers that are told apart.
 
-    Frames outside all segments count as wrong.
+    Then accuracy with the true turns: not adapted, adapted to the recording, and to each true speaker.
     """
+    options: Any = {"sample_rate": SAMPLE_RATE, "speakers": "off"}
+    found = predictor(conversation.samples, sample_rate=SAMPLE_RATE, speakers=people)
+    segments = [Segment(start=one.start or 0.0, end=one.end, speaker=one.speaker) for one in found]
+    figures = []
+    for timeline in (
+        predictor(conversation.samples, **options),
+        predictor(conversation.samples, segments=segments, **options),
+    ):
+        figures += judge_timeline(conversation, timeline)
+    last = len(conversation.samples) / SAMPLE_RATE
+    turns = [
+        Segment(start=turn.start, end=min(turn.end, last), speaker=turn.speaker)
+        for turn in conversation.turns
+        if turn.end - turn.start >= 0.3
+    ]
+    unnamed = [Segment(start=one.start, end=one.end) for one in turns]
+    predictor.adapt = False
+    figures += judge_timeline(conversation, predictor(conversation.samples, segments=unnamed, **options))[:1]
+    predictor.adapt = True
+    for given in (unnamed, turns):
+        figures += judge_timeline(conversation, predictor(conversation.samples, segments=given, **options))[:1]
+    return figures
+
+
+def judge_timeline(conversation: Conversation, timeline: Sequence[Prediction]) -> list[float]:
+    """Accuracy and UAR over frames of 10 ms of labelled speech; frames outside all segments count as wrong."""
     frames = round(len(conversation.samples) / SAMPLE_RATE / FRAME) + 1
-    truth = np.full(frames, None, object)
+    truth, guess = np.full(frames, None, object), np.full(frames, None, object)
     for turn in conversation.turns:
         truth[round(turn.start / FRAME) : round(turn.end / FRAME)] = turn.emotion
+    for one in timeline:
+        assert one.start is not None and one.end is not None
+        guess[round(one.start / FRAME) : round(one.end / FRAME)] = one.emotion
     labelled = truth != None  # noqa: E711 - an array
-    figures = []
-    for speakers in ("off", people):
-        guess = np.full(frames, None, object)
-        for one in predictor(conversation.samples, sample_rate=SAMPLE_RATE, speakers=speakers):
-            guess[round(one.start / FRAME) : round(one.end / FRAME)] = one.emotion
-        right = guess[labelled] == truth[labelled]
-        recalls = [right[truth[labelled] == emotion].mean() for emotion in set(truth[labelled])]
-        figures += [float(right.mean()), float(np.mean(recalls))]
-    return figures
+    right = guess[labelled] == truth[labelled]
+    recalls = [right[truth[labelled] == emotion].mean() for emotion in set(truth[labelled])]
+    return [float(right.mean()), float(np.mean(recalls))]
 
 
 if __name__ == "__main__":
