@@ -1,6 +1,7 @@
 """A long recording: the whole path with recognised words against the recogniser alone, and the voice alone.
 
-    python benchmarks/long_recording.py examples/conversation.flac [--minutes 10] [--contestants "voice alone"] [--model BUNDLE]
+    python benchmarks/long_recording.py examples/conversation.flac [--minutes 10] [--contestants "voice alone"]
+        [--model BUNDLE] [--repeats 1]
 
 FILE is repeated until the recording is as long as asked, so the recording is composed. The recogniser alone is
 faster-whisper's own `transcribe` of the file, with its voice activity detection, its words thrown away. Each contestant
