@@ -53,7 +53,8 @@ class Progress:
         filled = round(share * _WIDTH)
         bar = "█" * filled + "░" * (_WIDTH - filled) + " " if self._is_terminal else ""
         left = f", about {_duration(elapsed * (1 - share) / share)} left" if share > 0 else ""
-        return f"{bar}{self._amount(done)} of {self._amount(self._total)}{left}"
+        so_far = self._amount(done).removesuffix(" files")
+        return f"{bar}{so_far} of {self._amount(self._total)}{left}"
 
     def _amount(self, value: float) -> str:
         return f"{value:.0f} files" if self._unit == "files" else _duration(value)
