@@ -258,6 +258,16 @@ def times(timeline):
     return [(round(one.start, 1), round(one.end, 1)) for one in timeline]
 
 
+def test_segments_that_overlap_are_recognised_one_after_another(listen):
+    predict, transcriber = listen()
+    samples = speech((0.0, 6.0), seconds=6)
+    segments = [Segment(start=0.0, end=3.0), Segment(start=1.0, end=4.0), Segment(start=3.5, end=6.0)]
+    found = predict(samples, sample_rate=RATE, segments=segments)
+    assert [one.text for one in found] == ["it is raining", "it is raining", "it is raining 1"]
+    assert [spans for spans, _ in transcriber.calls] == [[(0.0, 3.0), (3.5, 6.0)], [(1.0, 4.0)]]
+    assert len(predict(samples, sample_rate=RATE, window=3.0, hop=1.0)) == 4
+
+
 def test_one_segment_an_utterance(listen, tmp_path):
     predict, _ = listen()
     samples = speech((0.5, 2.0), (3.0, 7.0), seconds=16)

@@ -34,7 +34,7 @@ def predict(
     inputs: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="INPUT...",
+            metavar="INPUT",
             help="Recordings: audio or video files, folders, patterns, @LIST (a file with a path a line), tables with "
             "a column file, or - for standard input.",
         ),

@@ -59,9 +59,18 @@ class RecordingWords:
         self._probability = None if self._language is None else 1.0
 
     def transcribe(self, chapter: Chapter, segments: list[Segment]) -> list[Transcript]:
-        """The words of some segments of a chapter, which do not overlap."""
-        if self._transcriber is None or not segments:
+        """The words of some segments of a chapter, in order of time."""
+        if self._transcriber is None:
             return [Transcript()] * len(segments)
+        transcripts = [Transcript()] * len(segments)
+        for layer in _layers(segments):
+            found = self._transcribe(chapter, [segments[number] for number in layer])
+            for number, transcript in zip(layer, found, strict=True):
+                transcripts[number] = transcript
+        return transcripts
+
+    def _transcribe(self, chapter: Chapter, segments: list[Segment]) -> list[Transcript]:
+        """The words of segments that do not overlap."""
         spans = [(one.start - chapter.start, one.end - chapter.start) for one in segments if one.end is not None]
         if self._language is None and not self._is_mixed and sum(end - start for start, end in spans) > _WINDOW:
             self._settle(*self._transcriber.detect_language(chapter.samples, spans))
@@ -96,6 +105,21 @@ class RecordingWords:
             recognised.confidence,
             distrust(recognised),
         )
+
+
+def _layers(segments: list[Segment]) -> list[list[int]]:
+    """Numbers of the segments, in groups of which none has two that overlap."""
+    layers: list[list[int]] = []
+    ends: list[float] = []
+    for number, segment in enumerate(segments):
+        end = segment.end or segment.start
+        layer = next((layer for layer, last in enumerate(ends) if last <= segment.start), len(layers))
+        if layer == len(layers):
+            layers.append([])
+            ends.append(end)
+        layers[layer].append(number)
+        ends[layer] = end
+    return layers
 
 
 def language_name(code: str) -> str:
