@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -72,3 +74,12 @@ def test_the_device_that_a_recipe_means(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert choose_device("gpu").type == choose_device("auto").type == "cuda"
     assert choose_device("cpu").type == "cpu"
+
+
+def test_freed_memory_is_released_or_nothing_happens(monkeypatch):
+    released = []
+    monkeypatch.setattr(hardware, "_c_library", lambda: SimpleNamespace(malloc_trim=released.append))
+    hardware.release_memory()
+    assert released == [0]
+    monkeypatch.setattr(hardware, "_c_library", lambda: None)
+    hardware.release_memory()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import platform
@@ -133,6 +134,24 @@ def _name_without_cpuinfo() -> str:
         if done.returncode == 0 and done.stdout.strip():
             return done.stdout.strip()
     return platform.processor() or platform.machine() or "unknown processor"
+
+
+def release_memory() -> None:
+    """Give memory that has been freed back to the system, where the C library can (glibc).
+
+    Large arrays of changing size leave gaps in the heap, so that a process that works for hours would seem to grow.
+    """
+    trim = getattr(_c_library(), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+@cache
+def _c_library() -> Any:
+    try:
+        return ctypes.CDLL(None)
+    except (OSError, TypeError):  # Windows
+        return None
 
 
 Item = TypeVar("Item")

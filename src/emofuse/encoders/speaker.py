@@ -30,7 +30,7 @@ PARTIAL_FRAMES = 160
 """Frames that the network reads at once: 1.6 s."""
 
 _STEP = 80  # frames from one partial to the next
-_BATCH = 64  # partials of one call of the network
+_BATCH = 16  # partials of one call of the network; more would take and return large blocks of memory again and again
 _LEVEL_DB = -30.0  # quieter segments are made as loud as this, root mean square below full scale
 _BACKGROUND_QUANTILE = 0.1
 _OVERSUBTRACTION = 2.0  # how many times the background's power is subtracted

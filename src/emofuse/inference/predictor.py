@@ -20,7 +20,7 @@ from emofuse.audio import Note, Source, name_of
 from emofuse.encoders import detector
 from emofuse.encoders.speaker import SpeakerEncoder
 from emofuse.errors import EmofuseError
-from emofuse.hardware import available_cores, run_parallel
+from emofuse.hardware import available_cores, release_memory, run_parallel
 from emofuse.inference.bundle import Bundle
 from emofuse.inference.context import RecordingContext, speaker_key
 from emofuse.inference.network import Network
@@ -217,6 +217,7 @@ class Predictor:
             waiting = waiting[len(ready) :]
             count += len(ready)
             yield from ready
+            release_memory()
         yield from waiting
         options["progress"](max(reached.values()))
         if not count + len(waiting):
