@@ -19,7 +19,9 @@ def test_from_recipe_to_prediction(emofuse, tmp_path):
     clip = next((tmp_path / "toy-corpus").rglob("*.wav"))
     options = ["--model", "bundle", "--format", "json"]
     both = json.loads(emofuse("predict", clip, "--text", "What a day!", *options, folder=tmp_path).stdout)
-    voice = json.loads(emofuse("predict", clip, "--no-asr", *options, folder=tmp_path).stdout)
+    (tmp_path / "whole.csv").write_text(f"file,start,end\n{clip},0,0.5\n")  # made-up clips hold no speech to be found
+    whole = ("--segments", tmp_path / "whole.csv")
+    voice = json.loads(emofuse("predict", clip, "--no-asr", *whole, *options, folder=tmp_path).stdout)
     words = json.loads(emofuse("predict", "--text", "What a day!", *options, folder=tmp_path).stdout)
     assert [found[0]["used"] for found in (both, voice, words)] == ["audio+text", "audio", "text"]
     assert set(both[0]["probabilities"]) == {"neutral", "happiness", "sadness", "anger"}

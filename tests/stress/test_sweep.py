@@ -355,13 +355,14 @@ def test_stress_of_a_bundle(bundle, table):
     clean = found.predictions[found.predictions["condition"] == "clean"]
     assert clean["key"].tolist() == ["k0", "k1", "k2", "k3"]
     from emofuse.inference.predictor import Predictor
+    from emofuse.segment import Segment
 
     [expected] = Predictor(bundle, transcribe=False, threads=1)(table["file"][0], TEXTS[0])
     answers = clean.iloc[0][[f"probability_{i}" for i in range(4)]].tolist()
     assert answers == pytest.approx(list(expected.probabilities.values()), abs=1e-5)
     assert clean.iloc[0]["valence"] == pytest.approx(expected.valence, abs=1e-5)
     silent = found.predictions[(found.predictions["condition"] == "no_text")].iloc[0]
-    [unread] = Predictor(bundle, transcribe=False, threads=1)(table["file"][0])
+    [unread] = Predictor(bundle, transcribe=False, threads=1)(table["file"][0], segments=[Segment()])
     assert silent["confidence"] == pytest.approx(unread.confidence, abs=1e-5)
 
 

@@ -14,6 +14,7 @@ from emofuse.data.prepare import prepare
 from emofuse.encoders.speech import load_speech_encoder
 from emofuse.models.ladder import TopLayers
 from emofuse.models.ser import build_model
+from emofuse.segment import Segment
 from emofuse.training.export import export_run
 from emofuse.training.module import SerModule, predict_rows
 from emofuse.training.run import History, load_run, train
@@ -91,7 +92,7 @@ def test_the_bundle_answers_as_the_run(home, run, tmp_path, weights):
     table = prepare(recipe(home), data=home).parts["test"].table
     assert table["speaker"].nunique() == 1
     predict = emofuse.load(bundle.folder)
-    voice = predict.speaker_profile(table["file"])
+    voice = predict.speaker_profile(table["file"], segments=[Segment()])
     columns = [f"probability_{i}" for i in range(4)]
     plain, adapted = (
         pd.read_parquet(run / f"predictions-{part}.parquet").set_index("key")[columns].loc[table["key"]].to_numpy()
@@ -99,7 +100,7 @@ def test_the_bundle_answers_as_the_run(home, run, tmp_path, weights):
     )
     assert np.abs(plain - adapted).max() > 0.01  # far above the tolerance below
     for known, expected in ((None, plain), (voice, adapted)):
-        answers = [predict(file, speaker=known)[0] for file in table["file"]]
+        answers = [predict(file, speaker=known, segments=[Segment()])[0] for file in table["file"]]
         assert all(answer.adapted == (known is not None) for answer in answers)
         np.testing.assert_allclose([list(a.probabilities.values()) for a in answers], expected, atol=5e-3)
 
@@ -182,6 +183,6 @@ def test_other_encoders_train_and_export(home, family):
     predict = emofuse.load(export_run(run, home / f"bundle-{family}").folder, transcribe=False)
     files = prepare(own, data=home).parts["test"].table.set_index("key")["file"]
     for key, file in files.items():
-        answer = predict(file, speaker=None)[0]
+        answer = predict(file, segments=[Segment()])[0]
         expected = predictions.loc[key, [f"probability_{i}" for i in range(4)]].to_numpy(float)
         np.testing.assert_allclose(list(answer.probabilities.values()), expected, atol=5e-3)
