@@ -39,6 +39,11 @@ class Segment:
         """True if the segment has no times, so that it is the whole recording."""
         return self.start == 0 and self.end is None
 
+    @property
+    def seconds(self) -> float:
+        """Duration of a segment whose end is known; 0 if it is not."""
+        return 0.0 if self.end is None else self.end - self.start
+
 
 def checked_text(value: Any) -> str | None:
     """A transcript that another library gave: a string as it is, None for what means "missing" (None, NaN, pandas.NA).

@@ -37,10 +37,6 @@ from emofuse.words import has_words_or_emoji
 log = logging.getLogger("emofuse")
 
 
-class NoSpeech(EmofuseError):
-    """Nobody speaks in the recordings of a speaker."""
-
-
 class SegmentPrediction(NamedTuple):
     """A prediction together with the network's input."""
 
@@ -184,9 +180,9 @@ class Predictor:
             names.append(recording.name)
             for chapter in chapters_of(recording, {**checked, "speakers": "off"}, speaker_encoder=SpeakerEncoder):
                 means += [frames.mean(axis=0) for frames in self._frames(chapter, recording.name)]
-                seconds += [_seconds(segment) for segment in chapter.segments]
+                seconds += [segment.seconds for segment in chapter.segments]
         if not means:
-            raise NoSpeech(f"{', '.join(names)}: nobody speaks, so that there is nothing to adapt to.")
+            raise EmofuseError(f"{', '.join(names)}: nobody speaks, so that there is nothing to adapt to.")
         return SpeakerProfile(np.stack(means), np.array(seconds))
 
     def _judge_text(self, text: str | None, language: str | None) -> Iterator[SegmentPrediction]:
@@ -245,7 +241,7 @@ class Predictor:
         for key, segment, frames in zip(keys, chapter.segments, all_frames, strict=True):
             if self.adapter is not None and frames is not None:
                 speaker = context.speakers.setdefault(key, RunningOffset(self.adapter))
-                speaker.add(frames.mean(axis=0), _seconds(segment))
+                speaker.add(frames.mean(axis=0), segment.seconds)
         offsets = {key: self._offset(speaker, context) for key, speaker in context.speakers.items()}
         judged = []
         for key, segment, frames, transcript in zip(keys, chapter.segments, all_frames, transcripts, strict=True):
@@ -409,7 +405,3 @@ def _extent(segments: Sequence[Segment]) -> tuple[float, float | None]:
     ends = [math.inf if one.end is None else one.end for one in segments]
     last = max(ends)
     return min(one.start for one in segments), None if math.isinf(last) else last
-
-
-def _seconds(segment: Segment) -> float:
-    return (segment.end or segment.start) - segment.start

@@ -74,7 +74,7 @@ class _Voices:
         embeddings, seconds = [], []
         for chapter in self._first_chapters(recording, options):
             embeddings.append(self._embed(chapter))
-            seconds += [(one.end or one.start) - one.start for one in chapter.segments]
+            seconds += [one.seconds for one in chapter.segments]
         labels = []
         if seconds:
             count = None if speakers == "auto" else int(speakers)
@@ -101,7 +101,7 @@ class _Voices:
             first.append(chapter)
             if chapter.until >= last:
                 break
-        spoken = sum((one.end or one.start) - one.start for chapter in first for one in chapter.segments)
+        spoken = sum(one.seconds for chapter in first for one in chapter.segments)
         if spoken >= 2 * MIN_SPEAKER_SECONDS:  # with less, the estimate is always one person
             yield from first
 
