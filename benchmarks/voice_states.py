@@ -23,7 +23,7 @@ import emofuse
 from emofuse.audio import SAMPLE_RATE, read_audio
 from emofuse.corpora import read_corpus
 from emofuse.data.states import vary
-from emofuse.timeline.segments import Interval, find_utterances
+from emofuse.timeline.segments import speech_of
 
 CORPORA = ("ravdess", "nemo", "emodb")
 COLUMNS = ["key", "corpus", "speaker", "gender", "emotion", "original_emotion", "text", "file"]
@@ -58,12 +58,6 @@ def main() -> None:
     arrays = {"states": np.concatenate(states), "means": means, "stds": stds}
     for name, array in arrays.items():
         np.save(options.out / f"{name}.npy", np.asarray(array))
-
-
-def speech_of(samples: np.ndarray) -> np.ndarray:
-    """The samples from the start of the first utterance to the end of the last; all of them if nobody speaks."""
-    utterances = find_utterances(samples)
-    return Interval(utterances[0].start, utterances[-1].end).samples_of(samples) if utterances else samples
 
 
 if __name__ == "__main__":

@@ -47,7 +47,11 @@ FolderName = Annotated[str, AfterValidator(_folder_name)]
 class TrainingConfig(Section):
     """Optimisation."""
 
-    removed = {"channels_last": (True, False)}  # noqa: RUF012 - it changed the speed alone
+    removed = {  # noqa: RUF012
+        "channels_last": (True, False),  # it changed the speed alone
+        "centre_speakers": (0.0, 0.4),  # `other_clips` replaces both; runs of earlier versions have these values
+        "swap_speakers": (0.0, 0.3),
+    }
 
     fit: Literal["train", "train+dev", "all"] = Field(
         "train",
@@ -103,17 +107,10 @@ class TrainingConfig(Section):
         description="ladder, layer_mix: probability of adding the shift in hidden states that such a change caused on "
         "another clip.",
     )
-    centre_speakers: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="ladder, layer_mix: probability of subtracting the speaker's offset from the hidden states.",
-    )
-    swap_speakers: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="ladder, layer_mix: probability of replacing the speaker's offset by that of another speaker.",
+    other_clips: list[int] = Field(
+        [],
+        description="ladder, layer_mix: numbers of other clips of the speaker; one is drawn for each clip, and the "
+        "speaker's offset by so many clips is subtracted from the hidden states. Empty: none is.",
     )
     mixup: float = Field(
         0.0, ge=0, description="cnn6, cnn10, cnn14: alpha of the Beta distribution that mixes two rows; 0: off."
@@ -191,15 +188,13 @@ class Recipe(Section):
         config = self.training
         if self.model.uses_hidden_states and (config.spec_augment or config.mixup):
             raise ValueError(f'spec_augment and mixup are for CNNs, not for encoder = "{self.model.encoder}"')
-        for_states = ("varied_copies", "borrow_rooms", "centre_speakers", "swap_speakers")
+        for_states = ("varied_copies", "borrow_rooms", "other_clips")
         if not self.model.uses_hidden_states and (given := [name for name in for_states if getattr(config, name)]):
             raise ValueError(f"training.{given[0]} requires encoder = ladder or layer_mix")
         if bool(config.varied_copies) != bool(config.borrow_rooms):
             raise ValueError("varied_copies and borrow_rooms belong together: give both or neither")
-        if config.centre_speakers + config.swap_speakers > 1:
-            raise ValueError(
-                "centre_speakers and swap_speakers are probabilities of one choice: expected a sum of at most 1"
-            )
+        if min(config.other_clips, default=0) < 0:
+            raise ValueError(f"other_clips = {config.other_clips}: expected numbers of clips, at least 0")
         return self
 
     @property

@@ -32,7 +32,8 @@ from emofuse.hardware import Precision, choose_device, choose_precision, describ
 from emofuse.labels import DIMENSIONS
 from emofuse.models.adapter import SpeakerAdapter
 from emofuse.models.ser import LateModel, build_model
-from emofuse.training.module import SCORE, SerModule, monitored, predict_rows, score_rows
+from emofuse.training.discriminants import MIN_SPEAKERS
+from emofuse.training.module import SCORE, SerModule, members_of, monitored, predict_rows, score_rows
 from emofuse.training.predictions import part_metrics, read_predictions
 from emofuse.training.run_folder import (
     ENVIRONMENT_FILE,
@@ -45,7 +46,14 @@ from emofuse.training.run_folder import (
     open_run_folder,
     remove,
 )
-from emofuse.training.speakers import estimate_offsets, fit_run_adapter, load_run_adapter, save_run_adapter
+from emofuse.training.speakers import (
+    discriminant_of,
+    estimate_offsets,
+    fit_adapter,
+    labelled_clips,
+    load_run_adapter,
+    save_run_adapter,
+)
 
 
 @dataclass
@@ -198,6 +206,7 @@ def _fit(recipe: Recipe, run: Path, prepared: Prepared, device: torch.device, pr
     text_dim = prepared.text_encoder["dim"] if prepared.text_encoder else 1
     state_dim = prepared.speech_encoder["dim"] if prepared.speech_encoder else 0
     model = build_model(recipe.model, len(recipe.data.labels.names), text_dim, state_dim, pretrained=True)
+    _fill_discriminants(model, recipe, prepared)
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # the fast format for CNNs
     module = SerModule(model, recipe, prepared.parts["train"], prepared.parts["dev"])
     best = ModelCheckpoint(run / "checkpoints", "best", monitor=SCORE, mode="max", enable_version_counter=False)
@@ -229,6 +238,21 @@ def _fit(recipe: Recipe, run: Path, prepared: Prepared, device: torch.device, pr
     weights = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
     model.load_state_dict({k.removeprefix("model."): v for k, v in weights.items() if k.startswith("model.")})
     return model
+
+
+def _fill_discriminants(model: torch.nn.Module, recipe: Recipe, prepared: Prepared) -> None:
+    """Fit the discriminants of a model that has some on the training rows, the same for all its members."""
+    if not recipe.model.discriminants or recipe.model.fusion == "text_only":
+        return
+    clips = labelled_clips(prepared.parts["train"])
+    if clips is None:
+        raise EmofuseError(
+            f"recipe {recipe.name}: model.discriminants need clips of at least {MIN_SPEAKERS} speakers and two "
+            "categories to train on. Add a corpus, or leave the discriminants out."
+        )
+    fitted = discriminant_of(recipe.model, clips, len(recipe.data.labels.names))
+    for member in members_of(model):
+        member.discriminant.fill(fitted.centre, fitted.weight, fitted.bias)  # type: ignore[union-attr,operator]
 
 
 def _train_late(
@@ -282,7 +306,9 @@ def _finish(recipe: Recipe, run: Path, prepared: Prepared, model: torch.nn.Modul
         if len(rows) and part not in recipe.training.fitted_parts:
             with atomic(run / f"predictions-{part}.parquet") as temporary:
                 predict_rows(model, rows).to_parquet(temporary)
-    if prepared.speech_encoder and (adapter := fit_run_adapter(prepared.parts["train"])):
+    clips = labelled_clips(prepared.parts["train"]) if prepared.speech_encoder else None
+    if clips is not None:
+        adapter = fit_adapter(recipe.model, clips, len(recipe.data.labels.names))
         save_run_adapter(adapter, run)
         if len(prepared.parts["test"]) and recipe.training.fit != "all":
             with atomic(run / "predictions-test-adapted.parquet") as temporary:
