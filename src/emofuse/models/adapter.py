@@ -8,7 +8,7 @@ emotion too, and subtracting it would destroy the answer. Hence
 
 where n is the effective number of clips (Kish 1965) and `trust` says how mixed the emotions of the clips are: a
 discriminant answers for each clip, its answers are corrected by the offset that they leave unexplained, and `trust`
-rises with the entropy of the mean answer (`EntropyRule`). From a single clip, the offset is 0.
+rises with what they say about which clip it was (`InformationRule`). From a single clip, the offset is 0.
 `emofuse.training.speakers` fits it.
 """
 
@@ -52,15 +52,18 @@ class Rule(Protocol):
 
 
 @dataclass(frozen=True)
-class EntropyRule:
-    """Trust rises with the entropy of the mean answer of a discriminant.
+class InformationRule:
+    """Trust rises with the mutual information of clip and answer, the entropy of the mean answer less the mean entropy.
+
+    Clips of one emotion have similar answers, be they right or, of a strange voice, wrong; so they say little. Clips of
+    mixed emotions have different answers, each rather sure.
 
     Attributes:
         projection: weights of the discriminant, float32 (D, K).
         bias: of its scores, float32 (K,).
         moves: mean score of a clip of each category, less the mean over categories and the bias, float32 (K, K).
-        low: entropy (nats) up to which the clips are taken for clips of one emotion.
-        high: entropy from which they are taken for mixed.
+        low: information (nats) up to which the clips are taken for clips of one emotion.
+        high: information from which they are taken for mixed.
         most: trust at `high`, above 0, at most 1.
     """
 
@@ -77,9 +80,8 @@ class EntropyRule:
         for _ in range(_PASSES):
             answers = _softmax(projected + self.bias - unexplained)
             unexplained = shrunk * (weight @ (projected - answers @ self.moves))
-        mean = weight @ answers
-        entropy = -(mean * np.log(mean + _SMALLEST)).sum()
-        return float(self.most * np.clip((entropy - self.low) / (self.high - self.low), 0, 1))
+        information = _entropy(weight @ answers) - weight @ _entropy(answers)
+        return float(self.most * np.clip((information - self.low) / (self.high - self.low), 0, 1))
 
     def tensors(self) -> dict[str, Floats]:
         """See `Rule.tensors`."""
@@ -131,7 +133,7 @@ class SpeakerAdapter:
     """
 
     centre: Floats
-    rule: EntropyRule | SpreadRule
+    rule: InformationRule | SpreadRule
     shrinkage: float = 3.0
 
     def offset(self, means: Floats, seconds: Floats) -> Floats:
@@ -160,12 +162,12 @@ class SpeakerAdapter:
     @classmethod
     def load(cls, tensors: Mapping[str, Floats], facts: Mapping[str, float]) -> SpeakerAdapter:
         """Make an adapter from `tensors` and `facts`."""
-        rule: EntropyRule | SpreadRule
+        rule: InformationRule | SpreadRule
         if "one" in facts:
             rule = SpreadRule(tensors["directions"], facts["one"], facts["mixed"])
         else:
             arrays = (tensors[name] for name in ("projection", "bias", "moves"))
-            rule = EntropyRule(*arrays, facts["low"], facts["high"], facts["most"])
+            rule = InformationRule(*arrays, facts["low"], facts["high"], facts["most"])
         return cls(tensors["centre"], rule, shrinkage=facts["shrinkage"])
 
 
@@ -211,6 +213,12 @@ class SpeakerProfile:
     def merge(cls, profiles: Sequence[SpeakerProfile]) -> SpeakerProfile:
         """Combine the segments of several recordings of one speaker."""
         return cls(np.concatenate([p.means for p in profiles]), np.concatenate([p.seconds for p in profiles]))
+
+
+def _entropy(probabilities: Floats) -> Floats:
+    """Entropy in nats over the last axis."""
+    entropy: Floats = -(probabilities * np.log(probabilities + _SMALLEST)).sum(axis=-1)
+    return entropy
 
 
 def _softmax(scores: Floats) -> Floats:

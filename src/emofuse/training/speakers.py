@@ -19,7 +19,7 @@ from emofuse.config import ModelConfig
 from emofuse.data.utterances import Utterances
 from emofuse.errors import EmofuseError
 from emofuse.files import atomic, read_json, write_json
-from emofuse.models.adapter import EntropyRule, SpeakerAdapter
+from emofuse.models.adapter import InformationRule, SpeakerAdapter
 from emofuse.training.discriminants import Discriminant, LabelledClips, fit_discriminants
 
 Floats = np.ndarray
@@ -27,7 +27,7 @@ Floats = np.ndarray
 FOLDS = 4  # of speakers, for scores of clips whose speaker the discriminant does not know
 SHRINKAGE = 3.0
 # Chosen by leaving one corpus out of three; docs/results/default-model.md has the others that were tried.
-LOW_ENTROPY, HIGH_ENTROPY, MOST = 0.65, 1.05, 0.9
+LOW, HIGH, MOST = 0.5, 0.65, 0.75
 
 
 def labelled_clips(rows: Utterances) -> LabelledClips | None:
@@ -80,12 +80,12 @@ def fit_adapter(config: ModelConfig, clips: LabelledClips, n_categories: int) ->
             total[categories] += means - means.mean(axis=0)
             count[categories] += 1
     whole = discriminant_of(config, clips, n_categories)
-    rule = EntropyRule(
+    rule = InformationRule(
         projection=whole.weight.astype(np.float32),
         bias=whole.bias.astype(np.float32),
         moves=(total / np.maximum(count, 1)[:, None]).astype(np.float32),
-        low=LOW_ENTROPY,
-        high=HIGH_ENTROPY,
+        low=LOW,
+        high=HIGH,
         most=MOST,
     )
     return SpeakerAdapter(whole.centre.astype(np.float32), rule, SHRINKAGE)
