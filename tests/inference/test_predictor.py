@@ -342,9 +342,6 @@ def test_given_segments_are_predicted_as_they_are(predict, caplog):
 def test_each_speaker_is_adapted_by_that_speakers_segments(predict, monkeypatch):
     offsets = []
 
-    class Adapter:
-        centre, directions = np.zeros(64, np.float32), np.zeros((64, 1), np.float32)
-
     class Running:
         def __init__(self, adapter):
             self.count = 0
@@ -357,7 +354,7 @@ def test_each_speaker_is_adapted_by_that_speakers_segments(predict, monkeypatch)
             return np.full(64, float(self.count > 1), np.float32)
 
     monkeypatch.setattr(module, "RunningOffset", Running)
-    predict.adapter = Adapter()
+    predict.adapter = object()
     samples = speech((0.0, 10.0), seconds=10)
     segments = [Segment(start=float(i), end=i + 0.9, speaker="ab"[i % 3 == 0]) for i in range(5)] + [
         Segment(start=6, end=7)

@@ -32,7 +32,6 @@ from emofuse.hardware import Precision, choose_device, choose_precision, describ
 from emofuse.labels import DIMENSIONS
 from emofuse.models.adapter import SpeakerAdapter
 from emofuse.models.ser import LateModel, build_model
-from emofuse.training.discriminants import MIN_SPEAKERS
 from emofuse.training.module import SCORE, SerModule, members_of, monitored, predict_rows, score_rows
 from emofuse.training.predictions import part_metrics, read_predictions
 from emofuse.training.run_folder import (
@@ -47,6 +46,7 @@ from emofuse.training.run_folder import (
     remove,
 )
 from emofuse.training.speakers import (
+    MIN_SPEAKERS,
     discriminant_of,
     estimate_offsets,
     fit_adapter,
@@ -247,8 +247,8 @@ def _fill_discriminants(model: torch.nn.Module, recipe: Recipe, prepared: Prepar
     clips = labelled_clips(prepared.parts["train"])
     if clips is None:
         raise EmofuseError(
-            f"recipe {recipe.name}: model.discriminants need clips of at least {MIN_SPEAKERS} speakers and two "
-            "categories to train on. Add a corpus, or leave the discriminants out."
+            f"recipe {recipe.name}: model.discriminants need training clips of at least {MIN_SPEAKERS} speakers with "
+            "two or more categories each. Add a corpus, or leave the discriminants out."
         )
     fitted = discriminant_of(recipe.model, clips, len(recipe.data.labels.names))
     for member in members_of(model):
