@@ -52,7 +52,7 @@ class Toy:
         audio = ABSENT_AUDIO if frames is None else self.hear(frames.astype(float))
         return self.join(audio, ABSENT_TEXT if embedding is None else self.read(embedding.astype(float)))
 
-    def answers(self, frames, embeddings):
+    def answers(self, frames, embeddings, *, adapted=False):
         rows = (
             zip(*(x if x is not None else [None] * len(embeddings) for x in (frames, embeddings)), strict=True)
             if (embeddings is not None)

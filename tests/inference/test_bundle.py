@@ -7,7 +7,8 @@ import pytest
 from emofuse.files import read_json, write_json
 from emofuse.inference import bundle as bundle_module
 from emofuse.inference.bundle import FORMAT_VERSION, Bundle, BundleError, default_bundle
-from emofuse.training.export import licence_of, model_card
+from emofuse.training.card import model_card
+from emofuse.training.export import licence_of
 
 
 @pytest.fixture
