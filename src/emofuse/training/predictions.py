@@ -115,7 +115,7 @@ def part_metrics(table: pd.DataFrame, recipe: Recipe, part: str = "test") -> dic
 def with_competing_categories(table: pd.DataFrame) -> pd.DataFrame:
     """The predictions with the probability of categories that a row's corpus lacks set to 0, and the others scaled."""
     names = [name for name in table if str(name).startswith("probability_")]
-    probabilities = table[names].to_numpy(np.float64)
+    probabilities = table[names].to_numpy(np.float64, copy=True)
     for corpus in table["corpus"].unique():
         rows = (table["corpus"] == corpus).to_numpy()
         present = np.unique(table.loc[rows & (table["truth"] >= 0).to_numpy(), "truth"])
