@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
@@ -305,7 +306,7 @@ def _predict_adapted(
             continue
         offsets = estimate_offsets(test, adapter, **options)
         predictions = predict_rows(model, test, shift=offsets)
-        predictions["adapted"] = offsets.any(axis=1)
+        predictions["adapted"] = np.asarray(offsets.any(axis=1))
         with atomic(run / f"predictions-test{suffix}.parquet") as temporary:
             predictions.to_parquet(temporary)
 
