@@ -65,6 +65,11 @@ class SplitConfig(Section):
     )
     dev_share: float = Field(0.15, gt=0, lt=1, description="hold_out: share of the speakers for development.")
     test_share: float = Field(0.15, ge=0, lt=1, description="hold_out: share of the speakers for test.")
+    all_rows: Literal["train", "test"] | None = Field(
+        None,
+        description="test: all rows are the test part. train: the rows of the test part are used for training too, and "
+        "none for test. training.leave_out sets it.",
+    )
     allow_shared_speakers: bool = Field(False, description="Whether a speaker may be in more than one part.")
     seed: int = Field(0, description="k_fold, hold_out: seed of the random draw of speakers.")
 

@@ -358,12 +358,20 @@ def test_each_speaker_is_adapted_by_that_speakers_segments(predict, monkeypatch)
 
     monkeypatch.setattr(module, "RunningOffset", Running)
     predict.adapter = Adapter()
+    answer, calibrated_as_adapted = predict.network.answer, []
+
+    def record(frames, embedding, *, adapted=False):
+        calibrated_as_adapted.append(adapted)
+        return answer(frames, embedding, adapted=adapted)
+
+    monkeypatch.setattr(predict.network, "answer", record)
     samples = speech((0.0, 10.0), seconds=10)
     segments = [Segment(start=float(i), end=i + 0.9, speaker="ab"[i % 3 == 0]) for i in range(5)] + [
         Segment(start=6, end=7)
     ]
     found = predict(samples, sample_rate=RATE, segments=segments)
     assert sorted(offsets) == [1, 2, 3] and [one.adapted for one in found] == [True] * 5 + [False]
+    assert calibrated_as_adapted == [True] * 5 + [False]
 
 
 def test_channels_with_different_voices_are_split(predict, caplog):

@@ -249,7 +249,7 @@ class Predictor:
             adapted = offset is not None and frames is not None
             frames = frames - offset if adapted else frames
             samples = chapter.samples_of(segment)
-            prediction = self._predict(frames, transcript, context.name)
+            prediction = self._predict(frames, transcript, context.name, adapted=adapted)
             if context.must_detect_speech and frames is not None and not detector.has_speech(samples):
                 prediction = _without_speech(prediction)
             prediction = replace(
@@ -319,7 +319,9 @@ class Predictor:
                     self.transcribe = "off"
             return self._transcriber if self.transcribe != "off" else None
 
-    def _predict(self, frames: np.ndarray | None, transcript: Transcript, name: str = "text") -> Prediction:
+    def _predict(
+        self, frames: np.ndarray | None, transcript: Transcript, name: str = "text", *, adapted: bool = False
+    ) -> Prediction:
         reads_text = "text" in self.bundle.reads
         doubt = self._doubt(transcript) if reads_text else None
         unreadable = self.network.unreadable(transcript.text) if transcript.text and reads_text and not doubt else None
@@ -329,7 +331,8 @@ class Predictor:
         )
         if frames is None and not (has_text and self.bundle.reads_text_alone):
             raise EmofuseError(f"{name}: this model cannot use the input. It reads {self._reads()}.")
-        answer = self.network.answer(frames, self.network.embedding(transcript.text or "") if has_text else None)
+        embedding = self.network.embedding(transcript.text or "") if has_text else None
+        answer = self.network.answer(frames, embedding, adapted=adapted)
         probabilities = dict(zip(self.bundle.labels, answer.probabilities.tolist(), strict=True))
         emotion = max(probabilities, key=probabilities.__getitem__, default=None)
         confidence = None if emotion is None else probabilities[emotion]

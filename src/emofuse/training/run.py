@@ -1,7 +1,7 @@
 """Train, resume and evaluate a recipe; all its results are in one run folder.
 
 `recipe.toml` (resolved), `audit.json`, `split.json`, `environment.json`, `checkpoints/` (last.ckpt, best.ckpt,
-model.safetensors), `history.csv`, TensorBoard events, `predictions-{dev,test,test-adapted}.parquet`, `metrics.json`;
+model.safetensors), `history.csv`, TensorBoard events, `predictions-PART.parquet` for each part, `metrics.json`;
 `adapter.npz` and `adapter.json` where the model can adapt to a speaker, `calibration.json` where folds calibrated it.
 """
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
@@ -26,6 +27,7 @@ from emofuse.console import quiet_lightning
 from emofuse.corpora.audit import render_audit
 from emofuse.data.prepare import Encoders, Prepared, identify, prepare
 from emofuse.data.rows import select_rows
+from emofuse.data.utterances import Utterances
 from emofuse.errors import EmofuseError
 from emofuse.files import atomic, read_json, write_json, write_text
 from emofuse.hardware import Precision, choose_device, choose_precision, describe_device
@@ -34,7 +36,7 @@ from emofuse.models.adapter import SpeakerAdapter
 from emofuse.models.ser import LateModel, build_model
 from emofuse.training.discriminants import MIN_SPEAKERS
 from emofuse.training.module import SCORE, SerModule, members_of, monitored, predict_rows, score_rows
-from emofuse.training.predictions import part_metrics, read_predictions
+from emofuse.training.predictions import ADAPTED, part_metrics, read_predictions
 from emofuse.training.run_folder import (
     ENVIRONMENT_FILE,
     LAST_CHECKPOINT,
@@ -170,7 +172,7 @@ def _is_first_process() -> bool:
 def evaluate(run: Path, recipe: Recipe | None = None) -> dict[str, Any]:
     """Compute the metrics of a finished run from its predictions; its recipe is read if it is not given."""
     recipe = recipe or load_recipe(run / RECIPE_FILE)
-    return {part: part_metrics(table, recipe) for part, table in read_predictions(run).items()}
+    return {part: part_metrics(table, recipe, part) for part, table in read_predictions(run).items()}
 
 
 def load_run(run: Path) -> LoadedRun:
@@ -311,13 +313,28 @@ def _finish(recipe: Recipe, run: Path, prepared: Prepared, model: torch.nn.Modul
         adapter = fit_adapter(recipe.model, clips, len(recipe.data.labels.names))
         save_run_adapter(adapter, run)
         if len(prepared.parts["test"]) and recipe.training.fit != "all":
-            with atomic(run / "predictions-test-adapted.parquet") as temporary:
-                offsets = estimate_offsets(prepared.parts["test"], adapter)
-                predict_rows(model, prepared.parts["test"], shift=offsets).to_parquet(temporary)
+            _predict_adapted(recipe, run, prepared.parts["test"], model, adapter)
     scores = evaluate(run) if recipe.training.fit != "all" else {}
     earlier = read_json(run / ENVIRONMENT_FILE).get("finished_before", [])
     notes = [f"Trained on after its test part had been read at {epochs} epochs." for epochs in earlier]
     write_json(run / METRICS_FILE, scores | {"notes": prepared.rows.notes + notes})
+
+
+def _predict_adapted(
+    recipe: Recipe, run: Path, test: Utterances, model: torch.nn.Module, adapter: SpeakerAdapter
+) -> None:
+    """Write the predictions for test rows minus the offset of their speaker; the column adapted is False if it is 0.
+
+    The offset is estimated from all other clips of the speaker; where a whole corpus is tested, in each of `ADAPTED`.
+    """
+    for suffix, options in ADAPTED.items():
+        if options and not recipe.tests_whole_corpus:
+            continue
+        offsets = estimate_offsets(test, adapter, **options)
+        predictions = predict_rows(model, test, shift=offsets)
+        predictions["adapted"] = np.asarray(offsets.any(axis=1))
+        with atomic(run / f"predictions-test{suffix}.parquet") as temporary:
+            predictions.to_parquet(temporary)
 
 
 class History(Callback):
