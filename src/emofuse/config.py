@@ -253,7 +253,12 @@ class Recipe(Section):
         Corpora whose split has no folds keep their parts. The weights are fitted on the development rows as well.
         """
         recipe = self._with_splits(lambda corpus: {"all_rows": "test" if corpus.reader == name else "train"})
-        return recipe.model_copy(update={"training": self.training.model_copy(update={"fit": "train+dev"})})
+        return recipe.fitted_on("train+dev")
+
+    def fitted_on(self, parts: Literal["train+dev", "all"]) -> Recipe:
+        """The recipe fitted on more parts of the split, and thus without early stopping on the development part."""
+        training = self.training.model_copy(update={"fit": parts, "patience": 0})
+        return self.model_copy(update={"training": training})
 
     @property
     def tests_whole_corpus(self) -> bool:

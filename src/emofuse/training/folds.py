@@ -61,9 +61,7 @@ def train_folds(recipe: Recipe, out: Path | None = None, data: Path | None = Non
     metrics = evaluate(folder, recipe) | {"notes": notes}
     write_json(folder / "metrics.json", metrics)
     calibration = _calibrate(recipe, folder)
-    fitting = recipe.training.model_copy(update={"fit": "all"})
-    whole = recipe.model_copy(update={"training": fitting}).with_fold(0)
-    final = train(whole, folder / "final", data, fresh=fresh)
+    final = train(recipe.fitted_on("all").with_fold(0), folder / "final", data, fresh=fresh)
     write_json(final / "metrics.json", metrics)
     write_json(final / "calibration.json", calibration)
     return folder
