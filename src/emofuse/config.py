@@ -26,6 +26,7 @@ from emofuse.config_sections import (  # noqa: F401 - sections that others impor
 )
 from emofuse.errors import EmofuseError
 from emofuse.files import hash_of
+from emofuse.labels import EMOTIONS
 
 Modality = Literal["audio_only", "text_only"]
 MODALITIES: tuple[Modality, Modality] = ("audio_only", "text_only")  # models of a late fusion, in this order
@@ -192,6 +193,8 @@ class Recipe(Section):
             raise ValueError(
                 f"training.monitor = {self.training.monitor!r} needs model.heads to have {sorted(missing)}"
             )
+        if self.model.expected_dimensions and (unknown := sorted(set(self.data.labels.names) - set(EMOTIONS))):
+            raise ValueError(f"model.expected_dimensions: categories without a prototype: {', '.join(unknown)}")
         config = self.training
         if self.model.uses_hidden_states and (config.spec_augment or config.mixup):
             raise ValueError(f'spec_augment and mixup are for CNNs, not for encoder = "{self.model.encoder}"')

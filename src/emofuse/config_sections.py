@@ -266,7 +266,7 @@ class ModelConfig(Section):
         "categories is fitted in closed form; their average is added to the network's scores.",
     )
     discriminant_weight: float = Field(
-        0.6, gt=0, description="Factor on the scores of the discriminants beside those of the network."
+        1.5, gt=0, description="Factor on the scores of the discriminants beside those of the network."
     )
     ladder_dim: int = Field(128, ge=1, description="ladder, layer_mix: number of channels.")
     input_dropout: float = Field(
@@ -287,6 +287,11 @@ class ModelConfig(Section):
     )
     heads: list[Literal["categories", "dimensions"]] = Field(
         ["categories"], min_length=1, description="What the model predicts."
+    )
+    expected_dimensions: bool = Field(
+        False,
+        description="Whether arousal, valence and dominance of a voice are the mean of the categories' prototypes, "
+        "weighted by their probabilities; with words, half of that and half of what the dimensions head predicts.",
     )
     dropout: float = Field(0.2, ge=0, lt=1, description="Probability of leaving a value out in training.")
     channel_dropout: bool = Field(
@@ -331,6 +336,8 @@ class ModelConfig(Section):
             raise ValueError("`discriminants` are for frozen layers: leave out `fine_tune_layers`")
         if unknown := sorted({layer for one in self.discriminants for layer in one} - set(self.layers)):
             raise ValueError(f"`discriminants` name layers {unknown}, which `layers` = {self.layers} lacks")
+        if self.expected_dimensions and len(self.heads) < 2:
+            raise ValueError('`expected_dimensions` needs both heads, "categories" and "dimensions"')
         if not all(self.discriminants):
             raise ValueError("`discriminants`: expected sets of at least one layer")
         if self.fine_tune_layers and not self.uses_hidden_states:

@@ -31,7 +31,7 @@ from emofuse.data.utterances import Utterances
 from emofuse.errors import EmofuseError
 from emofuse.files import atomic, read_json, write_json, write_text
 from emofuse.hardware import Precision, choose_device, choose_precision, describe_device
-from emofuse.labels import DIMENSIONS
+from emofuse.labels import DIMENSIONS, PROTOTYPES
 from emofuse.models.adapter import SpeakerAdapter
 from emofuse.models.ser import LateModel, build_model
 from emofuse.training.discriminants import MIN_SPEAKERS
@@ -208,7 +208,7 @@ def _fit(recipe: Recipe, run: Path, prepared: Prepared, device: torch.device, pr
     text_dim = prepared.text_encoder["dim"] if prepared.text_encoder else 1
     state_dim = prepared.speech_encoder["dim"] if prepared.speech_encoder else 0
     model = build_model(recipe.model, len(recipe.data.labels.names), text_dim, state_dim, pretrained=True)
-    _fill_discriminants(model, recipe, prepared)
+    _fill_buffers(model, recipe, prepared)
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # the fast format for CNNs
     module = SerModule(model, recipe, prepared.parts["train"], prepared.parts["dev"])
     best = ModelCheckpoint(run / "checkpoints", "best", monitor=SCORE, mode="max", enable_version_counter=False)
@@ -242,19 +242,25 @@ def _fit(recipe: Recipe, run: Path, prepared: Prepared, device: torch.device, pr
     return model
 
 
-def _fill_discriminants(model: torch.nn.Module, recipe: Recipe, prepared: Prepared) -> None:
-    """Fit the discriminants of a model that has some on the training rows, the same for all its members."""
-    if not recipe.model.discriminants or recipe.model.fusion == "text_only":
+def _fill_buffers(model: torch.nn.Module, recipe: Recipe, prepared: Prepared) -> None:
+    """Give all members of a model their discriminants, fitted on the training rows, and prototypes of categories."""
+    if recipe.model.fusion == "text_only":
         return
-    clips = labelled_clips(prepared.parts["train"])
-    if clips is None:
-        raise EmofuseError(
-            f"recipe {recipe.name}: model.discriminants need clips of at least {MIN_SPEAKERS} speakers and two "
-            "categories to train on. Add a corpus, or leave the discriminants out."
-        )
-    fitted = discriminant_of(recipe.model, clips, len(recipe.data.labels.names))
-    for member in members_of(model):
-        member.discriminant.fill(fitted.centre, fitted.weight, fitted.bias)  # type: ignore[union-attr,operator]
+    names = recipe.data.labels.names
+    members: list[Any] = members_of(model)
+    if recipe.model.expected_dimensions:
+        for member in members:
+            member.prototypes.copy_(torch.tensor([PROTOTYPES[name] for name in names]))
+    if recipe.model.discriminants:
+        clips = labelled_clips(prepared.parts["train"])
+        if clips is None:
+            raise EmofuseError(
+                f"recipe {recipe.name}: model.discriminants need clips of at least {MIN_SPEAKERS} speakers and two "
+                "categories to train on. Add a corpus, or leave the discriminants out."
+            )
+        fitted = discriminant_of(recipe.model, clips, len(names))
+        for member in members:
+            member.discriminant.fill(fitted.centre, fitted.weight, fitted.bias)
 
 
 def _train_late(
