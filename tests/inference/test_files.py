@@ -9,7 +9,7 @@ from threading import Event
 import pytest
 
 from emofuse.errors import EmofuseError
-from emofuse.inference.files import Finished, predict_many, predict_recordings, speaker_profiles
+from emofuse.inference.files import Finished, predict_many, predict_recordings
 from emofuse.inference.inputs import Recording
 from made_up.predictor import FakePredictor, prediction
 
@@ -90,20 +90,6 @@ def test_columns_of_a_segment_come_before_those_of_its_recording(files, monkeypa
     monkeypatch.setattr(FakePredictor, "stream", lambda *arguments, **options: iter([one]))
     events = predict_recordings(FakePredictor(), [Recording(path, extra={"group": "recording", "id": "7"})])
     assert next(events).extra == {"group": "segment", "more": "1", "id": "7"}
-
-
-def test_a_profile_that_cannot_be_measured_is_left_out(files):
-    predictor = FakePredictor()
-
-    def measure(paths, **options):
-        raise EmofuseError("nobody speaks")
-
-    predictor.speaker_profile = measure
-    recordings = list(map(Recording, files(b"a", b"b")))
-    assert speaker_profiles(predictor, recordings, adapt="folder", among=recordings) == {}
-    assert speaker_profiles(predictor, recordings, adapt="recording", among=recordings) == {}
-    with pytest.raises(EmofuseError, match="nobody speaks"):
-        speaker_profiles(predictor, recordings, adapt=Path("a.wav"), among=recordings)
 
 
 def test_predict_many_yields_timelines_in_order(files):
