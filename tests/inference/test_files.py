@@ -10,7 +10,7 @@ import pytest
 
 from emofuse.errors import EmofuseError
 from emofuse.inference.files import Finished, predict_many, predict_recordings
-from emofuse.inference.inputs import Recording
+from emofuse.inference.inputs import Recording, find_recordings
 from made_up.predictor import FakePredictor, prediction
 
 
@@ -128,3 +128,17 @@ def test_names_of_any_bytes(tmp_path):
     strange.write_bytes(b"a")
     [finished] = done(FakePredictor(), [strange])
     assert finished.records()[0]["file"].endswith("caf\\xe9.wav")
+
+
+def test_a_row_with_words_gives_its_speaker_channel_and_columns_to_its_recording(tmp_path):
+    (tmp_path / "a.wav").write_bytes(b"ab")
+    (tmp_path / "table.csv").write_text("file,text,speaker,channel,group\na.wav,Hello,Anna,2,x")
+    predictor, given = FakePredictor(), []
+
+    def stream(audio, text=None, **options):
+        given.append((text, options["channels"]))
+        yield prediction(0.0, 1)
+
+    predictor.stream = stream
+    [found, _] = predict_recordings(predictor, find_recordings([tmp_path / "table.csv"]))
+    assert given == [("Hello", 2)] and found.speaker == "Anna" and found.extra == {"group": "x"}
