@@ -42,7 +42,7 @@ class Batch:
         path.symlink_to(target)
         return path
 
-    def measure(self, predictor, audio, options, *, speaker_encoder, limit):
+    def measure(self, predictor, audio, options, *, speaker_encoder, limit, quiet):
         content = Path(audio).read_bytes()
         self.measured.append(Path(audio).name)
         if content == b"bad":

@@ -190,7 +190,9 @@ class _Measure:
             if source.channel is not None:
                 options["channels"] = source.channel
             try:
-                return measure_recording(predictor, source.audio, options, speaker_encoder=encoder, limit=limit)
+                return measure_recording(
+                    predictor, source.audio, options, speaker_encoder=encoder, limit=limit, quiet=True
+                )
             except Exception as error:  # it is reported when the recording is predicted
                 log.debug("%s: %s", source.name, error)
                 return None

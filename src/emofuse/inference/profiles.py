@@ -10,13 +10,14 @@ import numpy as np
 
 from emofuse.audio import AudioError, check_samples
 from emofuse.encoders.speaker import SpeakerEncoder, background_mel
+from emofuse.hardware import release_memory
 from emofuse.inference.options import PredictOptions
 from emofuse.inference.reader import RecordingReader
 from emofuse.inference.voices import chapters_of
 from emofuse.models.adapter import SpeakerProfile
 from emofuse.segment import extent_of
 from emofuse.timeline.chapters import Chapter
-from emofuse.timeline.speakers import cluster_speakers
+from emofuse.timeline.speakers import cluster_speakers, unit
 
 if TYPE_CHECKING:
     from emofuse.inference.predictor import Predictor
@@ -69,6 +70,7 @@ def measure_recording(
     *,
     speaker_encoder: SpeakerEncoder | None = None,
     limit: int = MAX_PROFILE,
+    quiet: bool = False,
 ) -> MeasuredRecording:
     """Measure a recording.
 
@@ -79,6 +81,7 @@ def measure_recording(
         speaker_encoder: if given, the recording is measured as one of one voice. It has no profiles if its channels
             carry different voices, or if its segments do: by the option `speakers`, or by its first ten minutes.
         limit: how many segments of each speaker to keep, evenly over the recording.
+        quiet: whether to leave out warnings about the recording, which come when it is predicted.
 
     Raises:
         EmofuseError: the recording cannot be read.
@@ -91,30 +94,52 @@ def measure_recording(
         end=end,
         track=options["track"],
         channels=options["channels"],
-        tell=options["tell"],
+        tell=None if quiet else options["tell"],
     )
-    people = options["speakers"]
-    if speaker_encoder is not None and (len(recording.channels) > 1 or (isinstance(people, int) and people > 1)):
-        return MeasuredRecording({})
+    people, voice = options["speakers"], None
+    if speaker_encoder is not None:
+        if len(recording.channels) > 1 or (isinstance(people, int) and people > 1):
+            return MeasuredRecording({})
+        voice = _Voice(speaker_encoder, may_be_several=people == "auto")
     samples: dict[str | None, _EvenSample] = {}
-    embeddings, seconds = list[np.ndarray](), list[float]()
     options = {**options, "speakers": "off", "refuse": lambda segment, error: None}  # refused when it is predicted
     for chapter in chapters_of(recording, options, speaker_encoder=SpeakerEncoder):
         chapter = _usable(chapter, recording.name)
         for segment, frames in zip(chapter.segments, predictor.segment_frames(chapter), strict=True):
             samples.setdefault(segment.speaker, _EvenSample(limit)).add(frames.mean(axis=0), segment.seconds)
-        if speaker_encoder is not None and chapter.start < start + _VOICE_SECONDS:
-            clips = [chapter.samples_of(segment) for segment in chapter.segments]
-            embeddings.append(speaker_encoder.embed(clips, background=background_mel(chapter.samples)))
-            seconds += [segment.seconds for segment in chapter.segments]
-    profiles = {name: sample.profile() for name, sample in samples.items()}
-    if not seconds:
-        return MeasuredRecording(profiles)
-    vectors = np.concatenate(embeddings)
-    if people == "auto" and len(set(cluster_speakers(vectors, seconds))) > 1:
+        if voice is not None and chapter.start < start + _VOICE_SECONDS:
+            voice.add(chapter)
+            if chapter.until >= start + _VOICE_SECONDS and voice.embedding() is None:
+                return MeasuredRecording({})
+        release_memory()
+    embedding = None if voice is None else voice.embedding()
+    if voice is not None and embedding is None:
         return MeasuredRecording({})
-    mean = np.average(vectors, axis=0, weights=seconds)
-    return MeasuredRecording(profiles, mean / max(float(np.linalg.norm(mean)), 1e-9))
+    return MeasuredRecording({name: sample.profile() for name, sample in samples.items()}, embedding)
+
+
+class _Voice:
+    """The voice of a recording, by its segments."""
+
+    def __init__(self, encoder: SpeakerEncoder, *, may_be_several: bool) -> None:
+        self._encoder, self._may_be_several = encoder, may_be_several
+        self._embeddings: list[np.ndarray] = []
+        self._seconds: list[float] = []
+
+    def add(self, chapter: Chapter) -> None:
+        """Add the segments of a chapter."""
+        clips = [chapter.samples_of(segment) for segment in chapter.segments]
+        self._embeddings.append(self._encoder.embed(clips, background=background_mel(chapter.samples)))
+        self._seconds += [segment.seconds for segment in chapter.segments]
+
+    def embedding(self) -> np.ndarray | None:
+        """The mean of the segments' embeddings, (256,), length 1; None if several people speak, or nobody does."""
+        if not self._seconds:
+            return None
+        embeddings = np.concatenate(self._embeddings)
+        if self._may_be_several and len(set(cluster_speakers(embeddings, self._seconds))) > 1:
+            return None
+        return unit(np.average(embeddings, axis=0, weights=self._seconds)[None])[0]
 
 
 def merge_profiles(profiles: Sequence[SpeakerProfile]) -> SpeakerProfile:
