@@ -44,7 +44,7 @@ def test_voices_that_are_neither_clearly_one_nor_two_are_in_no_group():
 def test_a_voice_of_one_recording_is_in_no_group():
     found = group_by_voice(np.concatenate([embeddings_of(0), embeddings_of(1, recordings=1)]))
     assert found == [0] * 12 + [None]
-    assert group_by_voice(embeddings_of(0, 1, 2, recordings=1)) == [None] * 3
+    assert group_by_voice(embeddings_of(0, 1, 2, recordings=1, alike=0.3)) == [None] * 3
     assert group_by_voice(embeddings_of(0, recordings=1)) == [None] and group_by_voice(np.zeros((0, DIM))) == []
 
 

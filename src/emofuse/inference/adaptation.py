@@ -31,15 +31,8 @@ WAYS = ("recording", "folder", "speaker", "off")
 """Values of --adapt that are not the path of a recording."""
 
 _MAX_SEGMENTS = 20_000  # whose states are in memory at once, 6 kB each, while a folder is measured
-_MEASURED = (
-    "sample_rate",
-    "start",
-    "end",
-    "max_seconds",
-    "channels",
-    "track",
-    "speakers",
-)  # options that measuring depends on
+_MEASURED = {"sample_rate", "start", "end", "max_seconds", "channels", "track", "speakers"}
+"""Options that measuring depends on."""
 
 log = logging.getLogger("emofuse")
 

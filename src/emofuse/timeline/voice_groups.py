@@ -14,9 +14,9 @@ import numpy as np
 
 from emofuse.timeline.speakers import cut_tree, unit, ward_merges
 
-DIFFERENT = 0.53
+DIFFERENT = 0.50
 """Likeness of two groups below which they are different voices."""
-SAME = 0.56
+SAME = 0.53
 """Likeness of the two halves of a group from which on it is one voice."""
 NEAR = 0.75
 """Least cosine between a recording of a group and the group's mean."""
