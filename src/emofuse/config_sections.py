@@ -220,6 +220,12 @@ class TextConfig(Section):
     languages: list[str] | None = Field(
         None, description="ISO 639-1 codes; transcripts in other languages count as absent. All are used if not set."
     )
+    multilingual: str | None = Field(
+        None,
+        description="Folder of a multilingual encoder, which python -m emofuse.training.distil_languages makes from "
+        "the text encoder. Training does not use it; emofuse export puts it into the bundle, so that predictions use "
+        "transcripts in its languages too.",
+    )
 
 
 class ModelConfig(Section):

@@ -41,10 +41,10 @@ class FakeNetwork:
         self._clock.now += self._seconds
         return np.full((4, 1), np.abs(samples).mean(), np.float32)
 
-    def unreadable(self, text):
+    def unreadable(self, text, language=None):
         return None
 
-    def embedding(self, text):
+    def embedding(self, text, language=None):
         return np.zeros(1, np.float32)
 
     def answer(self, frames, embedding, *, adapted=False):

@@ -14,12 +14,34 @@ from emofuse.metrics.calibration import apply_temperature
 def network():
     """A network whose text encoder knows nothing but ASCII and at most 10 characters, and embeds a text as itself."""
     network = Network.__new__(Network)
+    network.bundle = SimpleNamespace(multilingual_encoder={"languages": ["de"]})
     network._text_encoder = SimpleNamespace(
         unknown_share=lambda text: sum(not character.isascii() for character in text) / len(text),
         encode_whole=lambda text: text,
         split=lambda text: [text[:10], text[10:]],
     )
+    network._multilingual_encoder = SimpleNamespace(
+        unknown_share=lambda text, language: text.count("x") / len(text),
+        encode_whole=lambda text, language: np.array([len(text.split()), 0.0]),
+        split=lambda text, language: text.split(),
+    )
     return network
+
+
+@pytest.mark.parametrize("language", [None, "en", "pl"])
+def test_languages_of_the_text_encoder_and_unknown_ones(network, language):
+    assert network.embedding("Zu viel!", language) == "Zu viel!"
+    assert network.text_parts("a text of more", language) == network.text_parts("a text of more")
+    assert network.unreadable("xxx", language) is None
+
+
+def test_languages_of_the_multilingual_encoder(network):
+    network._text_encoder.encode_whole = lambda text: np.array([0.0, len(text.split())])
+    assert network.embedding("Zu viel!", "de").tolist() == [2, 0]
+    assert network.embedding("Zu viel 😭!", "de").tolist() == [9 / 6, 9 / 6], "3 words, and 3 of the emoji's name"
+    assert network.embedding("😭", "de").tolist() == [0, 3], "an emoji alone is for the text encoder"
+    assert network.text_parts("zu viel", "de") == ["zu", "viel"]
+    assert "75%" in network.unreadable("xxxa", "de") and network.unreadable("xa 😭", "de") is None
 
 
 def test_unknown_emoji_are_named(network):

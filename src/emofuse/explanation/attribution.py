@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -183,7 +184,8 @@ def explain_segment(
     category = target if target in network.bundle.labels else prediction.emotion
     outputs = _Outputs(network, category, adapted=prediction.adapted)
     words = (prediction.text or "").split() if "text" in prediction.used else []
-    text = network.embedding(prediction.text or "") if words else None
+    embed = partial(network.embedding, language=prediction.language)
+    text = embed(prediction.text or "") if words else None
     baselines, stretches, read = {}, [], []
     if frames is not None and segment_prediction.samples is not None:
         start, end = (
@@ -199,7 +201,7 @@ def explain_segment(
         ]
     if text is not None:
         if len(words) > 1:
-            ways = [text - network.embedding(" ".join(words[:i] + words[i + 1 :])) for i in range(len(words))]
+            ways = [text - embed(" ".join(words[:i] + words[i + 1 :])) for i in range(len(words))]
             parts, baseline = _parts(lambda rows: outputs((frames, row) for row in rows), text, ways)
         else:  # a single word has no baseline text
             baseline = outputs.of(frames, None)

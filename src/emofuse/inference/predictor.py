@@ -186,7 +186,7 @@ class Predictor:
         if text is None or not has_words_or_emoji(text):
             raise EmofuseError("There is nothing to predict from: give a recording, a text, or both.")
         transcript = self._given(text, language)
-        for part in self.network.text_parts(text.strip()):
+        for part in self.network.text_parts(text.strip(), transcript.language):
             yield SegmentPrediction(self._predict(None, replace(transcript, text=part)), None, None)
 
     def _judge_recording(
@@ -321,14 +321,16 @@ class Predictor:
     ) -> Prediction:
         reads_text = "text" in self.bundle.reads
         doubt = self._doubt(transcript) if reads_text else None
-        unreadable = self.network.unreadable(transcript.text) if transcript.text and reads_text and not doubt else None
+        unreadable = None
+        if transcript.text and reads_text and not doubt:
+            unreadable = self.network.unreadable(transcript.text, transcript.language)
         # A text alone that cannot be read is answered all the same, but never with certainty.
         has_text = (
             transcript.text is not None and reads_text and doubt is None and not (unreadable and frames is not None)
         )
         if frames is None and not (has_text and self.bundle.reads_text_alone):
             raise EmofuseError(f"{name}: this model cannot use the input. It reads {self._reads()}.")
-        embedding = self.network.embedding(transcript.text or "") if has_text else None
+        embedding = self.network.embedding(transcript.text or "", transcript.language) if has_text else None
         answer = self.network.answer(frames, embedding, adapted=adapted)
         probabilities = dict(zip(self.bundle.labels, answer.probabilities.tolist(), strict=True))
         emotion = max(probabilities, key=probabilities.__getitem__, default=None)

@@ -19,6 +19,8 @@ from typing import NamedTuple
 from emofuse.errors import EmofuseError
 
 _CHINESE = {"zh_cn": "zh", "zh_tw": "zh", "ze_zh": "zh"}
+_PROJECTED = {"br": "pt_br", "tw": "zh", "cn": "zh"}  # codes in the names of the projections
+EMOTIONS = ("neutral", "anger", "anticipation", "disgust", "fear", "joy", "sadness", "surprise", "trust")
 _TEST, _DEV = 10, 5  # percent of the English lines
 
 
@@ -77,6 +79,36 @@ def read_pairs(root: Path) -> Pairs:
     english = {key: [text for text, _ in counts.most_common() if words_of(text)] for key, counts in versions.items()}
     english = {key: texts for key, texts in english.items() if texts}
     return Pairs([line for line in lines if line.key in english and words_of(line.text)], english)
+
+
+def read_labels(root: Path, pairs: Pairs) -> dict[str, tuple[int, ...]]:
+    """Emotions of keys, as numbers in `EMOTIONS`, from XED's projections of annotations to other languages.
+
+    The projections have no keys, so lines are matched by language and words. Where languages disagree, most decide.
+
+    Args:
+        root: folder that contains `projections`.
+        pairs: the pairs whose keys to label; keys without a match are left out.
+
+    Raises:
+        EmofuseError: the folder has no projections.
+    """
+    files = sorted((root / "projections").glob("*-projections*.tsv"))
+    if not files:
+        raise EmofuseError(f"{root}: projections/*.tsv are missing; expected the folder of XED.")
+    by_words: dict[tuple[str, str], Counter[tuple[int, ...]]] = defaultdict(Counter)
+    for file in files:
+        code = file.stem.partition("-")[0]
+        for row in file.read_text("utf8").splitlines():
+            text, _, cell = row.rpartition("\t")
+            if re.fullmatch(r"[1-8](, *[1-8])*", cell.strip()):  # a few rows of Bulgarian have broken cells
+                emotions = tuple(sorted(int(number) for number in cell.split(",")))
+                by_words[_PROJECTED.get(code, code), words_of(text)][emotions] += 1
+    votes: dict[str, Counter[tuple[int, ...]]] = defaultdict(Counter)
+    for line in pairs.lines:
+        if found := by_words.get((line.language, words_of(line.text))):
+            votes[line.key][found.most_common(1)[0][0]] += 1
+    return {key: counts.most_common(1)[0][0] for key, counts in votes.items()}
 
 
 def part_of(english: str) -> str:
