@@ -238,9 +238,11 @@ def test_parts_that_weights_are_fitted_on():
 
 def test_ladder_with_all_its_options(tmp_path):
     model = {"layers": [5, 2, 0], "ladder_dim": 64, "pooling": "mean_std", "input_dropout": 0.2}
-    training = {"varied_copies": 2, "borrow_rooms": 0.8, "centre_speakers": 0.4, "swap_speakers": 0.6}
+    model |= {"discriminants": [[2, 5], [0]], "discriminant_weight": 0.5, "heads": ["categories", "dimensions"]}
+    training = {"varied_copies": 2, "borrow_rooms": 0.8, "other_clips": [0, 0, 3]}
+    data = tree()["data"] | {"speech_only": True}
     for encoder in ("ladder", "layer_mix"):
-        recipe = parse_recipe(tree(model=model | {"encoder": encoder}, training=training), source="test")
+        recipe = parse_recipe(tree(data=data, model=model | {"encoder": encoder}, training=training), source="test")
         assert recipe.model.uses_hidden_states and recipe.model.layers == [5, 2, 0]  # their order is kept
         (tmp_path / "recipe.toml").write_text(dump_toml(recipe), encoding="utf-8")
         assert load_recipe(tmp_path / "recipe.toml") == recipe
@@ -273,12 +275,22 @@ LADDER, MIX, CNN = {"encoder": "ladder"}, {"encoder": "layer_mix"}, {"encoder": 
             {"varied_copies": 1, "borrow_rooms": 0.5},
             r"training\.varied_copies .*encoder = ladder or layer",
         ),
-        (CNN, {"centre_speakers": 0.5}, r"training\.centre_speakers .*encoder = ladder or layer_mix"),
-        (CNN, {"swap_speakers": 0.5}, r"training\.swap_speakers .*encoder = ladder or layer_mix"),
+        (CNN, {"other_clips": [1]}, r"training\.other_clips .*encoder = ladder or layer_mix"),
         (LADDER, {"varied_copies": 2}, "give both or neither"),
         (LADDER, {"borrow_rooms": 0.5}, "give both or neither"),
-        (LADDER, {"centre_speakers": 0.6, "swap_speakers": 0.5}, "expected a sum of at most 1"),
-        (LADDER, {"swap_speakers": 1.1}, r"training\.swap_speakers: .*less than or equal to 1"),
+        (LADDER, {"other_clips": [3, -1]}, r"other_clips = \[3, -1\]: .*at least 0"),
+        (LADDER, {"other_clips": [0.5]}, r"training\.other_clips\.0"),
+        (CNN | {"discriminants": [[2]]}, {}, "`discriminants` are for ladder and layer_mix"),
+        (
+            LADDER | {"discriminants": [[2]], "heads": ["dimensions"]},
+            {"monitor": "ccc"},
+            '`discriminants` .* "categories" among the heads',
+        ),
+        (LADDER | {"discriminants": [[2]], "fine_tune_layers": 1}, {}, "leave out `fine_tune_layers`"),
+        (LADDER | {"discriminants": [[2, 7], [0]]}, {}, r"`discriminants` name layers \[0, 7\], .*\[2, 3, 4, 5\]"),
+        (LADDER | {"discriminants": [[2], []]}, {}, "`discriminants`: expected sets of at least one layer"),
+        (MIX | {"discriminants": [[2, 3, 2]]}, {}, "`discriminants`: .*each named once"),
+        (LADDER | {"discriminant_weight": 0}, {}, r"model\.discriminant_weight: .*greater than 0"),
         (LADDER, {"fit": "train+dev", "patience": 3}, '`patience` .* fit = "train\\+dev"'),
         (CNN, {"fit": "all", "patience": 3}, '`patience` .* fit = "all"'),
         (CNN, {"fit": "dev"}, r"training\.fit: .*'train', 'train\+dev' or 'all'"),
@@ -287,6 +299,20 @@ LADDER, MIX, CNN = {"encoder": "ladder"}, {"encoder": "layer_mix"}, {"encoder": 
 def test_ladder_and_training_that_do_not_fit(model, training, message):
     with pytest.raises(EmofuseError, match=message):
         parse_recipe(tree(model=model, training=training), source="my.toml")
+
+
+def test_cutting_clips_to_their_speech_is_for_hidden_states():
+    data = tree()["data"] | {"speech_only": True}
+    assert parse_recipe(tree(data=data, model=LADDER), source="test").data.speech_only
+    with pytest.raises(EmofuseError, match=r"data\.speech_only .*encoder = ladder or layer_mix"):
+        parse_recipe(tree(data=data, model=CNN), source="my.toml")
+
+
+def test_runs_of_earlier_versions_load_without_their_shares_of_centred_and_swapped_speakers():
+    old = tree(model=LADDER, training={"centre_speakers": 0.4, "swap_speakers": 0.3})
+    assert parse_recipe(old, source="old.toml") == parse_recipe(tree(model=LADDER), source="new.toml")
+    with pytest.raises(EmofuseError, match="centre_speakers"):
+        parse_recipe(tree(model=LADDER, training={"centre_speakers": 0.2}), source="old.toml")
 
 
 @pytest.mark.parametrize(

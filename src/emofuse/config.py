@@ -201,6 +201,8 @@ class Recipe(Section):
         for_states = ("varied_copies", "borrow_rooms", "other_clips")
         if not self.model.uses_hidden_states and (given := [name for name in for_states if getattr(config, name)]):
             raise ValueError(f"training.{given[0]} requires encoder = ladder or layer_mix")
+        if not self.model.uses_hidden_states and self.data.speech_only:
+            raise ValueError("data.speech_only requires encoder = ladder or layer_mix")
         if bool(config.varied_copies) != bool(config.borrow_rooms):
             raise ValueError("varied_copies and borrow_rooms belong together: give both or neither")
         if min(config.other_clips, default=0) < 0:

@@ -344,8 +344,8 @@ class ModelConfig(Section):
             raise ValueError(f"`discriminants` name layers {unknown}, which `layers` = {self.layers} lacks")
         if self.expected_dimensions and len(self.heads) < 2:
             raise ValueError('`expected_dimensions` needs both heads, "categories" and "dimensions"')
-        if not all(self.discriminants):
-            raise ValueError("`discriminants`: expected sets of at least one layer")
+        if not all(one and len(set(one)) == len(one) for one in self.discriminants):
+            raise ValueError("`discriminants`: expected sets of at least one layer, each named once")
         if self.fine_tune_layers and not self.uses_hidden_states:
             raise ValueError(f'`fine_tune_layers` is for ladder and layer_mix, not for encoder = "{self.encoder}"')
         highest = max(self.layers)

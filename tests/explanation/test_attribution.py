@@ -24,7 +24,7 @@ from emofuse.inference.bundle import Bundle
 from emofuse.inference.network import Answer
 from emofuse.inference.predictor import Predictor, SegmentPrediction
 from emofuse.metrics.calibration import apply_temperature
-from emofuse.models.adapter import SpeakerAdapter
+from emofuse.models.adapter import SpeakerAdapter, SpreadRule
 from emofuse.silence import sound_bounds
 from emofuse.timeline.prediction import Prediction
 
@@ -408,9 +408,8 @@ def test_adaptation_as_in_the_prediction(predict, all_is_speech):
     samples[: 3 * 16000] *= np.linspace(0.1, 3, 3 * 16000, dtype=np.float32)
     samples[2 * 16000 : 4 * 16000] = 0
     plain = explain(predict, samples, sample_rate=16000)
-    predict.adapter = SpeakerAdapter(
-        np.full(64, -20, np.float32), np.eye(64, 2, dtype=np.float32), one=1e-3, mixed=1e-2, shrinkage=1.0
-    )
+    rule = SpreadRule(np.eye(64, 2, dtype=np.float32), one=1e-3, mixed=1e-2)
+    predict.adapter = SpeakerAdapter(np.full(64, -20, np.float32), rule, shrinkage=1.0)
     adapted = explain(predict, samples, sample_rate=16000)
     for before, after, prediction in zip(plain, adapted, predict(samples, sample_rate=16000), strict=True):
         assert prediction.adapted and after.prediction == prediction

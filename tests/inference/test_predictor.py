@@ -343,9 +343,6 @@ def test_given_segments_are_predicted_as_they_are(predict, caplog):
 def test_each_speaker_is_adapted_by_that_speakers_segments(predict, monkeypatch):
     offsets = []
 
-    class Adapter:
-        centre, directions = np.zeros(64, np.float32), np.zeros((64, 1), np.float32)
-
     class Running:
         def __init__(self, adapter):
             self.count = 0
@@ -358,7 +355,7 @@ def test_each_speaker_is_adapted_by_that_speakers_segments(predict, monkeypatch)
             return np.full(64, float(self.count > 1), np.float32)
 
     monkeypatch.setattr(module, "RunningOffset", Running)
-    predict.adapter = Adapter()
+    predict.adapter = object()
     answer, calibrated_as_adapted = predict.network.answer, []
 
     def record(frames, embedding, *, adapted=False):

@@ -14,13 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emofuse.errors import EmofuseError
-
 Floats = np.ndarray
 
 RIDGE = 3.0  # times the mean variance, added to each variance
 SHIFT_SHARE = 0.3  # of the covariance of shifts, added to the covariance within emotions
-MIN_SPEAKERS = 4
 _LEAST_SD = 1e-3
 
 
@@ -41,15 +38,6 @@ class LabelledClips:
     speaker: np.ndarray
     corpus: np.ndarray
     shifts: Floats
-
-    def __post_init__(self) -> None:
-        if (count := len(set(self.speaker))) < MIN_SPEAKERS:
-            raise EmofuseError(
-                f"A discriminant needs at least {MIN_SPEAKERS} speakers with labels, but there are {count}. "
-                "Add a corpus."
-            )
-        if len(set(self.label)) < 2:
-            raise EmofuseError("A discriminant needs clips of at least two categories. Add a corpus.")
 
     def rows(self, selected: np.ndarray) -> LabelledClips:
         """Some of the clips, with all shifts."""

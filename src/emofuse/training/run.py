@@ -34,7 +34,6 @@ from emofuse.hardware import Precision, choose_device, choose_precision, describ
 from emofuse.labels import DIMENSIONS, PROTOTYPES
 from emofuse.models.adapter import SpeakerAdapter
 from emofuse.models.ser import LateModel, build_model
-from emofuse.training.discriminants import MIN_SPEAKERS
 from emofuse.training.module import SCORE, SerModule, members_of, monitored, predict_rows, score_rows
 from emofuse.training.predictions import ADAPTED, part_metrics, read_predictions
 from emofuse.training.run_folder import (
@@ -49,6 +48,7 @@ from emofuse.training.run_folder import (
     remove,
 )
 from emofuse.training.speakers import (
+    MIN_SPEAKERS,
     discriminant_of,
     estimate_offsets,
     fit_adapter,
@@ -255,8 +255,8 @@ def _fill_buffers(model: torch.nn.Module, recipe: Recipe, prepared: Prepared) ->
         clips = labelled_clips(prepared.parts["train"])
         if clips is None:
             raise EmofuseError(
-                f"recipe {recipe.name}: model.discriminants need clips of at least {MIN_SPEAKERS} speakers and two "
-                "categories to train on. Add a corpus, or leave the discriminants out."
+                f"recipe {recipe.name}: model.discriminants need training clips of at least {MIN_SPEAKERS} speakers "
+                "with two or more categories each. Add a corpus, or leave the discriminants out."
             )
         fitted = discriminant_of(recipe.model, clips, len(names))
         for member in members:

@@ -13,17 +13,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 from emofuse.config import ModelConfig
 from emofuse.data.utterances import Utterances
-from emofuse.errors import EmofuseError
 from emofuse.files import atomic, read_json, write_json
 from emofuse.models.adapter import InformationRule, SpeakerAdapter
 from emofuse.training.discriminants import Discriminant, LabelledClips, fit_discriminants
 
 Floats = np.ndarray
 
+MIN_SPEAKERS = 4
 FOLDS = 4  # of speakers, for scores of clips whose speaker the discriminant does not know
 SHRINKAGE = 3.0
 # Chosen by leaving one corpus out of three; docs/results/default-model.md has the others that were tried.
@@ -31,20 +32,21 @@ LOW, HIGH, MOST = 0.5, 0.65, 0.75
 
 
 def labelled_clips(rows: Utterances) -> LabelledClips | None:
-    """The clips of some rows with a known category and speaker; None if they are too few for a discriminant."""
+    """The clips of speakers with at least two known categories; None if they are under four speakers.
+
+    Clips of a speaker who shows one emotion only do not say what of their mean is emotion and what is voice.
+    """
     speakers = rows.table["speaker"]
     used = np.flatnonzero(rows.has_audio & (rows.label >= 0) & speakers.notna().to_numpy() & ~rows.composed)
-    means = rows.means()[:, used]
-    try:
-        return LabelledClips(
-            means[0],
-            rows.label[used],
-            speakers.to_numpy()[used].astype(str),
-            rows.table["corpus"].to_numpy()[used].astype(str),
-            shifts=(means[1:] - means[0]).reshape(-1, means.shape[2]),
-        )
-    except EmofuseError:
+    categories = pd.Series(rows.label[used]).groupby(speakers.to_numpy()[used]).transform("nunique")
+    used = used[categories.to_numpy() > 1]
+    speaker, label = speakers.to_numpy()[used].astype(str), rows.label[used]
+    if len(set(speaker)) < MIN_SPEAKERS:
         return None
+    means = rows.means()[:, used]
+    corpus = rows.table["corpus"].to_numpy()[used].astype(str)
+    shifts = (means[1:] - means[0]).reshape(-1, means.shape[2])
+    return LabelledClips(means[0], label, speaker, corpus, shifts)
 
 
 def discriminant_of(config: ModelConfig, clips: LabelledClips, n_categories: int) -> Discriminant:
@@ -62,7 +64,7 @@ def fit_adapter(config: ModelConfig, clips: LabelledClips, n_categories: int) ->
 
     Args:
         config: names the layers of a hidden state, and the model's discriminants.
-        clips: clips of at least four speakers.
+        clips: of at least four speakers with at least two categories each.
         n_categories: number of categories.
     """
     speaker = np.unique(clips.speaker, return_inverse=True)[1]
