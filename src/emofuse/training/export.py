@@ -115,7 +115,7 @@ def export_run(run: Path | str, out: Path | str, *, weights: Weights = "fp32", l
         weights=weights,
         adapter=loaded.adapter,
         text_encoder=encoder,
-        multilingual_encoder=Path(recipe.text.multilingual) if multilingual else None,
+        multilingual_encoder=Path(recipe.text.multilingual) if recipe.text.multilingual and text else None,
     )
 
 
