@@ -258,11 +258,18 @@ class Recipe(Section):
         Corpora whose split has no folds keep their parts. The weights are fitted on the development rows as well.
         """
         recipe = self._with_splits(lambda corpus: {"all_rows": "test" if corpus.reader == name else "train"})
-        return recipe.fitted_on("train+dev")
+        return recipe._with_development()
 
-    def fitted_on(self, parts: Literal["train+dev", "all"]) -> Recipe:
-        """The recipe fitted on more parts of the split, and thus without early stopping on the development part."""
-        training = self.training.model_copy(update={"fit": parts, "patience": 0})
+    def with_all_speakers(self) -> Recipe:
+        """The recipe that trains on all rows of every corpus whose split has folds.
+
+        Official test parts of other corpora stay for test. The weights are fitted on the development rows as well.
+        """
+        return self._with_splits(lambda corpus: {"all_rows": "train"})._with_development()
+
+    def _with_development(self) -> Recipe:
+        """The recipe fitted on the development part too, and thus without early stopping on it."""
+        training = self.training.model_copy(update={"fit": "train+dev", "patience": 0})
         return self.model_copy(update={"training": training})
 
     @property

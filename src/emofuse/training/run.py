@@ -309,18 +309,18 @@ def _finish(recipe: Recipe, run: Path, prepared: Prepared, model: torch.nn.Modul
     with atomic(run / "checkpoints" / "model.safetensors") as temporary:
         save_file(weights, temporary)
     prepared.rows.split.save(run / "split.json")
-    for part in ("dev", "test"):
-        rows = prepared.parts[part]
-        if len(rows) and part not in recipe.training.fitted_parts:
-            with atomic(run / f"predictions-{part}.parquet") as temporary:
-                predict_rows(model, rows).to_parquet(temporary)
+    unseen = {part: prepared.parts[part] for part in ("dev", "test") if part not in recipe.training.fitted_parts}
+    unseen = {part: rows for part, rows in unseen.items() if len(rows)}
+    for part, rows in unseen.items():
+        with atomic(run / f"predictions-{part}.parquet") as temporary:
+            predict_rows(model, rows).to_parquet(temporary)
     clips = labelled_clips(prepared.parts["train"]) if prepared.speech_encoder else None
     if clips is not None:
         adapter = fit_adapter(recipe.model, clips, len(recipe.data.labels.names))
         save_run_adapter(adapter, run)
-        if len(prepared.parts["test"]) and recipe.training.fit != "all":
-            _predict_adapted(recipe, run, prepared.parts["test"], model, adapter)
-    scores = evaluate(run) if recipe.training.fit != "all" else {}
+        if "test" in unseen:
+            _predict_adapted(recipe, run, unseen["test"], model, adapter)
+    scores = evaluate(run) if unseen else {}
     earlier = read_json(run / ENVIRONMENT_FILE).get("finished_before", [])
     notes = [f"Trained on after its test part had been read at {epochs} epochs." for epochs in earlier]
     write_json(run / METRICS_FILE, scores | {"notes": prepared.rows.notes + notes})
