@@ -396,3 +396,49 @@ def test_the_command_lists_all_keys(command_line):
 def test_the_page_of_keys_is_up_to_date(request):
     page = request.config.rootpath / "docs" / "recipe.md"
     assert page.read_text(encoding="utf-8") == render_keys_page(Recipe), "write it anew: emofuse recipe --markdown"
+
+
+TWO = [
+    {"reader": "toy", "root": "a", "split": {"rule": "k_fold"}},
+    {"reader": "nemo", "root": "b", "split": {"rule": "k_fold"}},
+]
+OFFICIAL = {"reader": "meld", "root": "c", "split": {"rule": "official"}}
+
+
+def with_left_out(*names, **data):
+    training = {"leave_out": names, "patience": 3}
+    return parse_recipe(tree(data={"corpora": [*TWO, OFFICIAL], **data}, training=training), source="x")
+
+
+def test_the_recipe_without_a_corpus():
+    """The corpus tests, the other one trains as a whole, and a corpus without folds keeps its parts."""
+    recipe = with_left_out("toy", "nemo")
+    without = recipe.without_corpus("nemo")
+    assert [one.split.all_rows for one in without.data.corpora] == ["train", "test", None]
+    assert without.training.fit == "train+dev" and without.tests_whole_corpus and not recipe.tests_whole_corpus
+    assert without.hash != recipe.without_corpus("toy").hash
+    for changed in (without, recipe.fitted_on("all")):  # early stopping would need a part that is not trained on
+        assert parse_recipe(tomllib.loads(dump_toml(changed)), source="x") == changed
+
+
+def test_corpora_to_leave_out_do_not_change_the_hash():
+    assert with_left_out("toy", "nemo").hash == with_left_out().hash
+
+
+@pytest.mark.parametrize(
+    ("names", "data", "part"),
+    [
+        (["toy", "ravdess"], {}, "ravdess"),
+        (["toy", "meld"], {}, "meld"),
+        (["toy"], {}, "two"),
+        (["toy", "toy", "nemo"], {}, "once"),
+        (
+            ["toy", "nemo"],
+            {"composed": {"task": "either", "audio": ["toy"], "text": ["meld"], "test_pairs": 10}},
+            "either",
+        ),
+    ],
+)
+def test_corpora_that_cannot_be_left_out(names, data, part):
+    with pytest.raises(EmofuseError, match=f"leave_out.*{part}"):
+        with_left_out(*names, **data)

@@ -65,6 +65,11 @@ class SplitConfig(Section):
     )
     dev_share: float = Field(0.15, gt=0, lt=1, description="hold_out: share of the speakers for development.")
     test_share: float = Field(0.15, ge=0, lt=1, description="hold_out: share of the speakers for test.")
+    all_rows: Literal["train", "test"] | None = Field(
+        None,
+        description="test: all rows are the test part. train: the rows of the test part are used for training too, and "
+        "none for test. training.leave_out sets it.",
+    )
     allow_shared_speakers: bool = Field(False, description="Whether a speaker may be in more than one part.")
     seed: int = Field(0, description="k_fold, hold_out: seed of the random draw of speakers.")
 
@@ -215,6 +220,12 @@ class TextConfig(Section):
     languages: list[str] | None = Field(
         None, description="ISO 639-1 codes; transcripts in other languages count as absent. All are used if not set."
     )
+    multilingual: str | None = Field(
+        None,
+        description="Folder of a multilingual encoder, which python -m emofuse.training.distil_languages makes from "
+        "the text encoder. Training does not use it; emofuse export puts it into the bundle, so that predictions use "
+        "transcripts in its languages too.",
+    )
 
 
 class ModelConfig(Section):
@@ -261,7 +272,7 @@ class ModelConfig(Section):
         "categories is fitted in closed form; their average is added to the network's scores.",
     )
     discriminant_weight: float = Field(
-        0.6, gt=0, description="Factor on the scores of the discriminants beside those of the network."
+        1.0, gt=0, description="Factor on the scores of the discriminants beside those of the network."
     )
     ladder_dim: int = Field(128, ge=1, description="ladder, layer_mix: number of channels.")
     input_dropout: float = Field(
@@ -282,6 +293,11 @@ class ModelConfig(Section):
     )
     heads: list[Literal["categories", "dimensions"]] = Field(
         ["categories"], min_length=1, description="What the model predicts."
+    )
+    expected_dimensions: bool = Field(
+        False,
+        description="Whether arousal, valence and dominance of a voice are the mean of the categories' prototypes, "
+        "weighted by their probabilities; with words, half of that and half of what the dimensions head predicts.",
     )
     dropout: float = Field(0.2, ge=0, lt=1, description="Probability of leaving a value out in training.")
     channel_dropout: bool = Field(
@@ -326,6 +342,8 @@ class ModelConfig(Section):
             raise ValueError("`discriminants` are for frozen layers: leave out `fine_tune_layers`")
         if unknown := sorted({layer for one in self.discriminants for layer in one} - set(self.layers)):
             raise ValueError(f"`discriminants` name layers {unknown}, which `layers` = {self.layers} lacks")
+        if self.expected_dimensions and len(self.heads) < 2:
+            raise ValueError('`expected_dimensions` needs both heads, "categories" and "dimensions"')
         if not all(one and len(set(one)) == len(one) for one in self.discriminants):
             raise ValueError("`discriminants`: expected sets of at least one layer, each named once")
         if self.fine_tune_layers and not self.uses_hidden_states:

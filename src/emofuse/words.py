@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 import threading
 import unicodedata
+from bisect import bisect_left
+from collections.abc import Callable
 from difflib import get_close_matches
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from emofuse.errors import EmofuseError
@@ -58,6 +61,38 @@ def cut_near(text: str, target: int, start: int, end: int) -> int:
     return target
 
 
+def split_text(text: str, starts_of: Callable[[str], list[int]], limit: int) -> list[str]:
+    """Split a text into parts of similar length; joined, they are the text.
+
+    It is cut at the ends of sentences where possible, else between words, else anywhere.
+
+    Args:
+        text: any text.
+        starts_of: returns where the pieces of a text start.
+        limit: highest number of pieces in a part.
+
+    >>> split_text("One two. Three four five.", lambda part: [match.start() for match in re.finditer(r"\\w+", part)], 3)
+    ['One two. ', 'Three four five.']
+    """
+    cuts = [0, *_cuts(text, starts_of(text), limit), len(text)]
+    if len(cuts) == 2:
+        return [text]
+    # A part may have more pieces than it had within the text, if a word was cut.
+    return [part for cut, end in pairwise(cuts) if cut < end for part in split_text(text[cut:end], starts_of, limit)]
+
+
+def _cuts(text: str, starts: list[int], limit: int) -> list[int]:
+    """Where to cut a stretch of a text, given the starts of its pieces in the text."""
+    if len(starts) <= limit:
+        return []
+    n_parts = -(-len(starts) // limit)
+    target = len(starts) * (n_parts // 2) // n_parts  # number of pieces before the cut
+    nearest = (starts[i] for i in (target, target * 3 // 4, min(target * 5 // 4, len(starts) - 1)))
+    cut = cut_near(text, *nearest)
+    before = max(1, bisect_left(starts, cut))
+    return [*_cuts(text, starts[:before], limit), cut, *_cuts(text, starts[before:], limit)]
+
+
 def name_emoji(text: str) -> str:
     """Replace emoji by their Unicode names, a repeated emoji by one name. Texts without emoji stay as they are.
 
@@ -66,6 +101,16 @@ def name_emoji(text: str) -> str:
     """
     named = _EMOJI.sub(lambda match: f" {unicodedata.name(match[1], '').lower()} ", text)
     return text if named == text else named.strip()
+
+
+def split_emoji(text: str) -> tuple[str, str]:
+    """Split a text into its words without emoji and the names of the emoji.
+
+    >>> split_emoji("Das ist toll 😍👍!")
+    ('Das ist toll !', 'smiling face with heart-shaped eyes thumbs up sign')
+    """
+    names = " ".join(unicodedata.name(match[1], "").lower() for match in _EMOJI.finditer(text))
+    return " ".join(_EMOJI.sub(" ", text).split()), names
 
 
 def has_words_or_emoji(text: str | None) -> bool:

@@ -45,14 +45,14 @@ class Toy:
     def span(self, samples):
         return 0, len(samples)
 
-    def embedding(self, text):
+    def embedding(self, text, language=None):
         return np.array([text.lower().split().count(word) for word in WORDS], np.float32)
 
     def value(self, frames, embedding):
         audio = ABSENT_AUDIO if frames is None else self.hear(frames.astype(float))
         return self.join(audio, ABSENT_TEXT if embedding is None else self.read(embedding.astype(float)))
 
-    def answers(self, frames, embeddings):
+    def answers(self, frames, embeddings, *, adapted=False):
         rows = (
             zip(*(x if x is not None else [None] * len(embeddings) for x in (frames, embeddings)), strict=True)
             if (embeddings is not None)
@@ -488,3 +488,18 @@ def test_frozen_speech_encoder(facts, text_encoder, clip, tmp_path):
     first, last = sound_bounds(read_audio(tmp_path / "between.wav"))
     assert first > 15000 and late.stretches[0].start == pytest.approx(first / 16000)
     assert late.stretches[-1].end == pytest.approx(last / 16000)
+
+
+@pytest.mark.parametrize("adapted", [True, False])
+def test_an_adapted_prediction_is_explained_with_the_calibration_of_adapted_audio(frames, adapted, monkeypatch):
+    toy, used = linear(), set()
+    answers = toy.answers
+
+    def record(frames, embeddings, *, adapted=False):
+        used.add(adapted)
+        return answers(frames, embeddings)
+
+    one = heard(toy, frames, "good news")
+    monkeypatch.setattr(toy, "answers", record)
+    explain_segment(toy, one._replace(prediction=replace(one.prediction, adapted=adapted)))
+    assert used == {adapted}

@@ -41,13 +41,13 @@ class FakeNetwork:
         self._clock.now += self._seconds
         return np.full((4, 1), np.abs(samples).mean(), np.float32)
 
-    def unreadable(self, text):
+    def unreadable(self, text, language=None):
         return None
 
-    def embedding(self, text):
+    def embedding(self, text, language=None):
         return np.zeros(1, np.float32)
 
-    def answer(self, frames, embedding):
+    def answer(self, frames, embedding, *, adapted=False):
         first = float(frames.mean())
         return Answer(np.array([first, 1 - first]), np.zeros(0), None)
 

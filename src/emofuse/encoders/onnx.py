@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import mmap
 import re
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +16,7 @@ from emofuse.audio import SAMPLE_RATE, WHISPER, WHISPER_SECONDS, whisper_log_mel
 from emofuse.errors import EmofuseError
 from emofuse.files import file_hash, hash_of, read_json, sha256
 from emofuse.silence import trim_silence
-from emofuse.words import cut_near
+from emofuse.words import split_text
 
 # Where an ONNX model can hold tensors: for each message type, the numbers of the fields that contain or lead to one
 # (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
@@ -258,26 +256,8 @@ class OnnxTextEncoder:
         return mean.astype(np.float32)
 
     def split(self, text: str) -> list[str]:
-        """Split a text into parts of similar length within the length limit; joined, they are the text.
-
-        It is cut at the ends of sentences where possible, else between words, else anywhere.
-        """
-        cuts = [0, *self._cuts(text, [start for start, _, _ in self._pieces(text)]), len(text)]
-        if len(cuts) == 2:
-            return [text]
-        # A part may have more pieces than it had within the text, if a word was cut.
-        return [part for start, end in pairwise(cuts) if start < end for part in self.split(text[start:end])]
-
-    def _cuts(self, text: str, starts: list[int]) -> list[int]:
-        """Where to cut a stretch of a text, given the starts of its pieces in the text."""
-        if len(starts) <= self._room:
-            return []
-        n_parts = -(-len(starts) // self._room)
-        target = len(starts) * (n_parts // 2) // n_parts  # number of pieces before the cut
-        nearest = (starts[i] for i in (target, target * 3 // 4, min(target * 5 // 4, len(starts) - 1)))
-        cut = cut_near(text, *nearest)
-        before = max(1, bisect_left(starts, cut))
-        return [*self._cuts(text, starts[:before]), cut, *self._cuts(text, starts[before:])]
+        """Split a text into parts within the length limit, as `emofuse.words.split_text` does."""
+        return split_text(text, lambda part: [start for start, _, _ in self._pieces(part)], self._room)
 
     def unknown_share(self, text: str) -> float:
         """Return the share of a text's characters that the tokenizer does not know, 0..1.

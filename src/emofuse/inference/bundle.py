@@ -1,7 +1,8 @@
 """A bundle: the folder of an exported model with everything that prediction needs.
 
 It holds `model.onnx` (the network), `bundle.json` (the facts below) and `README.md` (the model card), and depending on
-the model `speech_encoder.onnx` (its frozen speech encoder), `adapter.npz` (its speaker adapter) and `text_encoder/`.
+the model `speech_encoder.onnx` (its frozen speech encoder), `adapter.npz` (its speaker adapter), `text_encoder/` and
+`multilingual_encoder/` (which reads languages that the text encoder does not read).
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from emofuse.encoders.multilingual import FACTS_FILE as MULTILINGUAL_FACTS_FILE
+from emofuse.encoders.multilingual import MODEL_FILE as MULTILINGUAL_MODEL_FILE
 from emofuse.errors import EmofuseError
 from emofuse.files import read_json, sha256, write_json
 
@@ -27,6 +30,7 @@ FACTS_FILE = "bundle.json"
 CARD_FILE = "README.md"
 TEXT_ENCODER_FOLDER = "text_encoder"
 TEXT_ENCODER_FILES = ("encoder.json", "model.onnx", "tokenizer.json")
+MULTILINGUAL_ENCODER_FOLDER = "multilingual_encoder"
 DEFAULT_FOLDER = Path(__file__).resolve().parent.parent / "bundles" / "default"
 
 
@@ -47,11 +51,13 @@ class Bundle:
         front_end: settings of `emofuse.audio.FrontEnd`.
         speech_encoder: facts that `export_speech_encoder` returned; empty for a model that reads log-Mel frames.
         adapter: settings of a `SpeakerAdapter`, whose arrays are in `adapter.npz`; empty without one.
-        calibration: `Calibration` of predictions from "audio" (with or without words) and from "text" alone; either may
-            be missing.
+        calibration: `Calibration` of predictions from "audio" (with or without words), from "audio_adapted" (minus the
+            offset of a speaker) and from "text" alone; each may be missing.
         text_encoder: `name`, `weights_hash`, `pooling` and `dim` of the text encoder used in training; empty for a
             model that does not read text.
-        text_languages: ISO 639-1 codes of the languages whose transcripts the model can use.
+        text_languages: ISO 639-1 codes of the languages whose transcripts the model can use, with either text encoder.
+        multilingual_encoder: facts of the multilingual text encoder: `languages`, those that it reads for this model,
+            and `scores` of each on lines that it was not trained on; empty without one.
         duration_range: shortest and longest clip in training, in seconds; empty if unknown.
         licence: licence of the weights.
         created: ISO 8601 date and time of the export.
@@ -86,6 +92,7 @@ class Bundle:
     speech_encoder: dict[str, Any] = field(default_factory=dict)
     adapter: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)
+    multilingual_encoder: dict[str, Any] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
     folder: Path = Path()
 
@@ -98,6 +105,11 @@ class Bundle:
     def text_encoder_path(self) -> Path:
         """Folder of the text encoder, which not every bundle has."""
         return self.folder / TEXT_ENCODER_FOLDER
+
+    @property
+    def multilingual_encoder_path(self) -> Path:
+        """Folder of the multilingual text encoder, which not every bundle has."""
+        return self.folder / MULTILINGUAL_ENCODER_FOLDER
 
     def load_adapter(self) -> SpeakerAdapter | None:
         """Load the speaker adapter; None if the bundle has none.
@@ -133,7 +145,8 @@ class Bundle:
         folder = Path(folder)
         facts = _read_facts(folder)
         names = {f.name: f for f in fields(cls) if f.name != "folder"}
-        facts.setdefault("files", {})  # older bundles have none
+        facts.setdefault("files", {})  # older bundles do not have these
+        facts.setdefault("multilingual_encoder", {})
         if missing := [name for name in names if name not in facts]:
             raise BundleError(f"{folder / FACTS_FILE}: {missing} missing. Export the bundle again.")
         for name, expected in names.items():
@@ -151,6 +164,9 @@ class Bundle:
         expected = {**self.files, MODEL_FILE: self.model_sha256}
         needed = [ADAPTER_FILE] * bool(self.adapter) + [SPEECH_ENCODER_FILE] * bool(self.speech_encoder)
         needed += [f"{TEXT_ENCODER_FOLDER}/{name}" for name in TEXT_ENCODER_FILES] * bool(self.text_encoder)
+        if self.multilingual_encoder:
+            names = (MULTILINGUAL_FACTS_FILE, MULTILINGUAL_MODEL_FILE)
+            needed += [f"{MULTILINGUAL_ENCODER_FOLDER}/{name}" for name in names]
         if self.files and (unlisted := [name for name in needed if name not in expected]):
             raise BundleError(f"{self.folder / FACTS_FILE}: `files` lacks {unlisted}. Export the bundle again.")
         for name, digest in expected.items():

@@ -13,7 +13,7 @@ from emofuse.hardware import locked_cached_property
 from emofuse.inference.bundle import SPEECH_ENCODER_FILE, Bundle
 from emofuse.metrics.calibration import Calibration, apply_temperature
 from emofuse.silence import sound_bounds
-from emofuse.words import name_emoji
+from emofuse.words import has_words, name_emoji, split_emoji
 
 _MAX_UNKNOWN_SHARE = 0.5  # of the characters of a text
 _DUMMY_FRAMES = 16  # number of frames given for text alone, which the model ignores
@@ -25,7 +25,7 @@ class Answer:
 
     probabilities: np.ndarray  # (K,), calibrated, of the categories; empty without that head
     dimensions: np.ndarray  # (3,), arousal, valence, dominance in 0..1; empty without that head
-    calibration: Calibration | None  # for this input (with audio, or text alone)
+    calibration: Calibration | None  # for this input (with audio, adapted audio, or text alone)
 
 
 class Network:
@@ -70,38 +70,65 @@ class Network:
         first, last = sound_bounds(samples)
         return first, min(last, first + int(WHISPER_SECONDS * SAMPLE_RATE))
 
-    def embedding(self, text: str) -> np.ndarray:
+    def embedding(self, text: str, language: str | None = None) -> np.ndarray:
         """Summary embedding of a text of any length, float32 (dim,).
 
-        Emoji that the text encoder does not know are replaced by their names. In training they are unknown pieces.
+        The multilingual encoder embeds texts in its languages, the text encoder all others. Emoji that the text encoder
+        does not know are replaced by their names, which are English. In training they are unknown pieces.
         """
-        embedding: np.ndarray = self._text_encoder.encode_whole(self._readable(text))
-        return embedding
+        if not self._is_multilingual(text, language):
+            embedding: np.ndarray = self._text_encoder.encode_whole(self._readable(text))
+            return embedding
+        words, names = split_emoji(text)
+        embedding = self._multilingual_encoder.encode_whole(words, language)
+        if not names:
+            return embedding
+        both = [embedding, self._text_encoder.encode_whole(names)]
+        embedding = np.average(both, axis=0, weights=[len(words.split()), len(names.split())])
+        return embedding.astype(np.float32)
 
-    def text_parts(self, text: str) -> list[str]:
-        """Split a text at the ends of its sentences into parts within the text encoder's length limit."""
-        parts: list[str] = self._text_encoder.split(text)
+    def text_parts(self, text: str, language: str | None = None) -> list[str]:
+        """Split a text at the ends of its sentences into parts within its encoder's length limit."""
+        if self._is_multilingual(text, language):
+            parts: list[str] = self._multilingual_encoder.split(text, language)
+            return parts
+        parts = self._text_encoder.split(text)
         return parts
 
-    def unreadable(self, text: str) -> str | None:
-        """Return why a text cannot be judged, as a sentence; None if the text encoder knows most of its characters."""
-        share = self._text_encoder.unknown_share(self._readable(text))
+    def unreadable(self, text: str, language: str | None = None) -> str | None:
+        """Return why a text cannot be judged, as a sentence; None if its encoder knows most of its characters."""
+        if self._is_multilingual(text, language):
+            share = self._multilingual_encoder.unknown_share(split_emoji(text)[0], language)
+        else:
+            share = self._text_encoder.unknown_share(self._readable(text))
         if share <= _MAX_UNKNOWN_SHARE:
             return None
         return f"The model cannot read {share:.0%} of the text: its text encoder does not know the words or characters."
 
+    def _is_multilingual(self, text: str, language: str | None) -> bool:
+        """Return whether a text is for the multilingual encoder. Emoji alone are not, as their names are English."""
+        return language in self.bundle.multilingual_encoder.get("languages", []) and has_words(text)
+
     def _readable(self, text: str) -> str:
         return name_emoji(text) if self._text_encoder.unknown_share(text) else text
 
-    def answer(self, frames: np.ndarray | None, embedding: np.ndarray | None) -> Answer:
-        """Run the model on frames (n, width), on an embedding (dim,), or on both; None for a missing modality."""
+    def answer(self, frames: np.ndarray | None, embedding: np.ndarray | None, *, adapted: bool = False) -> Answer:
+        """Run the model on frames (n, width), on an embedding (dim,), or on both; see `answers`."""
         [answer] = self.answers(
-            None if frames is None else frames[None], None if embedding is None else embedding[None]
+            None if frames is None else frames[None], None if embedding is None else embedding[None], adapted=adapted
         )
         return answer
 
-    def answers(self, frames: np.ndarray | None, embeddings: np.ndarray | None) -> list[Answer]:
-        """Run the model on utterances of equal length: (batch, n, width) and (batch, dim), or None for either."""
+    def answers(
+        self, frames: np.ndarray | None, embeddings: np.ndarray | None, *, adapted: bool = False
+    ) -> list[Answer]:
+        """Run the model on utterances of equal length.
+
+        Args:
+            frames: (batch, n, width); None for utterances without audio.
+            embeddings: (batch, dim); None for utterances without text.
+            adapted: whether the offset of a speaker was subtracted from the frames, which has its own calibration.
+        """
         given = frames if frames is not None else embeddings
         if given is None:
             raise ValueError("expected frames, embeddings or both")
@@ -123,6 +150,8 @@ class Network:
         names = [node.name for node in self._session.get_outputs()]
         out = dict(zip(names, self._session.run(names, feeds), strict=True))
         calibration = self._calibration.get(kind)
+        if adapted and kind == "audio":
+            calibration = self._calibration.get("audio_adapted", calibration)  # old bundles have one for both
         empty = np.zeros((batch, 0), np.float32)
         probabilities = out.get("probabilities", empty)
         if calibration is not None and probabilities.size:
@@ -144,4 +173,12 @@ class Network:
 
         encoder = OnnxTextEncoder(self.bundle.text_encoder_path, threads=self._threads)
         require_text_encoder(encoder, self.bundle.text_encoder, str(self.bundle.folder))
+        return encoder
+
+    @locked_cached_property
+    def _multilingual_encoder(self) -> Any:
+        from emofuse.encoders.multilingual import MultilingualEncoder, require_teacher
+
+        encoder = MultilingualEncoder(self.bundle.multilingual_encoder_path)
+        require_teacher(encoder.facts, self.bundle.text_encoder, str(self.bundle.folder))
         return encoder

@@ -166,8 +166,14 @@ class SpeakerAdapter:
         if "one" in facts:
             rule = SpreadRule(tensors["directions"], facts["one"], facts["mixed"])
         else:
-            arrays = (tensors[name] for name in ("projection", "bias", "moves"))
-            rule = InformationRule(*arrays, facts["low"], facts["high"], facts["most"])
+            rule = InformationRule(
+                projection=tensors["projection"],
+                bias=tensors["bias"],
+                moves=tensors["moves"],
+                low=facts["low"],
+                high=facts["high"],
+                most=facts["most"],
+            )
         return cls(tensors["centre"], rule, shrinkage=facts["shrinkage"])
 
 

@@ -21,9 +21,12 @@ from torch.nn import functional
 
 from emofuse.config import ModelConfig
 from emofuse.encoders.speech import load_speech_encoder
+from emofuse.labels import DIMENSIONS
 from emofuse.models.cnn import CNNS, CnnEncoder, load_panns, mask_frames
 from emofuse.models.conditioning import OPERATORS, Add, ConditioningOperator, conditioned_stages
 from emofuse.models.ladder import Ladder, LayerMix, TopLayers
+
+_SOFTENING = 3.0  # temperature of the probabilities that weigh prototypes, so that the most probable is not alone
 
 
 class SerModel(nn.Module):
@@ -39,6 +42,9 @@ class SerModel(nn.Module):
         discriminant: linear scores of the categories, which `emofuse.training.run` fits in closed form and which are
             added to the network's in evaluation; None without `config.discriminants`. The network is trained without
             it: it would learn nothing of the voice that the discriminant knows of the training clips.
+        prototypes: arousal, valence and dominance of each category (n_categories, 3), whose mean, weighted by the
+            categories' probabilities, replaces those of a voice in evaluation; None without
+            `config.expected_dimensions`.
         top_layers: trained layers of the speech encoder, initially with the pretrained weights; None without
             `config.fine_tune_layers`.
 
@@ -47,6 +53,8 @@ class SerModel(nn.Module):
             for layers of a speech encoder that is absent.
     """
 
+    prototypes: Tensor | None
+
     def __init__(self, config: ModelConfig, n_categories: int, text_dim: int, state_dim: int = 0) -> None:
         super().__init__()
         if config.fusion == "late":
@@ -54,6 +62,7 @@ class SerModel(nn.Module):
         self.config = config
         self.top_layers: TopLayers | None = None
         self.discriminant: LinearScores | None = None
+        self.register_buffer("prototypes", None)
         if config.fusion != "audio_only":
             self.absent_text = nn.Parameter(torch.randn(text_dim) * 0.02)
         if config.fusion == "text_only":
@@ -80,6 +89,8 @@ class SerModel(nn.Module):
             self.project = Add(text_dim, self.encoder.embedding_dim)
         self.dropout = (nn.Dropout2d if config.channel_dropout else nn.Dropout)(config.dropout)
         self.heads = Heads(self.encoder.embedding_dim, config.heads, n_categories)
+        if config.expected_dimensions:
+            self.prototypes = torch.zeros(n_categories, len(DIMENSIONS))
         if config.discriminants:
             self.discriminant = LinearScores(len(config.layers) * state_dim, n_categories)
         if config.fine_tune_layers:  # last, so that all other initial weights are the same with and without
@@ -137,9 +148,15 @@ class SerModel(nn.Module):
         if fusion == "single_stage_additive":
             embedding = self.condition("embedding", embedding, text)
         outputs = self.heads(embedding)
-        if self.discriminant is not None and not self.training:
+        if self.training:
+            return outputs
+        if self.discriminant is not None:
             scores = self.config.discriminant_weight * self.discriminant(frames, n_frames)
             outputs["logits"] = outputs["logits"].log_softmax(dim=1) + torch.where(has_audio[:, None], scores, 0.0)
+        if self.prototypes is not None:
+            expected = (outputs["logits"] / _SOFTENING).softmax(dim=1) @ self.prototypes
+            share = has_audio.float() if fusion == "audio_only" else has_audio * torch.where(has_text, 0.5, 1.0)
+            outputs["dimensions"] = torch.lerp(outputs["dimensions"], expected, share.unsqueeze(1))
         return outputs
 
     def prepare_text(self, text: Tensor, has_text: Tensor) -> Tensor:

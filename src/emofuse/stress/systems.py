@@ -30,6 +30,7 @@ _CACHED_TEXTS = 4096
 _LOG_MEL = "log-Mel"
 
 Array = np.ndarray
+_Text = tuple[str, str | None]  # a text and its language
 _Result = TypeVar("_Result")
 
 
@@ -61,7 +62,8 @@ class System(ABC):
         clip_frames = {number: self._frames(clip) for number, clip in distinct.items()}
         frames = [clip_frames.get(id(clip)) for clip in clips]
         texts = [
-            one.text or None if "text" in self.reads and self.reads_language_of(one) else None for one in utterances
+            (one.text, one.language) if one.text and "text" in self.reads and self.reads_language_of(one) else None
+            for one in utterances
         ]
         known = self._embeddings(list(dict.fromkeys(text for text in texts if text is not None)))
         embeddings = [None if text is None else known[text] for text in texts]
@@ -81,8 +83,8 @@ class System(ABC):
         """Frames of a clip, float32 (frames, width); None for a clip that `check_samples` refuses."""
 
     @abstractmethod
-    def _embeddings(self, texts: list[str]) -> Mapping[str, Array]:
-        """Summary embeddings, float32 (dim,), by text."""
+    def _embeddings(self, texts: list[_Text]) -> Mapping[_Text, Array]:
+        """Summary embeddings, float32 (dim,), by text and language."""
 
     @abstractmethod
     def _answers(self, frames: Sequence[Array | None], texts: Sequence[Array | None]) -> list[Answer]:
@@ -101,8 +103,8 @@ class BundleSystem(System):
     def _frames(self, samples: Array) -> Array | None:
         return _if_usable(self._network.frames, samples)
 
-    def _embeddings(self, texts: list[str]) -> Mapping[str, Array]:
-        return {text: self._embedding(text) for text in texts}
+    def _embeddings(self, texts: list[_Text]) -> Mapping[_Text, Array]:
+        return {text: self._embedding(*text) for text in texts}
 
     def _answers(self, frames: Sequence[Array | None], texts: Sequence[Array | None]) -> list[Answer]:
         return [self._network.answer(*inputs) for inputs in zip(frames, texts, strict=True)]
@@ -122,8 +124,9 @@ class RunSystem(System):
     def _frames(self, samples: Array) -> Array | None:
         return self._encoders.frames(samples, self._run)
 
-    def _embeddings(self, texts: list[str]) -> Mapping[str, Array]:
-        return self._encoders.embeddings(texts, self._run)
+    def _embeddings(self, texts: list[_Text]) -> Mapping[_Text, Array]:
+        known = self._encoders.embeddings(list(dict.fromkeys(text for text, _ in texts)), self._run)
+        return {(text, language): known[text] for text, language in texts}
 
     def _answers(self, frames: Sequence[Array | None], texts: Sequence[Array | None]) -> list[Answer]:
         import torch

@@ -12,13 +12,13 @@ from typing import Any, Literal
 import numpy as np
 import onnx
 import torch
-from jinja2 import Environment
 from torch import Tensor, nn
 
 from emofuse.audio import FrontEnd
 from emofuse.config import Recipe
 from emofuse.corpora import CORPORA
 from emofuse.encoders.export import exported_text_encoder, store_as_fp16, to_onnx
+from emofuse.encoders.multilingual import MultilingualEncoder, require_teacher
 from emofuse.encoders.onnx import OnnxTextEncoder, open_session, require_text_encoder
 from emofuse.errors import EmofuseError
 from emofuse.files import atomic
@@ -27,6 +27,7 @@ from emofuse.inference.bundle import (
     CARD_FILE,
     FACTS_FILE,
     MODEL_FILE,
+    MULTILINGUAL_ENCODER_FOLDER,
     SPEECH_ENCODER_FILE,
     TEXT_ENCODER_FOLDER,
     Bundle,
@@ -34,6 +35,7 @@ from emofuse.inference.bundle import (
 )
 from emofuse.labels import DIMENSIONS
 from emofuse.models.adapter import SpeakerAdapter
+from emofuse.training.card import model_card
 from emofuse.training.speakers import save_adapter_arrays
 
 INPUTS = ("frames", "n_frames", "text", "has_audio", "has_text")
@@ -82,6 +84,8 @@ def export_run(run: Path | str, out: Path | str, *, weights: Weights = "fp32", l
     loaded = load_run(Path(run))
     recipe, text = loaded.recipe, loaded.text_encoder
     model = loaded.model
+    languages = _languages(recipe, loaded.corpora) if text else []
+    multilingual = _multilingual_facts(recipe, text, languages) if text else {}
     durations = [second for corpus in loaded.corpora for second in corpus.get("duration_range") or []]
     facts = Bundle(
         name=recipe.name,
@@ -94,7 +98,8 @@ def export_run(run: Path | str, out: Path | str, *, weights: Weights = "fp32", l
         adapter=loaded.adapter.facts() if loaded.adapter else {},
         calibration=loaded.calibration,
         text_encoder=text or {},
-        text_languages=_languages(recipe, loaded.corpora) if text else [],
+        text_languages=[*languages, *multilingual.get("languages", [])],
+        multilingual_encoder=multilingual,
         duration_range=[min(durations), max(durations)] if durations else [],
         licence=licence or licence_of(loaded.corpora),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -103,7 +108,15 @@ def export_run(run: Path | str, out: Path | str, *, weights: Weights = "fp32", l
         notes=[*_notes(recipe), *loaded.metrics.get("notes", [])],
     )
     encoder = exported_text_encoder(recipe.text.encoder, text) if text else None
-    return export_bundle(model, out, facts, weights=weights, adapter=loaded.adapter, text_encoder=encoder)
+    return export_bundle(
+        model,
+        out,
+        facts,
+        weights=weights,
+        adapter=loaded.adapter,
+        text_encoder=encoder,
+        multilingual_encoder=Path(recipe.text.multilingual) if recipe.text.multilingual and text else None,
+    )
 
 
 def export_bundle(
@@ -114,6 +127,7 @@ def export_bundle(
     weights: Weights = "fp32",
     adapter: SpeakerAdapter | None = None,
     text_encoder: Path | None = None,
+    multilingual_encoder: Path | None = None,
 ) -> Bundle:
     """Export a model with the facts about it.
 
@@ -124,6 +138,8 @@ def export_bundle(
         weights: how the weights are stored; the arithmetic is always fp32.
         adapter: estimates the offset of a speaker.
         text_encoder: folder that `export_text_encoder` wrote, copied into the bundle; needed if the model reads text.
+        multilingual_encoder: folder that `emofuse.training.distil_languages` wrote, copied into the bundle; needed if
+            the facts name its languages.
 
     Raises:
         EmofuseError: the exported model differs from `model`, its text encoder is missing or another one, or `folder`
@@ -152,6 +168,8 @@ def export_bundle(
             save_adapter_arrays(adapter, temporary / ADAPTER_FILE)
         if facts.text_encoder and text_encoder:
             shutil.copytree(text_encoder, temporary / TEXT_ENCODER_FOLDER)
+        if facts.multilingual_encoder and multilingual_encoder:
+            shutil.copytree(multilingual_encoder, temporary / MULTILINGUAL_ENCODER_FOLDER)
         files = hash_files(temporary)
         bundle = replace(facts, model_sha256=files[MODEL_FILE], files=files, weights=weights, folder=folder)
         bundle.save(temporary)
@@ -251,6 +269,16 @@ def _languages(recipe: Recipe, corpora: list[dict[str, Any]]) -> list[str]:
     return sorted({language for corpus in corpora if corpus["with_text"] for language in corpus["languages"]})
 
 
+def _multilingual_facts(recipe: Recipe, text_encoder: dict[str, Any], languages: list[str]) -> dict[str, Any]:
+    """Facts of the multilingual encoder that the recipe names, for languages that the text encoder does not read."""
+    if recipe.text.multilingual is None:
+        return {}
+    encoder = MultilingualEncoder(recipe.text.multilingual)
+    require_teacher(encoder.facts, text_encoder, recipe.name)
+    added = [language for language in encoder.languages if language not in languages]
+    return {"languages": added, "scores": {language: encoder.facts["scores"][language] for language in added}}
+
+
 def _notes(recipe: Recipe) -> list[str]:
     notes = [f"Protocol: {recipe.protocol}"]
     if recipe.data.labels.weak_dimensions:
@@ -283,25 +311,3 @@ def licence_of(corpora: list[dict[str, Any]]) -> str:
     if any("research" in licence for licence in licences):
         return "for research only, as the licences of the training data say"
     return "as the training data allow"
-
-
-def model_card(bundle: Bundle) -> str:
-    """The model card (README.md of a bundle), generated from the facts that training recorded."""
-    heads = [f"{len(bundle.labels)} categories ({', '.join(bundle.labels)})"] if bundle.labels else []
-    heads += [f"{', '.join(bundle.dimensions)} (0..1)"] if bundle.dimensions else []
-    corpora = []
-    for corpus in bundle.training_data:
-        about = CORPORA[corpus["name"]].about if corpus["name"] in CORPORA else None
-        licence = about.licence if about else corpus.get("licence", "ask its owner")
-        corpora.append((corpus, licence, about.citation if about else "-"))
-    scores = []
-    for part in ("dev", "test", "test-adapted"):
-        of_part = bundle.metrics.get(part, {})
-        for corpus, of_corpus in {"all": of_part, **of_part.get("by_corpus", {})}.items():
-            measures = {"UAR": of_corpus.get("categories", {}).get("uar")}
-            measures |= {f"CCC {name}": of.get("ccc") for name, of in of_corpus.get("dimensions", {}).items()}
-            scores += [(part, corpus, name, score) for name, score in measures.items() if score is not None]
-    environment = Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False)
-    environment.filters["number"] = lambda value: "-" if value is None else f"{value:.3f}"
-    template = environment.from_string(Path(__file__).with_name("card.md.j2").read_text(encoding="utf-8"))
-    return template.render(bundle=bundle, heads=heads, corpora=corpora, scores=scores)
