@@ -289,6 +289,7 @@ LADDER, MIX, CNN = {"encoder": "ladder"}, {"encoder": "layer_mix"}, {"encoder": 
         (LADDER | {"discriminants": [[2]], "fine_tune_layers": 1}, {}, "leave out `fine_tune_layers`"),
         (LADDER | {"discriminants": [[2, 7], [0]]}, {}, r"`discriminants` name layers \[0, 7\], .*\[2, 3, 4, 5\]"),
         (LADDER | {"discriminants": [[2], []]}, {}, "`discriminants`: expected sets of at least one layer"),
+        (LADDER | {"expected_dimensions": True}, {}, "`expected_dimensions` needs both heads"),
         (MIX | {"discriminants": [[2, 3, 2]]}, {}, "`discriminants`: .*each named once"),
         (LADDER | {"discriminant_weight": 0}, {}, r"model\.discriminant_weight: .*greater than 0"),
         (LADDER, {"fit": "train+dev", "patience": 3}, '`patience` .* fit = "train\\+dev"'),

@@ -225,7 +225,8 @@ class LinearScores(nn.Module):
         n = n_frames.clamp(min=1).unsqueeze(1)
         valid = (torch.arange(frames.shape[1], device=frames.device) < n).unsqueeze(2)
         mean = frames.float().masked_fill(~valid, 0.0).sum(dim=1) / n
-        return mean @ self.weight + self.bias
+        # Not a matrix product, which mixed precision would round: its terms nearly cancel with the bias.
+        return (mean.unsqueeze(2) * self.weight).sum(dim=1) + self.bias
 
 
 class Heads(nn.Module):
