@@ -418,7 +418,10 @@ def test_the_recipe_without_a_corpus():
     assert [one.split.all_rows for one in without.data.corpora] == ["train", "test", None]
     assert without.training.fit == "train+dev" and without.tests_whole_corpus and not recipe.tests_whole_corpus
     assert without.hash != recipe.without_corpus("toy").hash
-    for changed in (without, recipe.fitted_on("all")):  # early stopping would need a part that is not trained on
+    whole = recipe.with_all_speakers()
+    assert [one.split.all_rows for one in whole.data.corpora] == ["train", "train", None]
+    assert whole.training.fit == "train+dev" and not whole.tests_whole_corpus
+    for changed in (without, recipe.with_all_speakers()):  # early stopping would need a part that is not trained on
         assert parse_recipe(tomllib.loads(dump_toml(changed)), source="x") == changed
 
 
