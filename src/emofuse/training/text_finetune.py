@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from emofuse.console import quiet_loading
 from emofuse.data.utterances import bucketed_batches, seed_of
 from emofuse.encoders.text import FINETUNING_FILE, TextEncoder, load_text_encoder, pool
 from emofuse.errors import EmofuseError
@@ -272,7 +273,7 @@ def save_text_encoder(encoder: TextEncoder, folder: Path | str, about: Mapping[s
     Raises:
         EmofuseError: the folder cannot be written.
     """
-    with atomic(folder) as temporary:
+    with atomic(folder) as temporary, quiet_loading():
         encoder.model.save_pretrained(temporary)
         encoder.tokenizer.save_pretrained(temporary)
         write_json(temporary / FINETUNING_FILE, dict(about))
