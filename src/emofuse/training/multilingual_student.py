@@ -143,6 +143,7 @@ class Student(nn.Module):
             "hidden_bias": state["hidden.bias"],
             "out": state["out.weight"].T * std,
             "out_bias": state["out.bias"] * std + mean,
+            "mean": mean,
         }
 
 
