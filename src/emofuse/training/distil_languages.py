@@ -34,7 +34,6 @@ from emofuse.training.multilingual_lines import (
     english_sentences,
     near_copies,
     read_lines,
-    read_valences,
 )
 from emofuse.training.multilingual_student import (
     Options,
@@ -59,7 +58,6 @@ def distil(
     out: Path | str,
     data: Path,
     *,
-    valences: Path | None = None,
     sentences: int = 40_000,
     sentence_share: float = 1.5,
     options: Options | None = None,
@@ -70,7 +68,6 @@ def distil(
         teacher: the English encoder, as `load_text_encoder` returns it.
         out: folder to write; an existing one is replaced.
         data: folder that contains `xed`, and `goemotions` for more English sentences.
-        valences: folder of AFINN word lists in many languages; None: none.
         sentences: number of English sentences to translate word by word.
         sentence_share: number of translated sentences in an epoch, by the number of lines.
         options: sizes of the network and its training.
@@ -92,7 +89,7 @@ def distil(
     english = [text for text in english if text not in near]
     embeddings = _Embeddings(teacher, lines, english)
     heads = [fit_head(*embeddings.labelled(labels))]
-    words = WordByWord(lines, read_valences(valences, lines.languages))
+    words = WordByWord(lines)
     training = [line for line in lines.of_part("train") if line.likeness >= MIN_LIKENESS]
     texts: list[Words] = [(line.language, line.words) for line in training]
     english_words = [words_of_text(text, "en") for text in english]
@@ -104,7 +101,7 @@ def distil(
         return [*texts, *(text for text, _ in drawn)], np.concatenate([targets, more])
 
     torch.manual_seed(options.seed)
-    features = frequent_features(texts, [], options.features)
+    features = frequent_features(texts, options.features)
     log.info("%d training lines, %d English sentences, %d features", len(texts), len(english), len(features))
     student = Student(features, teacher.dim, options)
     train_student(student, draw, heads, options)
@@ -262,7 +259,6 @@ def main() -> None:
     parser.add_argument("teacher", help="folder or name of the English encoder, as text.encoder in a recipe")
     parser.add_argument("out", type=Path, help="folder to write")
     parser.add_argument("--data", type=Path, required=True, help="folder that contains xed and goemotions")
-    parser.add_argument("--valences", type=Path, help="folder of word lists AFINN-CODE.json")
     parser.add_argument("--sentences", type=int, default=40_000, help="number of English sentences (default 40000)")
     parser.add_argument("--epochs", type=int, default=Options.epochs, help=f"(default {Options.epochs})")
     arguments = parser.parse_args()
@@ -273,7 +269,6 @@ def main() -> None:
             teacher,
             arguments.out,
             arguments.data,
-            valences=arguments.valences,
             sentences=arguments.sentences,
             options=Options(epochs=arguments.epochs),
         )
