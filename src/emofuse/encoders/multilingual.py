@@ -264,14 +264,14 @@ def save_encoder(
     """
     scales = (np.abs(weights["table"]).max(axis=1) / 127).astype(np.float16)
     divisors = np.where(scales > 0, scales, 1).astype(np.float32)
-    arrays = {name: np.asarray(values).astype(np.float32) for name, values in weights.items()}
+    arrays: dict[str, np.ndarray] = {name: np.asarray(values).astype(np.float32) for name, values in weights.items()}
     arrays |= {name: arrays[name].astype(np.float16) for name in ("hidden", "out")}
     arrays |= {"keys": weights["keys"].astype(np.uint32), **_lexicon_arrays(lexicon)}
     arrays["table"] = np.clip(np.round(weights["table"] / divisors[:, None]), -127, 127).astype(np.int8)
     arrays["scales"] = scales
     with atomic(folder) as temporary:
         temporary.mkdir()
-        np.savez(temporary / MODEL_FILE, **{name: arrays[name] for name in _ARRAYS})
+        np.savez(temporary / MODEL_FILE, allow_pickle=False, **{name: arrays[name] for name in _ARRAYS})
         size = {"dim": len(arrays["out_bias"]), "model_sha256": file_hash(temporary / MODEL_FILE)}
         write_json(temporary / FACTS_FILE, {**facts, **size})
 
