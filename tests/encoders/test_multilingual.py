@@ -22,7 +22,8 @@ from made_up.multilingual import TEACHER, write_encoder
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return write_encoder(tmp_path_factory.mktemp("encoder"), words={"de": ["gut", "schlecht"], "hr": ["dobro"]})
+    words = {"de": {"gut": "good", "schlecht": "bad"}, "hr": {"dobro": "good"}}
+    return write_encoder(tmp_path_factory.mktemp("encoder"), words=words)
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,14 @@ def test_long_texts_are_embedded_in_parts(encoder, language, sentence):
     lengths = [len(words_of_text(part, language)) for part in parts]
     expected = np.average(encoder.encode(parts, language), axis=0, weights=lengths)
     assert np.allclose(encoder.encode_whole(text, language), expected, atol=1e-5)
+
+
+def test_a_gloss_is_word_by_word(encoder):
+    assert encoder.gloss_text("Gut, gut, sehr schlecht!", "de") == "good bad !"
+    assert encoder.gloss_text("schlechter und schlech", "de") == "bad", "words that begin alike"
+    assert encoder.gloss_text("sc gutes", "de") == "", "too short to be the beginning of a word"
+    assert encoder.gloss_text("добро", "sr") == "good"
+    assert np.allclose(encoder.add_gloss(np.ones(encoder.dim), np.full(encoder.dim, 0.5)), 1.2)
 
 
 def test_unknown_words(encoder):

@@ -1,14 +1,19 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 
+from emofuse.encoders.multilingual import read_facts
+from emofuse.errors import EmofuseError
 from emofuse.files import read_json, write_json
 from emofuse.inference import bundle as bundle_module
 from emofuse.inference.bundle import FORMAT_VERSION, Bundle, BundleError, default_bundle
+from emofuse.inference.predictor import Predictor
 from emofuse.training.card import model_card
-from emofuse.training.export import licence_of
+from emofuse.training.export import export_bundle, licence_of
+from made_up.multilingual import write_encoder
 
 
 @pytest.fixture
@@ -225,3 +230,47 @@ def test_card_says_what_to_expect_on_new_corpora(facts):
 
 def test_licence_of_unknown_corpora():
     assert licence_of([{"name": "mine"}]) == "as the training data allow"
+
+
+@pytest.fixture(scope="module")
+def multilingual(small_model, facts, text_encoder, tmp_path_factory):
+    """`small_model`, exported with an encoder that reads German, and the folder of that encoder."""
+    root = tmp_path_factory.mktemp("multilingual")
+    encoder = write_encoder(
+        root / "encoder", words={"de": {"gut": "good", "schlecht": "bad"}}, teacher=facts.text_encoder
+    )
+    read = read_facts(encoder)
+    added = {"languages": read["languages"], "scores": read["scores"]}
+    facts = replace(facts, text_languages=["en", "de"], multilingual_encoder=added)
+    return export_bundle(small_model, root / "out", facts, text_encoder=text_encoder, multilingual_encoder=encoder)
+
+
+def test_a_bundle_reads_the_languages_of_its_multilingual_encoder(multilingual):
+    bundle = Bundle.load(multilingual.folder)
+    assert bundle.files == bundle_module.hash_files(bundle.folder)
+    assert {f"multilingual_encoder/{name}" for name in ("encoder.json", "model.npz")} <= set(bundle.files)
+    predict = Predictor(bundle, transcribe="off")
+    german, english = (predict(text="Das ist gut!", language=language) for language in ("de", "en"))
+    assert german[0].used == english[0].used == "text" and german[0].probabilities != english[0].probabilities
+    with pytest.raises(EmofuseError, match="cannot use"):
+        predict(text="To jest dobre!", language="pl")
+    assert "| de | 100 | 0.700 | 0.800 |" in model_card(bundle)
+    assert predict(text="Das ist gut! " * 40, language="de").to_pandas()["text"].str.len().gt(0).all()
+
+
+def test_the_multilingual_encoder_must_be_that_of_the_text_encoder(multilingual, tmp_path):
+    copy = shutil.copytree(multilingual.folder, tmp_path / "copy")
+    shutil.rmtree(copy / "multilingual_encoder")
+    with pytest.raises(BundleError, match=r"multilingual_encoder/encoder\.json is missing"):
+        Bundle.load(copy)
+    write_encoder(copy / "multilingual_encoder", words={"de": {"gut": "good"}})
+    change(copy, files=bundle_module.hash_files(copy))
+    with pytest.raises(EmofuseError, match="imitates"):
+        Predictor(Bundle.load(copy), transcribe="off")(text="Das ist gut!", language="de")
+
+
+def test_an_older_bundle_has_no_multilingual_encoder(copy):
+    facts = read_json(copy / "bundle.json")
+    del facts["multilingual_encoder"]
+    write_json(copy / "bundle.json", facts)
+    assert Bundle.load(copy).multilingual_encoder == {}

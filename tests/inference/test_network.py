@@ -24,6 +24,8 @@ def network():
         unknown_share=lambda text, language: text.count("x") / len(text),
         encode_whole=lambda text, language: np.array([len(text.split()), 0.0]),
         split=lambda text, language: text.split(),
+        gloss_text=lambda text, language: "bad" if "schlecht" in text else "",
+        add_gloss=lambda embedding, of_gloss: embedding + 10 * of_gloss,
     )
     return network
 
@@ -38,6 +40,7 @@ def test_languages_of_the_text_encoder_and_unknown_ones(network, language):
 def test_languages_of_the_multilingual_encoder(network):
     network._text_encoder.encode_whole = lambda text: np.array([0.0, len(text.split())])
     assert network.embedding("Zu viel!", "de").tolist() == [2, 0]
+    assert network.embedding("Zu schlecht", "de").tolist() == [2, 10], "the text encoder reads the gloss"
     assert network.embedding("Zu viel 😭!", "de").tolist() == [9 / 6, 9 / 6], "3 words, and 3 of the emoji's name"
     assert network.embedding("😭", "de").tolist() == [0, 3], "an emoji alone is for the text encoder"
     assert network.text_parts("zu viel", "de") == ["zu", "viel"]

@@ -9,7 +9,7 @@ from emofuse.encoders.multilingual import MultilingualEncoder, save_encoder
 from emofuse.errors import EmofuseError
 from emofuse.training import distil_languages, multilingual_lines
 from emofuse.training.distil_languages import distil, render_scores
-from emofuse.training.multilingual_lines import WordByWord, english_sentences, near_copies, read_lines, read_valences
+from emofuse.training.multilingual_lines import WordByWord, english_sentences, near_copies, read_lines
 from emofuse.training.multilingual_student import Options, Student, fit_head, frequent_features
 from emofuse.training.word_alignment import WordAlignment
 from emofuse.training.xed_pairs import part_of, read_labels, read_pairs
@@ -90,25 +90,16 @@ def test_alignment_needs_both_directions():
         "house": ["haus"],
         "book": ["buch"],
     }
+    assert WordAlignment.learn(pairs).glosses() == {"das": "the", "haus": "house", "buch": "book"}
 
 
 def test_sentences_are_translated_word_by_word(lines):
     rng = np.random.default_rng(0)
-    words = WordByWord(lines, {})
+    words = WordByWord(lines)
     assert words.translate(["dora", "is", "always", "happy"], "de", rng) == ["doraa", "ist", "immer", "froh"]
     assert words.translate(["some", "unknown", "words", "are", "here"], "de", rng) == []
-    valences = {"en": {"dreadful": -3, "super": 3}, "de": {"grauenhaft": -3}}
-    words = WordByWord(lines, valences)
-    assert words.translate(["dora", "is", "dreadful"], "de", rng) == ["doraa", "ist", "grauenhaft"]
-    [(text, number)] = words.draw([["a", "b", "c"], ["kurt", "is", "sad"]], 1, rng)
-    assert (text, number) == (("de", ["kurta", "ist", "traurig"]), 1)
-
-
-def test_valences_of_word_lists(tmp_path):
-    (tmp_path / "AFINN-iw.json").write_text('{"טוב": 3, "x": "?", "...": 1}', "utf8")
-    (tmp_path / "AFINN-fr.json").write_text('{"bon": 3}', "utf8")
-    assert read_valences(tmp_path, ["he"]) == {"he": {"טוב": 3}}
-    assert read_valences(None, ["he"]) == {}
+    [(text, number)] = words.draw([["a", "b", "c"], ["dora", "is", "sad"]], 1, rng)
+    assert (text, number) == (("de", ["doraa", "ist", "traurig"]), 1)
 
 
 def test_english_sentences_leave_out_the_test_part(data):
@@ -122,10 +113,10 @@ def test_student_and_encoder_agree(tmp_path):
     texts = [("de", ["das", "ist", "gut", "!"]), ("de", ["unbekannt"]), ("pl", ["dobrze"])]
     options = Options(width=8, hidden=12)
     torch.manual_seed(0)
-    student = Student(frequent_features(texts * 9, [], 1000), 16, options).eval()
+    student = Student(frequent_features(texts * 9, 1000), 16, options).eval()
     mean, std = np.arange(16.0), np.linspace(0.5, 2, 16)
     weights = student.weights(mean, std)
-    save_encoder(tmp_path / "out", weights, {"teacher": {}, "languages": [], "scores": {}})
+    save_encoder(tmp_path / "out", weights, {}, {"teacher": {}, "languages": [], "scores": {}})
     encoder = MultilingualEncoder(tmp_path / "out")
     texts.append(("de", ["völlig", "anders"]))
     expected = student(texts).detach().numpy() * std + mean
@@ -148,7 +139,7 @@ def test_distilling_learns_the_meaning_of_unseen_lines(data, teacher, tmp_path, 
     monkeypatch.setenv("EMOFUSE_CACHE", str(tmp_path / "cache"))
     options = Options(width=16, hidden=32, epochs=20, batch_size=64, learning_rate=2e-2)
     facts = distil(teacher, tmp_path / "out", data, options=options)
-    assert facts["languages"] == ["de"] and facts["scores"]["de"]["polarity"]["uar"] > 0.9
+    assert facts["languages"] == ["de"]
     assert "| de* |" in render_scores(facts)
     encoder = MultilingualEncoder(tmp_path / "out")
     given, other = encoder.encode(["berta ist sehr froh", "berta ist sehr traurig"], "de")

@@ -2,7 +2,8 @@
 
 For a text in one of its languages it gives approximately the embedding that the English encoder gives for the English
 translation. It averages vectors of words, pairs of words and character n-grams, and maps the mean by one hidden layer
-(`emofuse.training.distil_languages` trains it). It needs only NumPy.
+(`emofuse.training.distil_languages` trains it). It needs only NumPy. It also translates a text word by word, and what
+the English encoder reads in such a gloss is added with a low weight.
 """
 
 from __future__ import annotations
@@ -33,8 +34,10 @@ _WORD = re.compile(r"\w+(?:'\w+)?|[!?…]")
 _NGRAMS = (3, 4, 5)
 _MAX_FEATURES = 28  # of a word
 _SHARED_WORDS = {"sr": "hr", "bs": "hr"}  # languages that share the words of another one
-_SERBIAN = str.maketrans("абвгдђежзијклмнопрстћуфхцчш", "abvgdđežzijklmnoprstćufhcčš")
-_SERBIAN |= str.maketrans({"љ": "lj", "њ": "nj", "џ": "dž"})
+_SERBIAN: dict[int, int | str] = dict(str.maketrans("абвгдђежзијклмнопрстћуфхцчш", "abvgdđežzijklmnoprstćufhcčš"))
+_SERBIAN |= {ord("љ"): "lj", ord("њ"): "nj", ord("џ"): "dž"}
+_GLOSS_WEIGHT = 0.4
+_MIN_PREFIX, _PREFIX_SHARE = 4, 0.6  # shortest beginning of a word that stands for the word, in letters and as a share
 _EPSILON = 1e-5  # of layer normalisation
 
 
@@ -78,6 +81,18 @@ def feature_key(feature: str) -> int:
     return zlib.crc32(feature.encode())
 
 
+def gloss_keys(word: str, language: str) -> list[int]:
+    """Keys of a word in the lexicon: its own, and those of its beginnings, longest first.
+
+    >>> gloss_keys("freue", "de") == [feature_key(entry) for entry in ("de:freue", "de:freue*", "de:freu*")]
+    True
+    """
+    marked = f"{_SHARED_WORDS.get(language, language)}:"
+    shortest = max(_MIN_PREFIX, int(_PREFIX_SHARE * len(word)))
+    prefixes = [f"{marked}{word[:n]}*" for n in range(len(word), shortest - 1, -1)]
+    return [feature_key(entry) for entry in (marked + word, *prefixes)]
+
+
 class MultilingualEncoder:
     """A multilingual text encoder from a folder that `emofuse.training.distil_languages` wrote.
 
@@ -104,6 +119,7 @@ class MultilingualEncoder:
         except (OSError, ValueError, KeyError, BadZipFile) as error:
             raise EmofuseError(f"{self.folder / MODEL_FILE}: not a usable text encoder ({error}).") from error
         self._weights = {name: w.astype(np.float32) if w.dtype == np.float16 else w for name, w in weights.items()}
+        self._english = self._weights["english"].tobytes().decode().split("\n")
         self._rows = lru_cache(100_000)(self._find_rows)
 
     def encode(self, texts: Sequence[str], language: str) -> np.ndarray:
@@ -134,6 +150,29 @@ class MultilingualEncoder:
         lengths = [max(1, len(words_of_text(part, language))) for part in parts]
         mean: np.ndarray = np.average(self.encode(parts, language), axis=0, weights=lengths)
         return mean.astype(np.float32)
+
+    def gloss(self, words: Sequence[str], language: str) -> str:
+        """Translate words one by one; words that are not in the lexicon are left out."""
+        glosses: list[str] = []
+        for word in words:
+            english = None if word[0].isalnum() else word  # marks stay
+            for key in gloss_keys(word, language) if word[0].isalnum() else []:
+                at = int(np.searchsorted(self._weights["gloss_keys"], key))
+                if at < len(self._weights["gloss_keys"]) and self._weights["gloss_keys"][at] == key:
+                    english = self._english[self._weights["gloss_words"][at]]
+                    break
+            if english is not None and glosses[-1:] != [english]:
+                glosses.append(english)
+        return " ".join(glosses)
+
+    def gloss_text(self, text: str, language: str) -> str:
+        """Translate a text word by word, see `gloss`."""
+        return self.gloss(words_of_text(text, language), language)
+
+    def add_gloss(self, embedding: np.ndarray, of_gloss: np.ndarray) -> np.ndarray:
+        """Add the English encoder's embedding of a gloss to an embedding, (dim,) or (n, dim), of the text itself."""
+        added: np.ndarray = embedding + _GLOSS_WEIGHT * (of_gloss - self._weights["mean"])
+        return added.astype(np.float32)
 
     def split(self, text: str, language: str) -> list[str]:
         """Split a text into parts of similar length of at most `MAX_WORDS` words; joined, they are the text."""
@@ -182,6 +221,10 @@ _ARRAYS = (
     "hidden_bias",
     "out",  # float16 (hidden, dim)
     "out_bias",
+    "mean",  # float32 (dim,), mean embedding of English lines
+    "gloss_keys",  # uint32 (entries,), see `gloss_keys`, sorted
+    "gloss_words",  # uint16 (entries,), numbers of English words
+    "english",  # uint8, UTF-8 of the English words, with line breaks between them
 )
 
 
@@ -205,26 +248,50 @@ def read_facts(folder: Path | str) -> dict[str, Any]:
     return dict(facts)
 
 
-def save_encoder(folder: Path | str, weights: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
+def save_encoder(
+    folder: Path | str,
+    weights: Mapping[str, np.ndarray],
+    lexicon: Mapping[str, Mapping[str, str]],
+    facts: Mapping[str, Any],
+) -> None:
     """Write a folder for `MultilingualEncoder`; an existing one is replaced.
 
     Args:
         folder: the folder.
-        weights: arrays as in a model file, but the table as floating point (n, width), without scales.
+        weights: arrays as in a model file, but the table as floating point (n, width), without scales and lexicon.
+        lexicon: by language the English of words, most reliable first. Beginnings of words stand for the first of them.
         facts: `teacher` (identity of the text encoder that it imitates), `languages` and `scores`, and others.
     """
     scales = (np.abs(weights["table"]).max(axis=1) / 127).astype(np.float16)
     divisors = np.where(scales > 0, scales, 1).astype(np.float32)
-    arrays = {name: np.asarray(values).astype(np.float32) for name, values in weights.items()}
+    arrays: dict[str, np.ndarray] = {name: np.asarray(values).astype(np.float32) for name, values in weights.items()}
     arrays |= {name: arrays[name].astype(np.float16) for name in ("hidden", "out")}
-    arrays["keys"] = weights["keys"].astype(np.uint32)
+    arrays |= {"keys": weights["keys"].astype(np.uint32), **_lexicon_arrays(lexicon)}
     arrays["table"] = np.clip(np.round(weights["table"] / divisors[:, None]), -127, 127).astype(np.int8)
     arrays["scales"] = scales
     with atomic(folder) as temporary:
         temporary.mkdir()
-        np.savez(temporary / MODEL_FILE, **{name: arrays[name] for name in _ARRAYS})
+        np.savez(temporary / MODEL_FILE, allow_pickle=False, **{name: arrays[name] for name in _ARRAYS})
         size = {"dim": len(arrays["out_bias"]), "model_sha256": file_hash(temporary / MODEL_FILE)}
         write_json(temporary / FACTS_FILE, {**facts, **size})
+
+
+def _lexicon_arrays(lexicon: Mapping[str, Mapping[str, str]]) -> dict[str, np.ndarray]:
+    english = sorted({gloss for words in lexicon.values() for gloss in words.values()})
+    number_of = {word: number for number, word in enumerate(english)}
+    entries: dict[int, int] = {}
+    for own in (True, False):  # a word itself precedes words that begin so
+        for language, words in lexicon.items():
+            for word, gloss in words.items():
+                keys = gloss_keys(word, language)
+                for key in keys[:1] if own else keys[1:]:
+                    entries.setdefault(key, number_of[gloss])
+    keys = sorted(entries)
+    return {
+        "gloss_keys": np.array(keys, np.uint32),
+        "gloss_words": np.array([entries[key] for key in keys], np.uint16),
+        "english": np.frombuffer("\n".join(english).encode(), np.uint8),
+    }
 
 
 def require_teacher(facts: Mapping[str, Any], text_encoder: Mapping[str, Any], source: str) -> None:

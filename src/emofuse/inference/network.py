@@ -81,6 +81,8 @@ class Network:
             return embedding
         words, names = split_emoji(text)
         embedding = self._multilingual_encoder.encode_whole(words, language)
+        if gloss := self._multilingual_encoder.gloss_text(words, language):
+            embedding = self._multilingual_encoder.add_gloss(embedding, self._text_encoder.encode_whole(gloss))
         if not names:
             return embedding
         both = [embedding, self._text_encoder.encode_whole(names)]

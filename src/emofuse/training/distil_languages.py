@@ -28,12 +28,12 @@ from emofuse.errors import EmofuseError
 from emofuse.files import cache_dir
 from emofuse.training.multilingual_lines import (
     MIN_LIKENESS,
+    Line,
     Lines,
     WordByWord,
     english_sentences,
     near_copies,
     read_lines,
-    read_valences,
 )
 from emofuse.training.multilingual_student import (
     Options,
@@ -58,8 +58,7 @@ def distil(
     out: Path | str,
     data: Path,
     *,
-    valences: Path | None = None,
-    sentences: int = 60_000,
+    sentences: int = 40_000,
     sentence_share: float = 1.5,
     options: Options | None = None,
 ) -> dict[str, Any]:
@@ -69,7 +68,6 @@ def distil(
         teacher: the English encoder, as `load_text_encoder` returns it.
         out: folder to write; an existing one is replaced.
         data: folder that contains `xed`, and `goemotions` for more English sentences.
-        valences: folder of AFINN word lists in many languages; None: none.
         sentences: number of English sentences to translate word by word.
         sentence_share: number of translated sentences in an epoch, by the number of lines.
         options: sizes of the network and its training.
@@ -91,7 +89,7 @@ def distil(
     english = [text for text in english if text not in near]
     embeddings = _Embeddings(teacher, lines, english)
     heads = [fit_head(*embeddings.labelled(labels))]
-    words = WordByWord(lines, read_valences(valences, lines.languages))
+    words = WordByWord(lines)
     training = [line for line in lines.of_part("train") if line.likeness >= MIN_LIKENESS]
     texts: list[Words] = [(line.language, line.words) for line in training]
     english_words = [words_of_text(text, "en") for text in english]
@@ -103,17 +101,33 @@ def distil(
         return [*texts, *(text for text, _ in drawn)], np.concatenate([targets, more])
 
     torch.manual_seed(options.seed)
-    features = frequent_features(texts, [], options.features)
+    features = frequent_features(texts, options.features)
     log.info("%d training lines, %d English sentences, %d features", len(texts), len(english), len(features))
     student = Student(features, teacher.dim, options)
     train_student(student, draw, heads, options)
     facts: dict[str, Any] = {"teacher": teacher.identity, "languages": [], "scores": {}, "lines": len(texts)}
     weights = student.weights(embeddings.mean, embeddings.std)
-    save_encoder(out, weights, facts)
-    facts["scores"] = judge(MultilingualEncoder(out), lines, labels, embeddings)
+    lexicon = {language: lines.alignments[language].glosses() for language in lines.languages}
+    save_encoder(out, weights, lexicon, facts)
+    test = [line for line in lines.of_part("test") if line.key in labels]
+    given = embed(MultilingualEncoder(out), teacher, test)
+    facts["scores"] = judge(given, test, labels, embeddings)
     facts["languages"] = [code for code, one in facts["scores"].items() if one["polarity"]["uar"] >= MIN_POLARITY]
-    save_encoder(out, weights, facts)
+    save_encoder(out, weights, lexicon, facts)
     return facts
+
+
+def embed(encoder: MultilingualEncoder, teacher: Any, lines: Sequence[Line]) -> np.ndarray:
+    """Embeddings of lines as a prediction has them, with what the teacher reads in their glosses: (n, dim)."""
+    embeddings = encoder.encode_words((line.words, line.language) for line in lines)
+    glosses = [encoder.gloss(line.words, line.language) for line in lines]
+    distinct = list(dict.fromkeys(gloss for gloss in glosses if gloss))
+    log.info("embedding %d glosses of %d test lines", len(distinct), len(lines))
+    of_gloss = dict(zip(distinct, teacher.encode(distinct), strict=True))
+    for row, gloss in enumerate(glosses):
+        if gloss:
+            embeddings[row] = encoder.add_gloss(embeddings[row], of_gloss[gloss])
+    return embeddings
 
 
 class _Embeddings:
@@ -152,16 +166,21 @@ class _Embeddings:
 
 
 def judge(
-    encoder: MultilingualEncoder, lines: Lines, labels: Mapping[str, Sequence[int]], embeddings: _Embeddings
+    given: np.ndarray, test: Sequence[Line], labels: Mapping[str, Sequence[int]], embeddings: _Embeddings
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """Score each language with enough test lines.
+    """Score the embeddings of test lines by language, for languages with enough of them.
+
+    Args:
+        given: embeddings, (n, dim).
+        test: the lines, each with labels.
+        labels: emotions by key.
+        embeddings: the teacher's, of the English lines.
 
     Returns:
         By language, `polarity` (n, uar) and `six` (n, macro_f1), each also with the score of the English encoder on the
         lines' English (`english`) and without the lines that hardly match their English (`matching`, `n_matching`).
     """
-    test = [line for line in lines.of_part("test") if line.key in labels]
-    known = embeddings.standardise(encoder.encode_words((line.words, line.language) for line in test))
+    known = embeddings.standardise(given)
     english = np.stack([embeddings.of_key[line.key] for line in test])
     training, _ = embeddings.labelled(labels)
     training_labels = _label_matrix([key for key in embeddings._training_keys if key in labels], labels)
@@ -172,7 +191,7 @@ def judge(
         classifier = _classifier(training[usable], classes[usable])
         usable, classes = _classes(test_labels, task)
         answers = {"student": classifier.predict(known), "english": classifier.predict(english)}
-        for language in lines.languages:
+        for language in dict.fromkeys(line.language for line in test):
             rows = np.flatnonzero(usable & [line.language == language for line in test])
             matching = np.array([row for row in rows if test[row].likeness >= MIN_LIKENESS], int)
             if len(rows) >= (_MIN_JUDGED if task == "polarity" else 1):
@@ -240,8 +259,7 @@ def main() -> None:
     parser.add_argument("teacher", help="folder or name of the English encoder, as text.encoder in a recipe")
     parser.add_argument("out", type=Path, help="folder to write")
     parser.add_argument("--data", type=Path, required=True, help="folder that contains xed and goemotions")
-    parser.add_argument("--valences", type=Path, help="folder of word lists AFINN-CODE.json")
-    parser.add_argument("--sentences", type=int, default=60_000, help="number of English sentences (default 60000)")
+    parser.add_argument("--sentences", type=int, default=40_000, help="number of English sentences (default 40000)")
     parser.add_argument("--epochs", type=int, default=Options.epochs, help=f"(default {Options.epochs})")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -251,7 +269,6 @@ def main() -> None:
             teacher,
             arguments.out,
             arguments.data,
-            valences=arguments.valences,
             sentences=arguments.sentences,
             options=Options(epochs=arguments.epochs),
         )

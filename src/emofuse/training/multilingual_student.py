@@ -39,24 +39,23 @@ class Options:
         seed: of weights, dropout and order.
     """
 
-    features: int = 120_000
-    width: int = 96
+    features: int = 150_000
+    width: int = 64
     hidden: int = 512
     epochs: int = 2
     batch_size: int = 512
     learning_rate: float = 3e-3
     dropout: float = 0.2
     word_dropout: float = 0.2
-    head_weight: float = 1.0
+    head_weight: float = 0.5
     seed: int = 0
 
 
-def frequent_features(texts: Sequence[Words], more_words: Sequence[Words], limit: int) -> list[str]:
+def frequent_features(texts: Sequence[Words], limit: int) -> list[str]:
     """Features of texts that are frequent enough to be learned, words first, then by frequency.
 
     Args:
         texts: the training texts.
-        more_words: words that are features however rare they are.
         limit: highest number of features.
     """
     counts = Counter((language, word) for language, words in texts for word in words)
@@ -69,7 +68,6 @@ def frequent_features(texts: Sequence[Words], more_words: Sequence[Words], limit
             ngrams[part] += min(count, 20)  # so that frequent words do not fill the table with their n-grams
     pairs = Counter(pair for language, words_ in texts for pair in pair_features(words_, language))
     chosen = {word: None for word, count in words.most_common() if count >= _MIN_COUNTS["word"]}
-    chosen |= dict.fromkeys(word_features(word, language)[0] for language, some in more_words for word in some)
     rest = {feature: count for feature, count in ngrams.items() if count >= _MIN_COUNTS["ngram"]}
     rest |= {feature: count for feature, count in pairs.items() if count >= _MIN_COUNTS["pair"]}
     chosen |= dict.fromkeys(sorted(rest, key=lambda feature: (-rest[feature], feature)))
@@ -143,6 +141,7 @@ class Student(nn.Module):
             "hidden_bias": state["hidden.bias"],
             "out": state["out.weight"].T * std,
             "out_bias": state["out.bias"] * std + mean,
+            "mean": mean,
         }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,13 +48,23 @@ class WordAlignment:
         occurred together once are therefore not partners unless nothing else explains them.
         """
         lexicon: dict[str, dict[str, float]] = defaultdict(dict)
-        for word, translations in self.to_english.items():
-            means = {e: (p * self.from_english.get(e, {}).get(word, 0.0)) ** 0.5 for e, p in translations.items()}
+        for word, means in self._all_means():
             best = max(means.values(), default=0.0)
             for english, mean in means.items():
                 if mean >= max(lowest, 0.6 * best):
                     lexicon[english][word] = mean**2
         return dict(lexicon)
+
+    def glosses(self, lowest: float = 0.15) -> dict[str, str]:
+        """The best English translation of each word, most reliable first; `lowest` as for `lexicon`."""
+        best = {word: max(means.items(), key=lambda item: item[1]) for word, means in self._all_means() if means}
+        ranked = sorted(best.items(), key=lambda item: -item[1][1])
+        return {word: english for word, (english, mean) in ranked if mean >= lowest}
+
+    def _all_means(self) -> Iterator[tuple[str, dict[str, float]]]:
+        """Each word with the geometric means of the probabilities of its translations in the two directions."""
+        for word, translations in self.to_english.items():
+            yield word, {e: (p * self.from_english.get(e, {}).get(word, 0.0)) ** 0.5 for e, p in translations.items()}
 
 
 def translation_table(pairs: Iterable[tuple[Sequence[str], Sequence[str]]], iterations: int = 5) -> Table:
