@@ -163,10 +163,15 @@ def test_too_few_speakers_have_no_discriminant():
 
 
 class Recorder:
-    """Stands in for an adapter: its offset is the sum of the clips that it got."""
+    """An adapter whose offset is the sum of the clips' means, each times its seconds."""
 
-    def offset(self, means, seconds):
-        return (means * seconds[:, None]).sum(axis=0) if len(means) else np.zeros(means.shape[1])
+    centre = 0.0
+
+    def project(self, means):
+        return means
+
+    def share(self, projected, seconds):
+        return seconds.sum()
 
 
 def test_the_offset_of_a_row_is_that_of_the_other_clips_of_its_speaker():

@@ -151,6 +151,27 @@ class SpeakerAdapter:
             speaker.add(mean, float(duration))
         return speaker.offset()
 
+    def project(self, means: Floats) -> Floats:
+        """What `share` reads of mean hidden states, (..., D) to (..., Q)."""
+        projected: Floats = (np.asarray(means, np.float64) - self.centre) @ self.rule.projection
+        return projected
+
+    def share(self, projected: Floats, seconds: Floats) -> float:
+        """Share of the mean of some clips (minus `centre`) that is the offset, 0..1; 0 for fewer than two clips.
+
+        Args:
+            projected: (n, Q), from `project`.
+            seconds: duration of speech in each clip, (n,), at least 0.
+        """
+        if not seconds.any():
+            return 0.0
+        weight = seconds / seconds.sum()
+        n = 1 / np.square(weight).sum()
+        if n < 1 + 1e-6:
+            return 0.0
+        shrunk = n / (n + self.shrinkage)
+        return float(shrunk * self.rule.trust(projected, weight, shrunk))
+
     def tensors(self) -> dict[str, Floats]:
         """Arrays by name, for saving."""
         return {"centre": self.centre, **self.rule.tensors()}
@@ -188,24 +209,15 @@ class RunningOffset:
 
     def add(self, mean: Floats, seconds: float) -> None:
         """Add a clip: its mean hidden state (D,), and its duration in seconds, at least 0."""
-        deviation = np.asarray(mean, np.float64) - self._adapter.centre
-        self._projected.append(deviation @ self._adapter.rule.projection)
+        self._projected.append(self._adapter.project(mean))
         self._seconds.append(seconds)
-        self._sum += seconds * deviation
+        self._sum += seconds * (np.asarray(mean, np.float64) - self._adapter.centre)
 
     def offset(self) -> Floats:
         """Offset of the speaker by all clips so far; see `SpeakerAdapter.offset`."""
-        adapter, zeros = self._adapter, np.zeros(len(self._sum), np.float32)
         seconds = np.array(self._seconds)
-        if not seconds.any():
-            return zeros
-        weight = seconds / seconds.sum()
-        n = 1 / np.square(weight).sum()
-        if n < 1 + 1e-6:
-            return zeros
-        shrunk = n / (n + adapter.shrinkage)
-        trust = adapter.rule.trust(np.stack(self._projected), weight, shrunk)
-        return (trust * shrunk * self._sum / seconds.sum()).astype(np.float32)
+        share = self._adapter.share(np.stack(self._projected), seconds) if len(seconds) else 0.0
+        return (share * self._sum / max(seconds.sum(), 1e-9)).astype(np.float32)
 
 
 @dataclass(frozen=True)

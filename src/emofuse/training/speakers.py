@@ -114,10 +114,16 @@ def estimate_offsets(
     random = np.random.default_rng(seed)
     for speaker in speakers.dropna().unique():
         rows = np.flatnonzero((speakers == speaker).to_numpy() & data.has_audio)
-        for row in rows:
-            others = rows[(rows != row) & (data.label[rows] == data.label[row])] if same_emotion else rows[rows != row]
-            chosen = others if clips is None else random.permutation(others)[:clips]
-            offsets[row] = adapter.offset(means[chosen], seconds[chosen])
+        projected = adapter.project(means[rows])
+        deviations, labels, durations = means[rows] - adapter.centre, data.label[rows], seconds[rows]
+        for place, row in enumerate(rows):
+            fitting = labels == labels[place] if same_emotion else np.ones(len(rows), bool)
+            fitting[place] = False
+            chosen = np.flatnonzero(fitting)
+            if clips is not None:
+                chosen = random.permutation(chosen)[:clips]
+            if share := adapter.share(projected[chosen], durations[chosen]):
+                offsets[row] = share * np.average(deviations[chosen], axis=0, weights=durations[chosen])
     return offsets
 
 
