@@ -272,7 +272,7 @@ class ModelConfig(Section):
         "categories is fitted in closed form; their average is added to the network's scores.",
     )
     discriminant_weight: float = Field(
-        1.0, gt=0, description="Factor on the scores of the discriminants beside those of the network."
+        1.5, gt=0, description="Factor on the scores of the discriminants beside those of the network."
     )
     ladder_dim: int = Field(128, ge=1, description="ladder, layer_mix: number of channels.")
     input_dropout: float = Field(
