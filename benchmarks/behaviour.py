@@ -1,7 +1,7 @@
-"""Behavioural tests of emotion from words: `behaviour.toml` beside this file, on the default model with words alone.
+"""Behavioural tests of emotion from words: `behaviour.toml` beside this file, on a model with words alone.
 
-    python benchmarks/behaviour.py               # the default model, words alone
-    python benchmarks/behaviour.py --failures    # and every text that fails
+    python benchmarks/behaviour.py                                # the default model
+    python benchmarks/behaviour.py --model BUNDLE --failures      # another one, and every text that fails
 
 Prints a Markdown table: capability, number of cases, and the share that passes.
 """
@@ -82,9 +82,10 @@ def render_table(results: Sequence[tuple[Case, bool]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, help="a bundle; the default model if not given")
     parser.add_argument("--failures", action="store_true", help="print each text that fails")
     options = parser.parse_args()
-    predict, categories = default_model()
+    predict, categories = load_words_alone(options.model)
     results = run_cases(predict, categories)
     print(render_table(results))
     if options.failures:
@@ -93,11 +94,11 @@ def main() -> None:
                 print(f"{case.capability}: {' | '.join(case.texts)} ({case.expectation} {case.value})")
 
 
-def default_model() -> tuple[Predict, list[str]]:
-    """Words alone through the default model, and its categories."""
+def load_words_alone(model: Path | None) -> tuple[Predict, list[str]]:
+    """A bundle as a function of texts alone, and its categories."""
     import emofuse
 
-    predict = emofuse.load(transcribe="off")
+    predict = emofuse.load(model, transcribe="off")
     categories = list(predict.bundle.labels)
 
     def probabilities(texts: Sequence[str]) -> np.ndarray:

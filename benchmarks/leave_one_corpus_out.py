@@ -1,22 +1,26 @@
-"""Leave one corpus out of three: linear models on mean hidden states, for a clip alone and adapted to its speaker.
+"""Compare a model on corpora that it was not trained on with linear models on the same hidden states.
 
-    python benchmarks/voice_states.py --data FOLDER --out CACHE
-    python benchmarks/voice_states.py --data FOLDER --out CACHE-varied --varied 1
-    python benchmarks/leave_one_corpus_out.py --cache CACHE --varied CACHE-varied --shifts 0.3
+    emofuse train recipes/default.toml --folds --out runs/default
+    python benchmarks/leave_one_corpus_out.py runs/default --data FOLDER
 
-Each of RAVDESS, nEMO and EMO-DB is tested by models of the other two; the categories of the tested corpus compete. UAR
-of a clip alone, and with the mean of 1, 5, 20 or all other clips of its speaker subtracted, shrunk by n / (n + 3);
-`same` draws those clips from the clip's own emotion. The score is the mean of alone, 5 and all over the corpora, with
-a 95 % interval from a bootstrap over speakers, and the paired difference from logistic regression on centred states.
+For each corpus in `training.leave_out`, the model and the linear models are trained on the others and tested on all of
+its clips; the corpus's own categories compete. *alone*: each clip by itself. *5*, *all*: the model is adapted to the
+speaker by five or all other clips, without their labels; the linear models subtract the mean of these clips, shrunk by
+n / (n + 3), from each clip. *same*: the five clips have the clip's own emotion.
 
-Linear discriminant analysis here adds a multiple of the mean variance to the diagonal of the covariance within a
-speaker's emotion (`--ridge`), and optionally the covariance of the shifts that rooms and lines cause (`--shifts`).
+- regression, raw: logistic regression (C = 0.001) on mean and standard deviation over time.
+- regression, centred: the same on the mean, from which the mean of each speaker is subtracted in training.
+- discriminants: those of the model, without its network.
+
+UAR with 95 % intervals from a bootstrap over speakers, and the model minus the linear model, paired.
 """
 
 from __future__ import annotations
 
 import argparse
-import time
+import contextlib
+import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,194 +28,162 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
+from emofuse.config import Recipe, load_recipe
+from emofuse.data.prepare import prepare
+from emofuse.data.utterances import Utterances
 from emofuse.metrics.intervals import two_sided_p
+from emofuse.training.discriminants import LabelledClips
+from emofuse.training.speakers import discriminant_of, labelled_clips
 
-CORPORA = ("ravdess", "nemo", "emodb")
-LABELS = ["neutral", "happiness", "sadness", "anger", "fear", "disgust", "surprise"]
-WAYS = {"alone": 0, "1": 1, "5": 5, "20": 20, "all": -1, "same5": 5, "same20": 20}
-SELECTION = ("alone", "5", "all")
-SHRINKAGE, DRAWS, RESAMPLES = 3.0, 3, 2000
-STORED_LAYERS = (2, 3, 4, 5)  # of the default model
+WAYS = {"alone": "", "5": "-adapted-5", "all": "-adapted", "same": "-adapted-5-same"}
+SHRINKAGE, RESAMPLES = 3.0, 2000
 
 Floats = np.ndarray
+Linear = Callable[[Floats], Floats]  # from features (n, D) to scores (n, K)
 
 
 @dataclass(frozen=True)
-class Clips:
-    """Clips with their corpus, speaker, category (number in `LABELS`) and features."""
+class Tested:
+    """The labelled clips of the corpus that was left out."""
 
-    corpus: np.ndarray  # (n,) names
-    speaker: np.ndarray  # (n,) numbers
-    label: np.ndarray  # (n,) numbers
-    x: Floats  # (n, D)
+    rows: Utterances
+    used: np.ndarray  # numbers of the rows with a category
 
-    @classmethod
-    def load(cls, folder: Path, layers: list[int], *, with_sd: bool = False) -> Clips:
-        """Read the means over time of some layers, with their standard deviations if wanted."""
-        table = pd.read_parquet(folder / "clips.parquet").reset_index(drop=True)
-        has_label = table["emotion"].isin(LABELS).to_numpy()
-        arrays = []
-        for name in ("means", "stds") if with_sd else ("means",):
-            blocks = np.split(np.load(folder / f"{name}.npy"), len(STORED_LAYERS), axis=1)
-            arrays += [blocks[STORED_LAYERS.index(layer)] for layer in layers]
-        table = table[has_label]
-        label = table["emotion"].map(LABELS.index).to_numpy()
-        return cls(table["corpus"].to_numpy(), pd.factorize(table["speaker"])[0], label, np.hstack(arrays)[has_label])
+    @property
+    def label(self) -> np.ndarray:
+        """Category numbers."""
+        return self.rows.label[self.used]
 
-    def rows(self, keep: np.ndarray) -> Clips:
-        """Some of the clips."""
-        return Clips(self.corpus[keep], self.speaker[keep], self.label[keep], self.x[keep])
+    @property
+    def speaker(self) -> np.ndarray:
+        """Number of each clip's speaker."""
+        return pd.factorize(self.rows.table["speaker"].iloc[self.used])[0]
 
-    def weights(self) -> Floats:
-        """Weight of each clip: corpora weigh alike, and the categories within a corpus."""
-        counts = pd.DataFrame({"corpus": self.corpus, "label": self.label})
-        clips = counts.groupby(["corpus", "label"])["label"].transform("size").to_numpy()
-        categories = counts.groupby("corpus")["label"].transform("nunique").to_numpy()
-        weights = 1 / clips / categories
-        return weights / weights.mean()
+    def guesses(self, scores: Floats) -> np.ndarray:
+        """The best of the corpus's categories for each row of scores (n, K)."""
+        present = np.unique(self.label)
+        guesses: np.ndarray = present[scores[:, present].argmax(axis=1)]
+        return guesses
 
-    def centred(self) -> tuple[Floats, Floats]:
-        """Features minus the mean of each clip's speaker over categories, and the mean of speakers over corpora."""
-        x, centres = self.x.copy(), []
-        for corpus in np.unique(self.corpus):
-            voices = []
-            for speaker in np.unique(self.speaker[self.corpus == corpus]):
-                own = self.speaker == speaker
-                categories = np.unique(self.label[own])
-                voices.append(np.mean([self.x[own & (self.label == k)].mean(axis=0) for k in categories], axis=0))
-                x[own] -= voices[-1]
-            centres.append(np.mean(voices, axis=0))
-        return x, np.mean(centres, axis=0)
-
-
-@dataclass(frozen=True)
-class Linear:
-    """Scores (x - centre) @ weight + bias; the offset of a speaker is subtracted from x."""
-
-    centre: Floats  # (D,)
-    weight: Floats  # (D, K)
-    bias: Floats  # (K,)
-
-    def scores(self, x: Floats) -> tuple[Floats, Floats]:
-        """Scores of clips alone (n, K), and what each clip contributes to an offset of the scores."""
-        moved = (x - self.centre) @ self.weight
-        return moved + self.bias, moved
+    def offsets(self, features: Floats, centre: Floats, way: str) -> Floats:
+        """What to subtract from each clip's features: the shrunk mean of other clips of its speaker, (n, D)."""
+        offsets = np.zeros_like(features)
+        if way == "alone":
+            return offsets
+        random, speaker, label = np.random.default_rng(0), self.speaker, self.label
+        for row in range(len(features)):
+            fitting = (speaker == speaker[row]) & ((label == label[row]) | (way != "same"))
+            others = np.setdiff1d(np.flatnonzero(fitting), row)
+            if way != "all":
+                others = random.permutation(others)[:5]
+            if len(others):
+                offsets[row] = (features[others].mean(axis=0) - centre) * len(others) / (len(others) + SHRINKAGE)
+        return offsets
 
 
 def main() -> None:
-    """Print the table."""
+    """Print a table of each corpus."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--varied", type=Path, help="cache of varied copies, for --shifts")
-    parser.add_argument("--layers", type=int, nargs="+", default=[2, 3])
-    parser.add_argument("--ridge", type=float, default=3.0)
-    parser.add_argument("--shifts", type=float, default=0.0)
+    parser.add_argument("run", type=Path, help="folder that emofuse train --folds wrote")
+    parser.add_argument("--data", type=Path, required=True, help="holds the corpora")
     options = parser.parse_args()
-    if options.shifts and not options.varied:
-        parser.error("--shifts needs --varied")
-    stored = list(STORED_LAYERS)
-    every, with_sd = Clips.load(options.cache, stored), Clips.load(options.cache, stored, with_sd=True)
-    some = Clips.load(options.cache, options.layers)
-    shifts = Clips.load(options.varied, options.layers).x - some.x if options.shifts else None
-    contexts = {corpus: draw_contexts(some, corpus) for corpus in CORPORA}
-    print(f"| system | {' | '.join(WAYS)} | score | difference | p | seconds |\n" + "|---" * (len(WAYS) + 5) + "|")
+    recipe = load_recipe(options.run / "recipe.toml")
+    print("| corpus | way | n | speakers | system | UAR | model minus it | p |\n|---|---|---|---|---|---|---|---|")
+    for name in recipe.training.leave_out:
+        compare(options.run, name, recipe.without_corpus(name), options.data)
+
+
+def compare(run: Path, name: str, recipe: Recipe, data: Path) -> None:
+    """Print the rows of one corpus."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        prepared = prepare(recipe, data=data)
+    rows = prepared.parts["test"]
+    tested = Tested(rows, np.flatnonzero(rows.has_audio & (rows.label >= 0) & (rows.table["corpus"] == name)))
+    train = labelled_clips(prepared.parts["train"])
+    assert train is not None
     systems = {
-        "logistic regression, centred means": (every, lambda train: regression(every.rows(train), centre=True)),
-        "logistic regression, means and sd": (with_sd, lambda train: regression(with_sd.rows(train), centre=False)),
-        f"discriminant analysis, layers {options.layers}": (
-            some,
-            lambda train: discriminants(
-                some.rows(train), options.ridge, None if shifts is None else shifts[train], options.shifts
-            ),
-        ),
+        "regression, raw": raw_regression(prepared.parts["train"], tested),
+        "regression, centred": centred_regression(train, tested),
+        "discriminants": discriminants(train, recipe, tested),
     }
-    base = None
-    for name, (clips, fit) in systems.items():
-        start = time.perf_counter()
-        models = {corpus: fit(clips.corpus != corpus) for corpus in CORPORA}
-        scores = {way: judge(clips, models, contexts, way) for way in WAYS}  # (1 + resamples,) each
-        mean = np.mean([scores[way] for way in SELECTION], axis=0)
-        base = mean if base is None else base
-        low, high = np.percentile(mean[1:], [2.5, 97.5])
-        gap = mean - base
-        p = f"{two_sided_p(gap[1:]):.3f}" if gap.any() else ""
-        cells = [f"{scores[way][0]:.3f}" for way in WAYS]
-        cells += [f"{mean[0]:.3f} ({low:.3f} .. {high:.3f})", f"{gap[0]:+.3f}", p, f"{time.perf_counter() - start:.0f}"]
-        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+    keys = rows.table["key"].iloc[tested.used]
+    for way, suffix in WAYS.items():
+        predictions = pd.read_parquet(run / f"predictions-new-corpus{suffix}.parquet").set_index("key").loc[keys]
+        scores = predictions[[f"probability_{k}" for k in range(len(recipe.data.labels.names))]].to_numpy()
+        model = resampled_uar(tested, tested.guesses(scores))
+        head = f"| {name} | {way} | {len(keys)} | {tested.speaker.max() + 1} |"
+        print(f"{head} **model** | {interval(model)} | | |")
+        for system, guess in systems.items():
+            other = resampled_uar(tested, guess(way))
+            gap = model - other
+            print(f"{head} {system} | {interval(other)} | {interval(gap)} | {two_sided_p(gap[1:]):.3f} |", flush=True)
 
 
-def regression(train: Clips, *, centre: bool) -> Linear:
-    """Logistic regression (C = 0.001) on standardised features, with speakers' means subtracted or not."""
-    residual, voices = train.centred()
-    x, middle = (residual, voices) if centre else (train.x - train.x.mean(axis=0), train.x.mean(axis=0))
-    sd = x.std(axis=0) + 1e-3
+def raw_regression(train: Utterances, tested: Tested) -> Callable[[str], np.ndarray]:
+    """Logistic regression on means and standard deviations of clips as they are."""
+    used = np.flatnonzero(train.has_audio & (train.label >= 0) & ~train.composed)
+    features = with_deviations(train, used)
+    corpus = train.table["corpus"].to_numpy()[used].astype(str)
+    speaker = np.arange(len(used)).astype(str)
+    clips = LabelledClips(features, train.label[used], speaker, corpus, features[:0])
+    fitted = regression(features, clips)
+    x, centre = with_deviations(tested.rows, tested.used), features.mean(axis=0)
+    return lambda way: tested.guesses(fitted(x - tested.offsets(x, centre, way)))
+
+
+def centred_regression(train: LabelledClips, tested: Tested) -> Callable[[str], np.ndarray]:
+    """Logistic regression on means minus the mean of their speaker."""
+    residual, centre = train.centred()
+    fitted = regression(residual, train)
+    x = tested.rows.means()[0, tested.used]
+    return lambda way: tested.guesses(fitted(x - centre - tested.offsets(x, centre, way)))
+
+
+def discriminants(train: LabelledClips, recipe: Recipe, tested: Tested) -> Callable[[str], np.ndarray]:
+    """The discriminants of the recipe's model."""
+    fitted = discriminant_of(recipe.model, train, len(recipe.data.labels.names))
+    x = tested.rows.means()[0, tested.used]
+    return lambda way: tested.guesses(fitted.scores(x - tested.offsets(x, fitted.centre, way)))
+
+
+def regression(features: Floats, clips: LabelledClips) -> Linear:
+    """Fit logistic regression; the scores of categories without clips are very low."""
+    scale = features.std(axis=0) + 1e-3
     model = LogisticRegression(C=1e-3, max_iter=300)
-    model.fit(x / sd, train.label, sample_weight=train.weights())
-    weight, bias = np.zeros((len(sd), len(LABELS))), np.full(len(LABELS), -30.0)
-    weight[:, model.classes_], bias[model.classes_] = model.coef_.T / sd[:, None], model.intercept_
-    return Linear(middle, weight, bias)
+    model.fit(features / scale, clips.label, sample_weight=clips.weights())
+
+    def scores(x: Floats) -> Floats:
+        every = np.full((len(x), 1 + max(model.classes_.max(), 6)), -np.inf)
+        every[:, model.classes_] = model.decision_function(x / scale)
+        return every
+
+    return scores
 
 
-def discriminants(train: Clips, ridge: float, shifts: Floats | None, share: float) -> Linear:
-    """Linear discriminant analysis of speaker-centred features whose covariance is strongly regularised."""
-    residual, middle = train.centred()
-    sd = train.x.std(axis=0) + 1e-3
-    residual = residual / sd
-    means = np.zeros((len(LABELS), len(sd)))
-    for k in np.unique(train.label):
-        groups = [residual[(train.corpus == c) & (train.label == k)] for c in np.unique(train.corpus)]
-        means[k] = np.mean([group.mean(axis=0) for group in groups if len(group)], axis=0)
-    within = residual - means[train.label]
-    covariance = (within * train.weights()[:, None]).T @ within / len(within)
-    if shifts is not None:
-        covariance += share * (shifts / sd).T @ (shifts / sd) / len(shifts)
-    covariance += ridge * np.trace(covariance) / len(sd) * np.eye(len(sd))
-    weight = np.linalg.solve(covariance, means.T)
-    return Linear(middle, weight / sd[:, None], -0.5 * (weight.T * means).sum(axis=1))
+def with_deviations(rows: Utterances, used: np.ndarray) -> Floats:
+    """Mean and standard deviation over time of some rows' clips, (n, 2 * width)."""
+    clips = [np.asarray(rows.features[rows.clips[row]], np.float32) for row in used]  # type: ignore[index]
+    return np.stack([np.concatenate([clip.mean(axis=0), clip.std(axis=0)]) for clip in clips])
 
 
-def draw_contexts(clips: Clips, corpus: str) -> dict[str, list[list[np.ndarray]]]:
-    """Row numbers of the other clips of its speaker behind the offset of each clip of a corpus, by way and draw."""
-    rng = np.random.default_rng(0)
-    tested = np.flatnonzero(clips.corpus == corpus)
-    contexts: dict[str, list[list[np.ndarray]]] = {}
-    for way, n in WAYS.items():
-        draws = []
-        for _ in range(DRAWS if n > 0 else 1):
-            chosen = []
-            for row in tested:
-                usable = clips.speaker == clips.speaker[row]
-                if way.startswith("same"):
-                    usable = usable & (clips.label == clips.label[row])
-                others = np.setdiff1d(np.flatnonzero(usable), row)
-                chosen.append(others if n < 0 else rng.permutation(others)[:n])
-            draws.append(chosen)
-        contexts[way] = draws
-    return contexts
+def resampled_uar(tested: Tested, guesses: np.ndarray) -> Floats:
+    """UAR as observed, then in resamples of the speakers, (1 + resamples,)."""
+    speaker, label = tested.speaker, tested.label
+    present = np.unique(label)
+    right, count = np.zeros((2, speaker.max() + 1, len(present)))
+    place = np.searchsorted(present, label)
+    np.add.at(count, (speaker, place), 1)
+    np.add.at(right, (speaker, place), guesses == label)
+    drawn = np.random.default_rng(7).multinomial(len(count), np.full(len(count), 1 / len(count)), size=RESAMPLES)
+    drawn = np.concatenate([np.ones((1, len(count)), int), drawn])
+    recalls: Floats = ((drawn @ right) / np.maximum(drawn @ count, 1)).mean(axis=1)
+    return recalls
 
 
-def judge(
-    clips: Clips, models: dict[str, Linear], contexts: dict[str, dict[str, list[list[np.ndarray]]]], way: str
-) -> Floats:
-    """UAR averaged over corpora: as observed, then in each resample of speakers; (1 + resamples,)."""
-    by_corpus = []
-    for corpus in CORPORA:
-        tested = np.flatnonzero(clips.corpus == corpus)
-        alone, moved = models[corpus].scores(clips.x)
-        present = np.unique(clips.label[tested])
-        _, speaker = np.unique(clips.speaker[tested], return_inverse=True)
-        counts = np.zeros((speaker.max() + 1, len(LABELS), len(LABELS)))
-        for chosen in contexts[corpus][way]:
-            offsets = np.stack([moved[rows].sum(axis=0) / (len(rows) + SHRINKAGE) for rows in chosen])
-            guess = present[(alone[tested] - offsets)[:, present].argmax(axis=1)]
-            np.add.at(counts, (speaker, clips.label[tested], guess), 1)
-        rng = np.random.default_rng(7)
-        drawn = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=RESAMPLES)
-        drawn = np.concatenate([np.ones((1, len(counts)), int), drawn])
-        confusions = np.einsum("rs,sij->rij", drawn, counts)[:, present]
-        recalls = confusions[:, np.arange(len(present)), present] / np.maximum(confusions.sum(axis=2), 1)
-        by_corpus.append(recalls.mean(axis=1))
-    return np.mean(by_corpus, axis=0)
+def interval(values: Floats) -> str:
+    """The observed value, and the 95 % interval of its resamples."""
+    low, high = np.percentile(values[1:], [2.5, 97.5])
+    return f"{values[0]:.3f} ({low:.3f} .. {high:.3f})"
 
 
 if __name__ == "__main__":

@@ -238,9 +238,11 @@ def test_parts_that_weights_are_fitted_on():
 
 def test_ladder_with_all_its_options(tmp_path):
     model = {"layers": [5, 2, 0], "ladder_dim": 64, "pooling": "mean_std", "input_dropout": 0.2}
-    training = {"varied_copies": 2, "borrow_rooms": 0.8, "centre_speakers": 0.4, "swap_speakers": 0.6}
+    model |= {"discriminants": [[2, 5], [0]], "discriminant_weight": 0.5, "heads": ["categories", "dimensions"]}
+    training = {"varied_copies": 2, "borrow_rooms": 0.8, "other_clips": [0, 0, 3]}
+    data = tree()["data"] | {"speech_only": True}
     for encoder in ("ladder", "layer_mix"):
-        recipe = parse_recipe(tree(model=model | {"encoder": encoder}, training=training), source="test")
+        recipe = parse_recipe(tree(data=data, model=model | {"encoder": encoder}, training=training), source="test")
         assert recipe.model.uses_hidden_states and recipe.model.layers == [5, 2, 0]  # their order is kept
         (tmp_path / "recipe.toml").write_text(dump_toml(recipe), encoding="utf-8")
         assert load_recipe(tmp_path / "recipe.toml") == recipe
@@ -273,12 +275,23 @@ LADDER, MIX, CNN = {"encoder": "ladder"}, {"encoder": "layer_mix"}, {"encoder": 
             {"varied_copies": 1, "borrow_rooms": 0.5},
             r"training\.varied_copies .*encoder = ladder or layer",
         ),
-        (CNN, {"centre_speakers": 0.5}, r"training\.centre_speakers .*encoder = ladder or layer_mix"),
-        (CNN, {"swap_speakers": 0.5}, r"training\.swap_speakers .*encoder = ladder or layer_mix"),
+        (CNN, {"other_clips": [1]}, r"training\.other_clips .*encoder = ladder or layer_mix"),
         (LADDER, {"varied_copies": 2}, "give both or neither"),
         (LADDER, {"borrow_rooms": 0.5}, "give both or neither"),
-        (LADDER, {"centre_speakers": 0.6, "swap_speakers": 0.5}, "expected a sum of at most 1"),
-        (LADDER, {"swap_speakers": 1.1}, r"training\.swap_speakers: .*less than or equal to 1"),
+        (LADDER, {"other_clips": [3, -1]}, r"other_clips = \[3, -1\]: .*at least 0"),
+        (LADDER, {"other_clips": [0.5]}, r"training\.other_clips\.0"),
+        (CNN | {"discriminants": [[2]]}, {}, "`discriminants` are for ladder and layer_mix"),
+        (
+            LADDER | {"discriminants": [[2]], "heads": ["dimensions"]},
+            {"monitor": "ccc"},
+            '`discriminants` .* "categories" among the heads',
+        ),
+        (LADDER | {"discriminants": [[2]], "fine_tune_layers": 1}, {}, "leave out `fine_tune_layers`"),
+        (LADDER | {"discriminants": [[2, 7], [0]]}, {}, r"`discriminants` name layers \[0, 7\], .*\[2, 3, 4, 5\]"),
+        (LADDER | {"discriminants": [[2], []]}, {}, "`discriminants`: expected sets of at least one layer"),
+        (LADDER | {"expected_dimensions": True}, {}, "`expected_dimensions` needs both heads"),
+        (MIX | {"discriminants": [[2, 3, 2]]}, {}, "`discriminants`: .*each named once"),
+        (LADDER | {"discriminant_weight": 0}, {}, r"model\.discriminant_weight: .*greater than 0"),
         (LADDER, {"fit": "train+dev", "patience": 3}, '`patience` .* fit = "train\\+dev"'),
         (CNN, {"fit": "all", "patience": 3}, '`patience` .* fit = "all"'),
         (CNN, {"fit": "dev"}, r"training\.fit: .*'train', 'train\+dev' or 'all'"),
@@ -287,6 +300,20 @@ LADDER, MIX, CNN = {"encoder": "ladder"}, {"encoder": "layer_mix"}, {"encoder": 
 def test_ladder_and_training_that_do_not_fit(model, training, message):
     with pytest.raises(EmofuseError, match=message):
         parse_recipe(tree(model=model, training=training), source="my.toml")
+
+
+def test_cutting_clips_to_their_speech_is_for_hidden_states():
+    data = tree()["data"] | {"speech_only": True}
+    assert parse_recipe(tree(data=data, model=LADDER), source="test").data.speech_only
+    with pytest.raises(EmofuseError, match=r"data\.speech_only .*encoder = ladder or layer_mix"):
+        parse_recipe(tree(data=data, model=CNN), source="my.toml")
+
+
+def test_runs_of_earlier_versions_load_without_their_shares_of_centred_and_swapped_speakers():
+    old = tree(model=LADDER, training={"centre_speakers": 0.4, "swap_speakers": 0.3})
+    assert parse_recipe(old, source="old.toml") == parse_recipe(tree(model=LADDER), source="new.toml")
+    with pytest.raises(EmofuseError, match="centre_speakers"):
+        parse_recipe(tree(model=LADDER, training={"centre_speakers": 0.2}), source="old.toml")
 
 
 @pytest.mark.parametrize(
@@ -370,3 +397,52 @@ def test_the_command_lists_all_keys(command_line):
 def test_the_page_of_keys_is_up_to_date(request):
     page = request.config.rootpath / "docs" / "recipe.md"
     assert page.read_text(encoding="utf-8") == render_keys_page(Recipe), "write it anew: emofuse recipe --markdown"
+
+
+TWO = [
+    {"reader": "toy", "root": "a", "split": {"rule": "k_fold"}},
+    {"reader": "nemo", "root": "b", "split": {"rule": "k_fold"}},
+]
+OFFICIAL = {"reader": "meld", "root": "c", "split": {"rule": "official"}}
+
+
+def with_left_out(*names, **data):
+    training = {"leave_out": names, "patience": 3}
+    return parse_recipe(tree(data={"corpora": [*TWO, OFFICIAL], **data}, training=training), source="x")
+
+
+def test_the_recipe_without_a_corpus():
+    """The corpus tests, the other one trains as a whole, and a corpus without folds keeps its parts."""
+    recipe = with_left_out("toy", "nemo")
+    without = recipe.without_corpus("nemo")
+    assert [one.split.all_rows for one in without.data.corpora] == ["train", "test", None]
+    assert without.training.fit == "train+dev" and without.tests_whole_corpus and not recipe.tests_whole_corpus
+    assert without.hash != recipe.without_corpus("toy").hash
+    whole = recipe.with_all_speakers()
+    assert [one.split.all_rows for one in whole.data.corpora] == ["train", "train", None]
+    assert whole.training.fit == "train+dev" and not whole.tests_whole_corpus
+    for changed in (without, recipe.with_all_speakers()):  # early stopping would need a part that is not trained on
+        assert parse_recipe(tomllib.loads(dump_toml(changed)), source="x") == changed
+
+
+def test_corpora_to_leave_out_do_not_change_the_hash():
+    assert with_left_out("toy", "nemo").hash == with_left_out().hash
+
+
+@pytest.mark.parametrize(
+    ("names", "data", "part"),
+    [
+        (["toy", "ravdess"], {}, "ravdess"),
+        (["toy", "meld"], {}, "meld"),
+        (["toy"], {}, "two"),
+        (["toy", "toy", "nemo"], {}, "once"),
+        (
+            ["toy", "nemo"],
+            {"composed": {"task": "either", "audio": ["toy"], "text": ["meld"], "test_pairs": 10}},
+            "either",
+        ),
+    ],
+)
+def test_corpora_that_cannot_be_left_out(names, data, part):
+    with pytest.raises(EmofuseError, match=f"leave_out.*{part}"):
+        with_left_out(*names, **data)

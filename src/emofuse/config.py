@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -25,11 +26,12 @@ from emofuse.config_sections import (  # noqa: F401 - sections that others impor
 )
 from emofuse.errors import EmofuseError
 from emofuse.files import hash_of
+from emofuse.labels import EMOTIONS
 
 Modality = Literal["audio_only", "text_only"]
 MODALITIES: tuple[Modality, Modality] = ("audio_only", "text_only")  # models of a late fusion, in this order
 _DEFAULTS = 1  # version of the defaults; raise it when one changes, because recipes without the key change too
-_WHERE = ("accelerator", "workers")  # keys of training about where to compute, which do not affect results
+_WITHOUT_EFFECT = ("accelerator", "workers", "leave_out")  # keys of training that do not affect the results of a run
 
 
 AnySection = TypeVar("AnySection", bound=Section)
@@ -47,13 +49,23 @@ FolderName = Annotated[str, AfterValidator(_folder_name)]
 class TrainingConfig(Section):
     """Optimisation."""
 
-    removed = {"channels_last": (True, False)}  # noqa: RUF012 - it changed the speed alone
+    removed = {  # noqa: RUF012
+        "channels_last": (True, False),  # it changed the speed alone
+        "centre_speakers": (0.0, 0.4),  # `other_clips` replaces both; runs of earlier versions have these values
+        "swap_speakers": (0.0, 0.3),
+    }
 
     fit: Literal["train", "train+dev", "all"] = Field(
         "train",
         description="Parts of the split that the weights are fitted on. Unless dev is left for development, the "
         "weights of the last epoch are used, not those of the best. all is for a model to ship, whose figures come "
         "from folds (emofuse train --folds).",
+    )
+    leave_out: list[str] = Field(
+        [],
+        description="Two or more corpora (by reader name) whose split has folds. emofuse train --folds also leaves out "
+        "each of them in turn: it trains on all rows of the other corpora with folds, tests on all rows of this one, "
+        "and fits the calibration of audio on these predictions, instead of on those of the folds.",
     )
     epochs: int = Field(40, ge=1, description="Number of epochs.")
     epoch_steps: int = Field(
@@ -103,17 +115,10 @@ class TrainingConfig(Section):
         description="ladder, layer_mix: probability of adding the shift in hidden states that such a change caused on "
         "another clip.",
     )
-    centre_speakers: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="ladder, layer_mix: probability of subtracting the speaker's offset from the hidden states.",
-    )
-    swap_speakers: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="ladder, layer_mix: probability of replacing the speaker's offset by that of another speaker.",
+    other_clips: list[int] = Field(
+        [],
+        description="ladder, layer_mix: numbers of other clips of the speaker; one is drawn for each clip, and the "
+        "speaker's offset by so many clips is subtracted from the hidden states. Empty: none is.",
     )
     mixup: float = Field(
         0.0, ge=0, description="cnn6, cnn10, cnn14: alpha of the Beta distribution that mixes two rows; 0: off."
@@ -188,28 +193,47 @@ class Recipe(Section):
             raise ValueError(
                 f"training.monitor = {self.training.monitor!r} needs model.heads to have {sorted(missing)}"
             )
+        if self.model.expected_dimensions and (unknown := sorted(set(self.data.labels.names) - set(EMOTIONS))):
+            raise ValueError(f"model.expected_dimensions: categories without a prototype: {', '.join(unknown)}")
         config = self.training
         if self.model.uses_hidden_states and (config.spec_augment or config.mixup):
             raise ValueError(f'spec_augment and mixup are for CNNs, not for encoder = "{self.model.encoder}"')
-        for_states = ("varied_copies", "borrow_rooms", "centre_speakers", "swap_speakers")
+        for_states = ("varied_copies", "borrow_rooms", "other_clips")
         if not self.model.uses_hidden_states and (given := [name for name in for_states if getattr(config, name)]):
             raise ValueError(f"training.{given[0]} requires encoder = ladder or layer_mix")
+        if not self.model.uses_hidden_states and self.data.speech_only:
+            raise ValueError("data.speech_only requires encoder = ladder or layer_mix")
         if bool(config.varied_copies) != bool(config.borrow_rooms):
             raise ValueError("varied_copies and borrow_rooms belong together: give both or neither")
-        if config.centre_speakers + config.swap_speakers > 1:
+        if min(config.other_clips, default=0) < 0:
+            raise ValueError(f"other_clips = {config.other_clips}: expected numbers of clips, at least 0")
+        return self
+
+    @model_validator(mode="after")
+    def _corpora_can_be_left_out(self) -> Recipe:
+        names = self.training.leave_out
+        if not names:
+            return self
+        folded = {corpus.reader for corpus in self.data.corpora if corpus.split.rule in FOLDED}
+        if unknown := sorted(set(names) - folded):
             raise ValueError(
-                "centre_speakers and swap_speakers are probabilities of one choice: expected a sum of at most 1"
+                f"training.leave_out: data.corpora have no {', '.join(unknown)} whose split has folds "
+                f"({', '.join(FOLDED)})"
             )
+        if len(set(names)) < max(2, len(names)):
+            raise ValueError("training.leave_out: expected at least two corpora, each named once")
+        if self.data.composed is not None and self.data.composed.task != "mix":
+            raise ValueError(f'training.leave_out: pairs of task = "{self.data.composed.task}" have no corpora')
         return self
 
     @property
     def hash(self) -> str:
         """SHA-256 of all values that differ from the defaults, so that new keys do not change the hash.
 
-        Keys about where to compute are left out, and so is bf16, which was the default before "auto".
+        Keys that do not affect the run are left out, and so is bf16, which was the default before "auto".
         """
         values = self.model_dump(mode="json", exclude_defaults=True)
-        training = {name: value for name, value in values.pop("training", {}).items() if name not in _WHERE}
+        training = {name: value for name, value in values.pop("training", {}).items() if name not in _WITHOUT_EFFECT}
         if training.get("precision") == "bf16":
             del training["precision"]
         return hash_of([_DEFAULTS, values | ({"training": training} if training else {})])
@@ -226,10 +250,39 @@ class Recipe(Section):
 
     def with_fold(self, fold: int) -> Recipe:
         """The recipe with another test fold for every corpus whose split has folds."""
+        return self._with_splits(lambda corpus: {"fold": fold})
+
+    def without_corpus(self, name: str) -> Recipe:
+        """The recipe that tests on all rows of one corpus and trains on all rows of the others.
+
+        Corpora whose split has no folds keep their parts. The weights are fitted on the development rows as well.
+        """
+        recipe = self._with_splits(lambda corpus: {"all_rows": "test" if corpus.reader == name else "train"})
+        return recipe._with_development()
+
+    def with_all_speakers(self) -> Recipe:
+        """The recipe that trains on all rows of every corpus whose split has folds.
+
+        Official test parts of other corpora stay for test. The weights are fitted on the development rows as well.
+        """
+        return self._with_splits(lambda corpus: {"all_rows": "train"})._with_development()
+
+    def _with_development(self) -> Recipe:
+        """The recipe fitted on the development part too, and thus without early stopping on it."""
+        training = self.training.model_copy(update={"fit": "train+dev", "patience": 0})
+        return self.model_copy(update={"training": training})
+
+    @property
+    def tests_whole_corpus(self) -> bool:
+        """Whether all rows of a corpus are the test part, so that none of its speakers and recordings train."""
+        return any(corpus.split.all_rows == "test" for corpus in self.data.corpora)
+
+    def _with_splits(self, changes: Callable[[CorpusConfig], dict[str, Any]]) -> Recipe:
+        """The recipe with changes to the split of every corpus whose split has folds."""
         corpora = list(self.data.corpora)
         for i, corpus in enumerate(corpora):
             if corpus.split.rule in FOLDED:
-                split = corpus.split.model_copy(update={"fold": fold})
+                split = corpus.split.model_copy(update=changes(corpus))
                 corpora[i] = corpus.model_copy(update={"split": split})
         return self.model_copy(update={"data": self.data.model_copy(update={"corpora": corpora})})
 

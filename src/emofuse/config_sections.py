@@ -65,6 +65,11 @@ class SplitConfig(Section):
     )
     dev_share: float = Field(0.15, gt=0, lt=1, description="hold_out: share of the speakers for development.")
     test_share: float = Field(0.15, ge=0, lt=1, description="hold_out: share of the speakers for test.")
+    all_rows: Literal["train", "test"] | None = Field(
+        None,
+        description="test: all rows are the test part. train: the rows of the test part are used for training too, and "
+        "none for test. training.leave_out sets it.",
+    )
     allow_shared_speakers: bool = Field(False, description="Whether a speaker may be in more than one part.")
     seed: int = Field(0, description="k_fold, hold_out: seed of the random draw of speakers.")
 
@@ -184,6 +189,11 @@ class DataConfig(Section):
     corpora: list[CorpusConfig] = Field(min_length=1, description="One entry for each corpus.")
     composed: ComposedConfig | None = Field(None, description="Pairs of a clip and a sentence of different utterances.")
     labels: LabelsConfig = Field(LabelsConfig(), description="The categories.")
+    speech_only: bool = Field(
+        False,
+        description="ladder, layer_mix: whether each clip is cut to its speech first, from the start of its first "
+        "utterance to the end of its last, as prediction cuts recordings.",
+    )
 
 
 Fusion = Literal["audio_only", "text_only", "late", "single_stage", "single_stage_additive", "multistage"]
@@ -256,6 +266,14 @@ class ModelConfig(Section):
         description="ladder, layer_mix: number of layers of the speech encoder that are trained too, from the highest "
         "of `layers` down.",
     )
+    discriminants: list[list[int]] = Field(
+        [],
+        description="ladder, layer_mix: sets of `layers`. On the mean states of each, a linear discriminant of the "
+        "categories is fitted in closed form; their average is added to the network's scores.",
+    )
+    discriminant_weight: float = Field(
+        1.0, gt=0, description="Factor on the scores of the discriminants beside those of the network."
+    )
     ladder_dim: int = Field(128, ge=1, description="ladder, layer_mix: number of channels.")
     input_dropout: float = Field(
         0.0,
@@ -275,6 +293,11 @@ class ModelConfig(Section):
     )
     heads: list[Literal["categories", "dimensions"]] = Field(
         ["categories"], min_length=1, description="What the model predicts."
+    )
+    expected_dimensions: bool = Field(
+        False,
+        description="Whether arousal, valence and dominance of a voice are the mean of the categories' prototypes, "
+        "weighted by their probabilities; with words, half of that and half of what the dimensions head predicts.",
     )
     dropout: float = Field(0.2, ge=0, lt=1, description="Probability of leaving a value out in training.")
     channel_dropout: bool = Field(
@@ -313,6 +336,16 @@ class ModelConfig(Section):
             raise ValueError(f"`layers` = {self.layers}: expected different numbers from 0")
         if self.uses_hidden_states and self.pretrained is not None:
             raise ValueError(f'`pretrained` is for a CNN, not for encoder = "{self.encoder}"')
+        if self.discriminants and (not self.uses_hidden_states or "categories" not in self.heads):
+            raise ValueError('`discriminants` are for ladder and layer_mix, with "categories" among the heads')
+        if self.discriminants and self.fine_tune_layers:
+            raise ValueError("`discriminants` are for frozen layers: leave out `fine_tune_layers`")
+        if unknown := sorted({layer for one in self.discriminants for layer in one} - set(self.layers)):
+            raise ValueError(f"`discriminants` name layers {unknown}, which `layers` = {self.layers} lacks")
+        if self.expected_dimensions and len(self.heads) < 2:
+            raise ValueError('`expected_dimensions` needs both heads, "categories" and "dimensions"')
+        if not all(one and len(set(one)) == len(one) for one in self.discriminants):
+            raise ValueError("`discriminants`: expected sets of at least one layer, each named once")
         if self.fine_tune_layers and not self.uses_hidden_states:
             raise ValueError(f'`fine_tune_layers` is for ladder and layer_mix, not for encoder = "{self.encoder}"')
         highest = max(self.layers)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,3 +62,14 @@ def checked_text(value: Any) -> str | None:
     if isinstance(value, float | np.floating | np.datetime64) and np.isnan(value):
         return None
     raise EmofuseError(f"The text must be a string, or None where it is not known, but it is {value!r}.")
+
+
+def extent_of(segments: Sequence[Segment]) -> tuple[float, float | None]:
+    """Start and end of the part of a recording that holds some segments, at least one.
+
+    >>> extent_of([Segment(start=3.0, end=4.0), Segment(start=1.0, end=2.0)])
+    (1.0, 4.0)
+    """
+    ends = [math.inf if one.end is None else one.end for one in segments]
+    last = max(ends)
+    return min(one.start for one in segments), None if math.isinf(last) else last

@@ -113,3 +113,21 @@ def test_a_cache_that_cannot_be_written_is_named(nemo, tmp_path, monkeypatch):
     monkeypatch.setenv("EMOFUSE_CACHE", str(tmp_path / "file"))
     with pytest.raises(EmofuseError, match="EMOFUSE_CACHE"):
         prepared_table(nemo, tmp_path)
+
+
+def test_all_rows_of_a_corpus_in_one_part(nemo, tmp_path):
+    from emofuse.config import SplitConfig
+
+    def parts(**options):
+        config = nemo.model_copy(update={"split": SplitConfig(rule="k_fold", k=3, **options)})
+        table, split = read_and_split(config, tmp_path)
+        assert sorted(split.train + split.dev + split.test) == sorted(table["key"])
+        return split
+
+    usual, whole, tested = parts(), parts(all_rows="train"), parts(all_rows="test")
+    assert set(whole.train) == {*usual.train, *usual.test} and whole.dev == usual.dev and not whole.test
+    assert not tested.train and not tested.dev
+    assert len({usual.hash, whole.hash, tested.hash}) == 3
+    for split in (whole, tested):
+        findings = recipe_rows.audit_split(read_corpus("nemo", tmp_path / "nemo"), split).findings
+        assert next(one.severity for one in findings if one.check == "parts") == "ok"

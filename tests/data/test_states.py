@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+import emofuse.data.states as module
+from emofuse.audio import read_audio
 from emofuse.corpora.table import make_table
 from emofuse.data.states import LayerStates, compute_states, select_layers
 from emofuse.encoders.speech import pool_time
@@ -95,3 +97,24 @@ def test_copies_that_are_there_are_not_computed_again(table, tmp_path, monkeypat
     compute_states(table, tmp_path / "cache", Encoder(), varied=1)
     with pytest.raises(pytest.fail.Exception):
         compute_states(table, tmp_path / "cache", Encoder(), varied=0)
+
+
+def test_clips_cut_to_their_speech_are_another_store(table, tmp_path, monkeypatch):
+    def states(**options):
+        features = compute_states(table, tmp_path / "cache", Encoder(), pool=1, **options)
+        return [np.array(features[clip]) for clip in clips(table)]
+
+    def folders():
+        return {folder.name for folder in (tmp_path / "cache").iterdir()}
+
+    whole, varied, before = states(), states(varied=1), folders()
+    monkeypatch.setattr(module, "speech_of", lambda samples: samples[1600:4800])
+    cut, both = states(speech_only=True), states(speech_only=True, varied=1)
+    assert len(folders() - before) == 2 and before < folders()
+    for file, states_of_clip in zip(table["file"], cut, strict=True):
+        expected = Encoder().hidden_states(read_audio(file)[1600:4800]).numpy()
+        np.testing.assert_allclose(states_of_clip, expected.transpose(1, 0, 2).reshape(-1, 4), atol=1e-3)
+    assert all(len(one) == 10 for one in cut) and all(8 <= len(one) <= 12 for one in both)
+    for stored, computed in ((whole, states()), (varied, states(varied=1)), (cut, states(speech_only=True))):
+        for one, other in zip(stored, computed, strict=True):
+            np.testing.assert_array_equal(one, other)

@@ -24,7 +24,7 @@ from emofuse.inference.bundle import Bundle
 from emofuse.inference.network import Answer
 from emofuse.inference.predictor import Predictor, SegmentPrediction
 from emofuse.metrics.calibration import apply_temperature
-from emofuse.models.adapter import SpeakerAdapter
+from emofuse.models.adapter import SpeakerAdapter, SpreadRule
 from emofuse.silence import sound_bounds
 from emofuse.timeline.prediction import Prediction
 
@@ -52,7 +52,7 @@ class Toy:
         audio = ABSENT_AUDIO if frames is None else self.hear(frames.astype(float))
         return self.join(audio, ABSENT_TEXT if embedding is None else self.read(embedding.astype(float)))
 
-    def answers(self, frames, embeddings):
+    def answers(self, frames, embeddings, *, adapted=False):
         rows = (
             zip(*(x if x is not None else [None] * len(embeddings) for x in (frames, embeddings)), strict=True)
             if (embeddings is not None)
@@ -408,9 +408,8 @@ def test_adaptation_as_in_the_prediction(predict, all_is_speech):
     samples[: 3 * 16000] *= np.linspace(0.1, 3, 3 * 16000, dtype=np.float32)
     samples[2 * 16000 : 4 * 16000] = 0
     plain = explain(predict, samples, sample_rate=16000)
-    predict.adapter = SpeakerAdapter(
-        np.full(64, -20, np.float32), np.eye(64, 2, dtype=np.float32), one=1e-3, mixed=1e-2, shrinkage=1.0
-    )
+    rule = SpreadRule(np.eye(64, 2, dtype=np.float32), one=1e-3, mixed=1e-2)
+    predict.adapter = SpeakerAdapter(np.full(64, -20, np.float32), rule, shrinkage=1.0)
     adapted = explain(predict, samples, sample_rate=16000)
     for before, after, prediction in zip(plain, adapted, predict(samples, sample_rate=16000), strict=True):
         assert prediction.adapted and after.prediction == prediction
@@ -489,3 +488,18 @@ def test_frozen_speech_encoder(facts, text_encoder, clip, tmp_path):
     first, last = sound_bounds(read_audio(tmp_path / "between.wav"))
     assert first > 15000 and late.stretches[0].start == pytest.approx(first / 16000)
     assert late.stretches[-1].end == pytest.approx(last / 16000)
+
+
+@pytest.mark.parametrize("adapted", [True, False])
+def test_an_adapted_prediction_is_explained_with_the_calibration_of_adapted_audio(frames, adapted, monkeypatch):
+    toy, used = linear(), set()
+    answers = toy.answers
+
+    def record(frames, embeddings, *, adapted=False):
+        used.add(adapted)
+        return answers(frames, embeddings)
+
+    one = heard(toy, frames, "good news")
+    monkeypatch.setattr(toy, "answers", record)
+    explain_segment(toy, one._replace(prediction=replace(one.prediction, adapted=adapted)))
+    assert used == {adapted}

@@ -11,7 +11,8 @@ from emofuse.files import read_json, write_json
 from emofuse.inference import bundle as bundle_module
 from emofuse.inference.bundle import FORMAT_VERSION, Bundle, BundleError, default_bundle
 from emofuse.inference.predictor import Predictor
-from emofuse.training.export import export_bundle, licence_of, model_card
+from emofuse.training.card import model_card
+from emofuse.training.export import export_bundle, licence_of
 from made_up.multilingual import write_encoder
 
 
@@ -203,6 +204,26 @@ def test_card_says_the_facts(facts):
         "Licence of the weights: MIT",
     ):
         assert part in card
+
+
+def test_card_says_what_to_expect_on_new_corpora(facts):
+    quality = {"n": 535, "ece": 0.08, "auroc": 0.7, "kept": 0.4, "wrong": 0.5, "wrong_of_kept": None, "final": {}}
+    uar = {"categories": {"uar": {"value": 0.6, "low": 0.5, "high": 0.7, "n": 535, "speakers": 10}}}
+    adapted = {"new-corpus-adapted-5": {"emodb": quality}}
+    kinds = {"audio": {"new-corpus": {"emodb": quality, "nemo": quality}}, "audio_adapted": adapted}
+    calibration = CALIBRATION | {"dimension_half_width": None}
+    card = model_card(
+        replace(
+            facts,
+            metrics={"new-corpus": {"by_corpus": {"emodb": uar, "nemo": uar}}, "new-corpus-adapted-5": uar},
+            calibration={kind: calibration | {"by_corpus": by_corpus} for kind, by_corpus in kinds.items()},
+        )
+    )
+    figures = "535 | 0.600 | 0.500 to 0.700 | 0.080 | 0.700 | 40% | 50% | - |"
+    for start in ("a clip by itself | emodb", "a clip by itself | nemo", "adapted by 5 other clips | emodb"):
+        assert f"| new corpora | {start} | {figures}" in card
+    assert "| audio adapted | 40 |" in card
+    assert "What to expect" not in model_card(facts)
 
 
 def test_licence_of_unknown_corpora():

@@ -9,8 +9,8 @@ from threading import Event
 import pytest
 
 from emofuse.errors import EmofuseError
-from emofuse.inference.files import Finished, predict_many, predict_recordings, speaker_profiles
-from emofuse.inference.inputs import Recording
+from emofuse.inference.files import Finished, predict_many, predict_recordings
+from emofuse.inference.inputs import Recording, find_recordings
 from made_up.predictor import FakePredictor, prediction
 
 
@@ -92,20 +92,6 @@ def test_columns_of_a_segment_come_before_those_of_its_recording(files, monkeypa
     assert next(events).extra == {"group": "segment", "more": "1", "id": "7"}
 
 
-def test_a_profile_that_cannot_be_measured_is_left_out(files):
-    predictor = FakePredictor()
-
-    def measure(paths, **options):
-        raise EmofuseError("nobody speaks")
-
-    predictor.speaker_profile = measure
-    recordings = list(map(Recording, files(b"a", b"b")))
-    assert speaker_profiles(predictor, recordings, adapt="folder", among=recordings) == {}
-    assert speaker_profiles(predictor, recordings, adapt="recording", among=recordings) == {}
-    with pytest.raises(EmofuseError, match="nobody speaks"):
-        speaker_profiles(predictor, recordings, adapt=Path("a.wav"), among=recordings)
-
-
 def test_predict_many_yields_timelines_in_order(files):
     paths = files(b"ab", b"c", b"silent", b"def")
     timelines = list(predict_many(FakePredictor(threads=3), map(str, paths)))
@@ -142,3 +128,17 @@ def test_names_of_any_bytes(tmp_path):
     strange.write_bytes(b"a")
     [finished] = done(FakePredictor(), [strange])
     assert finished.records()[0]["file"].endswith("caf\\xe9.wav")
+
+
+def test_a_row_with_words_gives_its_speaker_channel_and_columns_to_its_recording(tmp_path):
+    (tmp_path / "a.wav").write_bytes(b"ab")
+    (tmp_path / "table.csv").write_text("file,text,speaker,channel,group\na.wav,Hello,Anna,2,x")
+    predictor, given = FakePredictor(), []
+
+    def stream(audio, text=None, **options):
+        given.append((text, options["channels"]))
+        yield prediction(0.0, 1)
+
+    predictor.stream = stream
+    [found, _] = predict_recordings(predictor, find_recordings([tmp_path / "table.csv"]))
+    assert given == [("Hello", 2)] and found.speaker == "Anna" and found.extra == {"group": "x"}

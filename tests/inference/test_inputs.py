@@ -104,7 +104,7 @@ def test_tables(touch):
     found = find_recordings(["t/table.csv"])
     assert found == [
         Recording(a, [Segment(a, None, 0.5, 1.0, "anna"), Segment(a, "well", 2.0, 3.0, "bo")]),
-        Recording(b, [Segment(b, "hello")]),
+        Recording(b, [Segment(b, "hello")], extra={"group": "y"}),
         Recording(c, speaker="carl", extra={"group": "w"}),
         Recording(b, extra={"group": "v"}),
         Recording(Path("t/gone/d.wav"), extra={"group": "u"}),

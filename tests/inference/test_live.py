@@ -47,7 +47,7 @@ class FakeNetwork:
     def embedding(self, text, language=None):
         return np.zeros(1, np.float32)
 
-    def answer(self, frames, embedding):
+    def answer(self, frames, embedding, *, adapted=False):
         first = float(frames.mean())
         return Answer(np.array([first, 1 - first]), np.zeros(0), None)
 

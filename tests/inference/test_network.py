@@ -1,3 +1,5 @@
+import copy
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -5,6 +7,7 @@ import pytest
 
 from emofuse.inference.bundle import DEFAULT_FOLDER, Bundle
 from emofuse.inference.network import Network
+from emofuse.metrics.calibration import apply_temperature
 
 
 @pytest.fixture
@@ -83,3 +86,17 @@ def test_emoji_and_text_that_the_default_model_cannot_read(default):
     assert [emotion(default, emoji) for emoji in ("😭😭😭", "😱", "😂")] == ["sadness", "fear", "happiness"]
     assert default.unreadable("😭😭😭") is None
     assert "100%" in default.unreadable("a" * 5000)
+
+
+def test_adapted_audio_has_a_calibration_of_its_own_except_in_old_bundles(default):
+    frames = np.random.default_rng(0).normal(0, 1, (50, default._width)).astype(np.float32)
+    network, audio = copy.copy(default), default._calibration["audio"]
+    network._calibration = {"audio": audio, "text": default._calibration["text"]}  # as in version 0.2.0
+    assert network.answer(frames, None, adapted=True).calibration is audio
+    own = replace(audio, temperature=3 * audio.temperature)
+    network._calibration["audio_adapted"] = own
+    plain, adapted = network.answer(frames, None), network.answer(frames, None, adapted=True)
+    assert plain.calibration is audio and adapted.calibration is own
+    np.testing.assert_allclose(adapted.probabilities, apply_temperature(plain.probabilities, 3), atol=1e-6)
+    text = network.answer(None, network.embedding("I am happy."), adapted=True)
+    assert text.calibration is default._calibration["text"]

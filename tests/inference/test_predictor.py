@@ -18,6 +18,7 @@ from emofuse.errors import EmofuseError
 from emofuse.inference import predictor as module
 from emofuse.inference.bundle import Bundle
 from emofuse.inference.predictor import Predictor
+from emofuse.models.adapter import SpeakerProfile
 from emofuse.segment import Segment
 from emofuse.timeline.prediction import Timeline
 
@@ -342,9 +343,6 @@ def test_given_segments_are_predicted_as_they_are(predict, caplog):
 def test_each_speaker_is_adapted_by_that_speakers_segments(predict, monkeypatch):
     offsets = []
 
-    class Adapter:
-        centre, directions = np.zeros(64, np.float32), np.zeros((64, 1), np.float32)
-
     class Running:
         def __init__(self, adapter):
             self.count = 0
@@ -357,13 +355,48 @@ def test_each_speaker_is_adapted_by_that_speakers_segments(predict, monkeypatch)
             return np.full(64, float(self.count > 1), np.float32)
 
     monkeypatch.setattr(module, "RunningOffset", Running)
-    predict.adapter = Adapter()
+    predict.adapter = object()
+    answer, calibrated_as_adapted = predict.network.answer, []
+
+    def record(frames, embedding, *, adapted=False):
+        calibrated_as_adapted.append(adapted)
+        return answer(frames, embedding, adapted=adapted)
+
+    monkeypatch.setattr(predict.network, "answer", record)
     samples = speech((0.0, 10.0), seconds=10)
     segments = [Segment(start=float(i), end=i + 0.9, speaker="ab"[i % 3 == 0]) for i in range(5)] + [
         Segment(start=6, end=7)
     ]
     found = predict(samples, sample_rate=RATE, segments=segments)
     assert sorted(offsets) == [1, 2, 3] and [one.adapted for one in found] == [True] * 5 + [False]
+    assert calibrated_as_adapted == [True] * 5 + [False]
+
+
+def test_speakers_whose_profiles_are_given_by_name_are_adapted_to_these(predict, monkeypatch):
+    class Adapter:
+        centre, directions = np.zeros(64, np.float32), np.zeros((64, 1), np.float32)
+
+        def offset(self, means, seconds):
+            return means[0]
+
+    class Running:
+        def __init__(self, adapter):
+            pass
+
+        def add(self, mean, seconds):
+            pass
+
+        def offset(self):
+            return np.zeros(64, np.float32)
+
+    monkeypatch.setattr(module, "RunningOffset", Running)
+    predict.adapter = Adapter()
+    profile = SpeakerProfile(np.ones((1, 64), np.float32), np.ones(1))
+    segments = [Segment(start=float(i), end=i + 0.9, speaker=name) for i, name in enumerate(["a", "b", None])]
+    options = {"sample_rate": RATE, "segments": segments}
+    found = predict(speech((0.0, 4.0), seconds=4), speaker={"a": profile}, **options)
+    assert [one.adapted for one in found] == [True, False, False]
+    assert all(one.adapted for one in predict(speech((0.0, 4.0), seconds=4), speaker=profile, **options))
 
 
 def test_channels_with_different_voices_are_split(predict, caplog):

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from made_up import cmu_mosei, coded, crema_d, emobank, emotale, iemocap, meld, msp_improv, msp_podcast, nemo
+from made_up import (
+    cmu_mosei,
+    coded,
+    crema_d,
+    emobank,
+    emotale,
+    goemotions,
+    iemocap,
+    meld,
+    msp_improv,
+    msp_podcast,
+    nemo,
+)
 
 MAKE = {
     "msp-podcast": msp_podcast.make,
@@ -16,6 +28,7 @@ MAKE = {
     "nemo": nemo.make,
     "emotale": emotale.make,
     "emobank": emobank.make,
+    "goemotions": goemotions.make,
 }
 
 

@@ -13,6 +13,7 @@ from emofuse.timeline.segments import (
     find_utterances,
     join_short,
     sliding_windows,
+    speech_of,
     speech_stretches,
 )
 
@@ -52,6 +53,31 @@ def test_long_stretches_are_cut_where_it_is_quietest():
     samples[5 * RATE : int(5.3 * RATE)] *= 0.01
     first, second = cut_long(samples, Interval(0.0, 12.0), max_seconds=8.0)
     assert 5 < first.end < 5.3 and second == (first.end, 12.0)
+
+
+@pytest.mark.parametrize(
+    ("runs", "expected"),
+    [
+        (((0, 20), (0.9, 20), (0, 30), (0.9, 20), (0, 10)), (20 * DETECTOR_STEP - 0.02, 90 * DETECTOR_STEP)),
+        (((0.9, 50), (0, 50)), (0, 50 * DETECTOR_STEP)),
+        (((0, 100),), (0, 100 * DETECTOR_STEP)),
+    ],
+    ids=["a pause stays", "speech from the start", "nobody speaks"],
+)
+def test_a_clip_is_cut_to_its_speech(monkeypatch, runs, expected):
+    """The lead of 0.02 s comes before the first utterance."""
+    monkeypatch.setattr(segments, "speech_probabilities", lambda samples: probabilities(*runs))
+    samples = np.arange(100 * 512, dtype=np.float32)
+    start, end = (round(second * RATE) for second in expected)
+    np.testing.assert_array_equal(speech_of(samples), samples[start:end])
+
+
+def test_a_long_clip_keeps_all_of_its_speech(monkeypatch):
+    """Long speech is cut into utterances, of which the clip gets the first to the last."""
+    monkeypatch.setattr(segments, "speech_probabilities", lambda samples: probabilities((0, 10), (0.9, 900), (0, 90)))
+    samples = np.random.default_rng(0).normal(0, 0.1, 1000 * 512).astype(np.float32)
+    start, end = round((10 * DETECTOR_STEP - 0.02) * RATE), round(910 * DETECTOR_STEP * RATE)
+    np.testing.assert_array_equal(speech_of(samples), samples[start:end])
 
 
 @pytest.mark.parametrize("max_seconds", [1.0, 2.7, 8.0])

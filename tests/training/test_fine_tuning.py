@@ -1,4 +1,4 @@
-"""Runs that train the top layers of small made-up speech encoders, from the recipe to the bundle."""
+"""Runs on small made-up speech encoders, from the recipe to the bundle: their top layers trained, or discriminants."""
 
 from pathlib import Path
 
@@ -12,12 +12,14 @@ import emofuse
 from emofuse.config import load_recipe
 from emofuse.data.prepare import prepare
 from emofuse.encoders.speech import load_speech_encoder
+from emofuse.errors import EmofuseError
 from emofuse.models.ladder import TopLayers
 from emofuse.models.ser import build_model
 from emofuse.segment import Segment
-from emofuse.training.export import export_run
+from emofuse.training.export import Answers, check_parity, export_run
 from emofuse.training.module import SerModule, predict_rows
 from emofuse.training.run import History, load_run, train
+from emofuse.training.speakers import discriminant_of, labelled_clips
 
 TOY = Path(__file__).parents[2] / "recipes" / "toy.toml"
 SMALL = {"decoder_layers": 1, "decoder_attention_heads": 2, "decoder_ffn_dim": 16, "vocab_size": 60000}
@@ -43,7 +45,7 @@ def _cache(home, monkeypatch):
 def recipe(home, *overrides):
     model = ["fusion=audio_only", "encoder=ladder", f"speech_encoder={home / 'whisper'}", "layers=[1,2,3]"]
     model += ["fine_tune_layers=1", "ladder_dim=16"]
-    training = ["epochs=3", "precision=fp32", "centre_speakers=0.4", "swap_speakers=0.3", "encoder_learning_rate=1e-4"]
+    training = ["epochs=3", "precision=fp32", "other_clips=[0,2]", "encoder_learning_rate=1e-4"]
     # Four of the six speakers train: with fewer there is no adapter.
     split = ['data.corpora.0.split={rule="hold_out",dev_share=0.1,test_share=0.1}']
     given = split + [f"model.{option}" for option in model] + [f"training.{option}" for option in training]
@@ -186,3 +188,37 @@ def test_other_encoders_train_and_export(home, family):
         answer = predict(file, segments=[Segment()])[0]
         expected = predictions.loc[key, [f"probability_{i}" for i in range(4)]].to_numpy(float)
         np.testing.assert_allclose(list(answer.probabilities.values()), expected, atol=5e-3)
+
+
+DISCRIMINANTS = ["model.fine_tune_layers=0", "model.discriminants=[[1,2],[3]]", "training.epochs=1"]
+
+
+@pytest.mark.slow
+def test_discriminants_from_the_recipe_to_the_bundle(home, tmp_path):
+    own = recipe(home, *DISCRIMINANTS, "model.members=2")
+    run = train(own, tmp_path / "run", home)
+    parts, model = prepare(own, data=home).parts, load_run(run).model
+    fitted = discriminant_of(own.model, labelled_clips(parts["train"]), 4)
+    for member in model.members:
+        np.testing.assert_allclose(member.discriminant.weight, fitted.weight, rtol=1e-5, atol=1e-7)
+    stored = pd.read_parquet(run / "predictions-test.parquet")
+    pd.testing.assert_frame_equal(predict_rows(model, parts["test"]), stored, atol=1e-5)
+    bundle = export_run(run, tmp_path / "bundle")
+    predict = emofuse.load(bundle.folder, transcribe=False)
+    columns = [f"probability_{i}" for i in range(4)]
+    for key, file in zip(parts["test"].table["key"], parts["test"].table["file"], strict=True):
+        [answer] = predict(file, segments=[Segment()])
+        expected = stored.set_index("key").loc[key, columns].to_numpy(float)
+        np.testing.assert_allclose(list(answer.probabilities.values()), expected, atol=5e-3)
+    for member in model.members:
+        member.discriminant.fill(np.zeros(48), np.zeros((48, 4)), np.zeros(4))
+    without = predict_rows(model, parts["test"])[columns].to_numpy()
+    assert np.abs(without - stored[columns].to_numpy()).max() > 0.05
+    with pytest.raises(EmofuseError, match="differs"):
+        check_parity(Answers(model.eval()), bundle.folder / "model.onnx", bundle, tolerance=1e-3)
+
+
+def test_discriminants_need_four_speakers(home, tmp_path):
+    split = 'data.corpora.0.split={rule="hold_out",dev_share=0.3,test_share=0.3}'
+    with pytest.raises(EmofuseError, match=r"toy: model\.discriminants .* 4 speakers"):
+        train(recipe(home, *DISCRIMINANTS, split), tmp_path / "run", home)

@@ -31,3 +31,11 @@ def test_share_of_wrong_words_is_about_the_rate():
 def test_a_sentence_keeps_at_least_one_word():
     mishear, rng = Mishearing(SENTENCES), np.random.default_rng(0)
     assert all(mishear("Boat!", rng, rate=1.0) for _ in range(50))
+
+
+def test_punctuation_and_capitals_stay_if_asked():
+    mishear, rng = Mishearing(SENTENCES), np.random.default_rng(0)
+    heard = {mishear("There, BOAT!", rng, rate=0.6, punctuation=True) for _ in range(300)}
+    assert {"Their, BOAT!", "They're, BOAT!", "There, There, BOAT!", "BOAT!"} <= heard
+    assert all(text[0].isupper() for text in heard)
+    assert mishear("Well - no…", rng, rate=1e-9, punctuation=True) == "Well - no…"

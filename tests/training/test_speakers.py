@@ -1,152 +1,214 @@
+"""The speaker adapter: fitted on made-up speakers, and applied to the rows of a part."""
+
+from types import SimpleNamespace
+
 import numpy as np
+import pandas as pd
 import pytest
 
-from emofuse.errors import EmofuseError
-from emofuse.training.speakers import fit_adapter
+from emofuse.config import ModelConfig
+from emofuse.models.adapter import SpeakerAdapter
+from emofuse.training.discriminants import LabelledClips
+from emofuse.training.speakers import (
+    SHRINKAGE,
+    discriminant_of,
+    estimate_offsets,
+    fit_adapter,
+    labelled_clips,
+    load_run_adapter,
+    save_run_adapter,
+)
+from made_up.voices import CATEGORIES, EMOTIONS, D, draw_clips
 
-D, EMOTIONS = 30, ("anger", "happiness", "neutral", "sadness")
-CLASSES = 2.5 * np.random.default_rng(7).standard_normal((4, D)) * (np.arange(D) < 6)
+CONFIG = ModelConfig(encoder="ladder", layers=[4, 2, 5])
 
 
-def corpus(n_speakers, each=12, seed=0, classes=CLASSES):
-    """Clips of speakers with offsets of their own, and few directions in which emotions differ."""
-    rng = np.random.default_rng(seed)
-    voices = 5 + 4 * rng.standard_normal((n_speakers, D))
-    speaker = np.repeat(np.arange(n_speakers), 4 * each)
-    label = np.tile(np.repeat(np.arange(4), each), n_speakers)
-    means = voices[speaker] + classes[label] + rng.standard_normal((len(speaker), D))
-    return means, np.array(EMOTIONS)[label], np.array([f"s{k:02}" for k in speaker]), voices
+def labelled(columns):
+    return LabelledClips(**columns, shifts=np.zeros((0, D)))
+
+
+def fit(columns, config=CONFIG):
+    return fit_adapter(config, labelled(columns), CATEGORIES)
+
+
+def some(columns, rows):
+    return {name: column[rows] for name, column in columns.items()}
 
 
 @pytest.fixture(scope="module")
 def adapter():
-    return fit_adapter(*corpus(12)[:3])
+    return fit(draw_clips(12)[0])
 
 
-def test_the_voice_of_a_new_speaker_is_found_from_mixed_clips(adapter):
-    means, _, _, voices = corpus(1, seed=1)
-    offset = adapter.offset(means, np.ones(len(means)))
-    target = voices[0] + CLASSES.mean(axis=0) - adapter.centre
-    assert np.linalg.norm(offset - target) < 0.15 * np.linalg.norm(target)
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_voice_of_a_new_speaker_is_estimated_from_mixed_clips(adapter, seed):
+    columns, [voice] = draw_clips(1, seed=seed, scale=1.0)
+    n = len(columns["label"])
+    offset = adapter.offset(columns["means"], np.ones(n))
+    target = voice + EMOTIONS.mean(axis=0) - adapter.centre
+    expected = adapter.rule.most * n / (n + SHRINKAGE) * target
+    assert np.linalg.norm(offset - expected) < 0.15 * np.linalg.norm(expected)
 
 
-def test_the_emotion_of_a_new_speaker_stays_when_it_is_the_only_one(adapter):
-    means, labels, _, _ = corpus(6, seed=2)
-    for k in range(6):
-        clips = means[k * 48 : (k + 1) * 48]
-        for emotion in EMOTIONS:
-            rows = clips[labels[k * 48 : (k + 1) * 48] == emotion]
-            plain = np.linalg.norm(rows.mean(axis=0) - adapter.centre)
-            assert np.linalg.norm(adapter.offset(rows, np.ones(len(rows)))) < 0.4 * plain
+@pytest.mark.parametrize("category", range(CATEGORIES))
+def test_the_emotion_of_a_new_speaker_stays_when_it_is_the_only_one(adapter, category):
+    columns, _ = draw_clips(6, seed=2, scale=1.0)
+    for speaker in np.unique(columns["speaker"]):
+        rows = columns["means"][(columns["speaker"] == speaker) & (columns["label"] == category)]
+        plain = np.linalg.norm(rows.mean(axis=0) - adapter.centre)
+        assert np.linalg.norm(adapter.offset(rows, np.ones(len(rows)))) < 0.1 * plain
 
 
-def test_the_directions_are_those_in_which_emotions_differ(adapter):
-    assert adapter.directions.shape == (D, 3)
-    outside = np.linalg.norm(adapter.directions[6:]) / np.linalg.norm(adapter.directions)
-    assert outside < 0.3
-    assert 0.5 < adapter.one < 2
-    assert adapter.mixed > 3 * adapter.one
+def test_the_rule_is_that_of_the_discriminants_of_the_model():
+    columns, _ = draw_clips(10)
+    config = CONFIG.model_copy(update={"discriminants": [[4], [2, 5]]})
+    for model in (CONFIG, config):
+        fitted, expected = fit(columns, model), discriminant_of(model, labelled(columns), CATEGORIES)
+        np.testing.assert_allclose(fitted.rule.projection, expected.weight, rtol=1e-6)
+        np.testing.assert_allclose(fitted.centre, expected.centre, rtol=1e-6)
+        np.testing.assert_allclose(fitted.rule.bias, expected.bias, rtol=1e-6)
+    one, average = (discriminant_of(model, labelled(columns), CATEGORIES) for model in (CONFIG, config))
+    assert not np.allclose(one.weight, average.weight)
+    first = discriminant_of(CONFIG.model_copy(update={"discriminants": [[2]]}), labelled(columns), CATEGORIES)
+    assert not first.weight[: D // 3].any() and first.weight[D // 3 : 2 * D // 3].any()  # layer 2 is the second
 
 
-def test_an_emotion_that_a_speaker_shows_often_does_not_move_the_centre():
-    means, labels, speakers, voices = corpus(8)
-    rare = (labels == "anger") & (np.arange(len(labels)) % 3 > 0)
-    fitted = fit_adapter(means[~rare], labels[~rare], speakers[~rare])
-    expected = voices.mean(axis=0) + CLASSES.mean(axis=0)
-    np.testing.assert_allclose(fitted.centre, expected, atol=0.3)
+def test_moves_are_the_scores_of_emotions_of_speakers_that_the_discriminant_does_not_know():
+    """A second formula, with a discriminant for each fold of speakers."""
+    columns, _ = draw_clips(8, each=5, seed=5)
+    number = np.array([int(name[1:]) for name in columns["speaker"]])
+    moves = []
+    for fold in range(4):
+        fitted = discriminant_of(CONFIG, labelled(some(columns, number % 4 != fold)), CATEGORIES)
+        for speaker in (fold, fold + 4):
+            means = [
+                columns["means"][(number == speaker) & (columns["label"] == category)].mean(axis=0)
+                for category in range(CATEGORIES)
+            ]
+            moves.append((means - np.mean(means, axis=0)) @ fitted.weight)
+    found = fit(columns).rule.moves
+    np.testing.assert_allclose(found, np.mean(moves, axis=0), rtol=1e-4, atol=1e-5)
+    assert (found.argmax(axis=1) == np.arange(CATEGORIES)).all()
 
 
 def test_order_does_not_matter():
-    means, labels, speakers, _ = corpus(6, each=5)
-    turn = np.random.default_rng(3).permutation(len(means))
-    first, second = fit_adapter(means, labels, speakers), fit_adapter(means[turn], labels[turn], speakers[turn])
-    assert first.one == pytest.approx(second.one)
-    assert first.mixed == pytest.approx(second.mixed)
-    clips = corpus(1, seed=4)[0]
-    ones = np.ones(len(clips))
+    columns, _ = draw_clips(6, each=5)
+    turn = np.random.default_rng(3).permutation(len(columns["label"]))
+    first, second = fit(columns), fit(some(columns, turn))
+    clips, ones = draw_clips(1, seed=4)[0]["means"], np.ones(48)
+    assert first.offset(clips, ones).any()
     np.testing.assert_allclose(first.offset(clips, ones), second.offset(clips, ones), atol=1e-4)
 
 
-def test_too_few_speakers_are_refused():
-    with pytest.raises(EmofuseError, match="at least 4 speakers"):
-        fit_adapter(*corpus(3)[:3])
+@pytest.mark.parametrize("n_speakers", [4, 5, 6, 7])
+def test_few_speakers_are_enough(n_speakers):
+    """A fold leaves as few as three of them."""
+    columns, _ = draw_clips(n_speakers)
+    fitted = fit(columns)
+    assert (fitted.rule.moves.argmax(axis=1) == np.arange(CATEGORIES)).all()
+    two = fit(some(columns, columns["label"] < 2))
+    assert two.rule.projection.shape == (D, CATEGORIES) and not two.rule.moves[2:].any()
 
 
-def test_speakers_of_one_emotion_each_are_refused():
-    means, labels, speakers, _ = corpus(8)
-    own = np.array([EMOTIONS[int(name[1:]) % 4] for name in speakers])
-    kept = labels == own
-    with pytest.raises(EmofuseError, match="at least 4 clips each of several emotions"):
-        fit_adapter(means[kept], labels[kept], speakers[kept])
+def test_a_saved_adapter_is_the_same(adapter, tmp_path):
+    assert load_run_adapter(tmp_path) is None
+    save_run_adapter(adapter, tmp_path)
+    loaded, clips = load_run_adapter(tmp_path), draw_clips(1, seed=4)[0]["means"]
+    assert loaded.facts() == adapter.facts()
+    np.testing.assert_array_equal(loaded.offset(clips, np.ones(48)), adapter.offset(clips, np.ones(48)))
 
 
-def reference_spreads(means, labels, speakers):
-    """The two spreads by another formula: variances in the metric of the discriminants, without finding their axes.
-
-    Discriminants have a ridge of 1 on standardised features; speakers are measured in four folds, each by the
-    discriminants of the other three.
-    """
-    voice = {
-        name: np.mean([means[(speakers == name) & (labels == c)].mean(axis=0) for c in EMOTIONS], axis=0)
-        for name in np.unique(speakers)
-    }
-    residual = means - np.stack([voice[name] for name in speakers])
-    fold_of = {name: i % 4 for i, name in enumerate(sorted(voice))}
-    fold = np.array([fold_of[name] for name in speakers])
-    one, mixed = [], []
-    for test in range(4):
-        train = fold != test
-        class_means = np.stack([residual[train & (labels == c)].mean(axis=0) for c in EMOTIONS])
-        within = residual[train] - class_means[[EMOTIONS.index(c) for c in labels[train]]]
-        scale = within.std(axis=0)
-        covariance = np.cov((within / scale).T, bias=True)
-        centred = (class_means - class_means.mean(axis=0)) / scale
-        discriminants = np.linalg.inv(covariance + np.eye(D)) @ centred.T  # (D, 4), of rank 3
-        metric = discriminants @ np.linalg.pinv(discriminants.T @ covariance @ discriminants) @ discriminants.T
-        for name in voice:
-            if fold_of[name] == test:
-                clips = residual[speakers == name] / scale
-                groups = [clips[labels[speakers == name] == c] for c in EMOTIONS]
-                one += [np.trace(metric @ np.cov(group.T)) / 3 for group in groups]
-                mixed.append(np.trace(metric @ np.cov(clips.T)) / 3)
-    return np.mean(one), np.mean(mixed)
+def part(columns, *, seconds=None, copies=0, **table):
+    """Rows of a part with what `labelled_clips` and `estimate_offsets` use of `Utterances`."""
+    n = len(columns["label"])
+    rows = pd.DataFrame({"speaker": columns["speaker"], "corpus": columns["corpus"]}, dtype=object).assign(**table)
+    means = np.stack([columns["means"] + copy for copy in range(copies + 1)]).astype(np.float32)
+    return SimpleNamespace(
+        table=rows,
+        has_audio=np.ones(n, bool),
+        label=columns["label"].copy(),
+        composed=np.zeros(n, bool),
+        n_frames=np.full(n, 25) if seconds is None else np.round(12.5 * seconds),
+        features=SimpleNamespace(rate=12.5),
+        means=lambda: means,
+    )
 
 
-def test_spreads_are_those_of_a_second_formula():
-    means, labels, speakers, _ = corpus(10, each=6, seed=5)
-    fitted = fit_adapter(means, labels, speakers)
-    one, mixed = reference_spreads(means, labels, speakers)
-    assert fitted.one == pytest.approx(one, rel=1e-4)
-    assert fitted.mixed == pytest.approx(mixed, rel=1e-4)
-    assert fitted.shrinkage == 3.0
+def test_clips_without_audio_label_or_speaker_are_left_out():
+    rows = part(draw_clips(6, each=2)[0], copies=2)
+    rows.has_audio[0], rows.label[1], rows.composed[2] = False, -1, True
+    rows.table.loc[3, "speaker"] = None
+    clips = labelled_clips(rows)
+    np.testing.assert_array_equal(clips.means, rows.means()[0, 4:])
+    assert clips.label.tolist() == rows.label[4:].tolist() and len(clips.speaker) == len(clips.corpus) == 44
+    np.testing.assert_allclose(clips.shifts, np.repeat([[1.0], [2.0]], 44, axis=0) * np.ones(D), atol=1e-5)
+    assert labelled_clips(part(draw_clips(4, each=2)[0])).shifts.shape == (0, D)
 
 
-def test_directions_have_variance_1_within_an_emotion_of_a_speaker():
-    means, labels, speakers, _ = corpus(10, each=6, seed=5)
-    directions = fit_adapter(means * np.linspace(0.1, 10, D), labels, speakers).directions
-    voice = {name: means[speakers == name].mean(axis=0) for name in np.unique(speakers)}
-    residual = means - np.stack([voice[name] for name in speakers])
-    for c in EMOTIONS:
-        residual[labels == c] -= residual[labels == c].mean(axis=0)
-    projected = (residual * np.linspace(0.1, 10, D)) @ directions
-    np.testing.assert_allclose(np.cov(projected.T, bias=True), np.eye(3), atol=1e-3)
+def test_speakers_of_one_emotion_are_left_out():
+    columns, _ = draw_clips(9, each=2)
+    single = np.isin(columns["speaker"], ["a04", "a08"])
+    clips = labelled_clips(part(some(columns, ~single | (columns["label"] == 0))))
+    np.testing.assert_array_equal(clips.means, columns["means"][~single].astype(np.float32))
+    assert not {"a04", "a08"} & set(clips.speaker)
 
 
-def test_four_speakers_and_four_clips_of_two_emotions_are_enough():
-    means, labels, speakers, _ = corpus(4, each=4)
-    assert fit_adapter(means, labels, speakers).mixed > 1
-    two = np.isin(labels, EMOTIONS[:2])
-    assert fit_adapter(means[two], labels[two], speakers[two]).directions.shape == (D, 1)
-    means, labels, speakers, _ = corpus(4, each=3)
-    with pytest.raises(EmofuseError):
-        fit_adapter(means, labels, speakers)
+def test_too_few_speakers_have_no_discriminant():
+    assert labelled_clips(part(draw_clips(3)[0])) is None
+    columns, _ = draw_clips(8)
+    for label in (-1, 1):
+        assert labelled_clips(part(some(columns, columns["label"] == label))) is None
+    number = np.array([int(name[1:]) for name in columns["speaker"]])
+    assert labelled_clips(part(some(columns, columns["label"] == number % CATEGORIES))) is None
 
 
-def test_speakers_of_one_emotion_do_not_count_in_the_spreads():
-    means, labels, speakers, _ = corpus(9, each=6, seed=5)
-    last = speakers == "s08"
-    kept = ~last | (labels == "anger")
-    wide = means.copy()
-    wide[last] += 50 * np.random.default_rng(0).standard_normal(means[last].shape)
-    with_wide, without = (fit_adapter(*(column[rows] for column in (wide, labels, speakers))) for rows in (kept, ~last))
-    assert with_wide.mixed < 2 * without.mixed
+class Recorder:
+    """Stands in for an adapter: its offset is the sum of the clips that it got."""
+
+    def offset(self, means, seconds):
+        return (means * seconds[:, None]).sum(axis=0) if len(means) else np.zeros(means.shape[1])
+
+
+def test_the_offset_of_a_row_is_that_of_the_other_clips_of_its_speaker():
+    columns, _ = draw_clips(3, each=2)
+    seconds = np.linspace(1, 4, len(columns["label"]))
+    rows = part(columns, seconds=seconds)
+    rows.has_audio[5] = False
+    rows.table.loc[6, "speaker"] = np.nan
+    known = rows.has_audio & rows.table["speaker"].notna().to_numpy()
+    offsets = estimate_offsets(rows, Recorder())
+    assert offsets.dtype == np.float32 and not offsets[[5, 6]].any()
+    for row in np.flatnonzero(known):
+        others = known & (columns["speaker"] == columns["speaker"][row]) & (np.arange(len(known)) != row)
+        expected = (rows.means()[0, others] * (rows.n_frames[others] / 12.5)[:, None]).sum(axis=0)
+        np.testing.assert_allclose(offsets[row], expected, rtol=1e-4, atol=1e-3)
+
+
+def test_a_number_of_clips_or_one_emotion_can_be_drawn():
+    columns, _ = draw_clips(2, each=4)
+    columns["means"] = np.eye(len(columns["label"]))  # which clips are in a sum
+    rows = part(columns, seconds=np.ones(len(columns["label"])))
+    weight = round(12.5) / 12.5
+    same_speaker = columns["speaker"][:, None] == columns["speaker"]
+    same_label = columns["label"][:, None] == columns["label"]
+    others = ~np.eye(len(same_label), dtype=bool)
+
+    def drawn(**options):
+        return estimate_offsets(rows, Recorder(), **options) / weight
+
+    np.testing.assert_allclose(drawn(), same_speaker & others)
+    np.testing.assert_allclose(drawn(same_emotion=True), same_speaker & same_label & others)
+    three = drawn(clips=3, seed=1)
+    assert (np.round(three.sum(axis=1)) == 3).all() and not (three > 0)[~(same_speaker & others)].any()
+    np.testing.assert_array_equal(three, drawn(clips=3, seed=1))
+    assert not np.array_equal(three, drawn(clips=3, seed=2))
+    assert not drawn(clips=0).any()
+    assert np.round(drawn(clips=9, same_emotion=True).sum(axis=1)).tolist() == [3] * len(others)
+
+
+def test_a_real_adapter_changes_the_rows_of_a_part(adapter):
+    assert isinstance(adapter, SpeakerAdapter)
+    offsets = estimate_offsets(part(draw_clips(2, seed=9, scale=1.0)[0]), adapter)
+    assert np.isfinite(offsets).all() and (np.abs(offsets).max(axis=1) > 0).all()
+    one_emotion = estimate_offsets(part(draw_clips(2, seed=9, scale=1.0)[0]), adapter, same_emotion=True)
+    assert np.linalg.norm(one_emotion) < 0.1 * np.linalg.norm(offsets)

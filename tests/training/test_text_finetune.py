@@ -1,5 +1,4 @@
 import numpy as np
-import pandas as pd
 import pytest
 
 pytest.importorskip("torch")
@@ -11,26 +10,34 @@ from emofuse.encoders.text import load_text_encoder
 from emofuse.errors import EmofuseError
 from emofuse.files import read_json
 from emofuse.training import text_finetune as finetune
-from emofuse.training.text_finetune import CATEGORIES, Options, Sentences, fine_tune, read_sentences, save_text_encoder
-from made_up import emobank, meld
+from emofuse.training.sentences import Row, gather
+from emofuse.training.text_finetune import Options, fine_tune, save_text_encoder
+from made_up import emobank, goemotions, meld, xed
 
 QUICK = Options(epochs=2, batch_size=8, learning_rate=1e-2, frozen_layers=1)
-NAN = float("nan")
 FEELINGS = (("happy", "happiness"), ("sad", "sadness"), ("not", "neutral"))
 RATINGS = (("happy", 0.9), ("sad", 0.1), ("not", 0.4))
 ENDS = (".", "!", "door", "door .", "the")
 
 
-def table(rows):
-    columns = ["text", "emotion", "arousal", "valence", "dominance"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def sentences(copies):
+def sentences(copies, *, without=()):
     """Words that tell the category and, in other sentences, the valence."""
-    named = [(f"I {word} {end}", emotion, NAN, NAN, NAN) for word, emotion in FEELINGS for end in ENDS]
-    rated = [(f"the {word} {end}", None, 0.5, value, 0.4) for word, value in RATINGS for end in ENDS]
-    return Sentences([table(named * copies), table(rated * copies)])
+    kinds = []
+    for word, emotion in FEELINGS:
+        kinds += [(word, "meld", "categories", {emotion: 1.0})]
+        names = {"happiness": "joy", "sadness": "sadness", "neutral": "neutral"}
+        kinds += [(word, task, task, {names[emotion]: 1.0}) for task in ("goemotions", "xed")]
+    for word, value in RATINGS:
+        kinds.append(
+            (word, "emobank", "dimensions", {"arousal": 0.5 + value / 10, "valence": value, "dominance": value})
+        )
+    rows = [
+        Row(f"I {word} {end}", corpus, {task: labels})
+        for word, corpus, task, labels in kinds
+        if task not in without
+        for end in ENDS
+    ]
+    return gather(rows * copies)
 
 
 @pytest.fixture
@@ -38,27 +45,17 @@ def encoder(tiny_encoders):
     return load_text_encoder(str(tiny_encoders["bert"]))
 
 
-def test_sentences_keep_what_is_known_and_drop_what_has_no_text():
-    found = Sentences(
-        [
-            table([("Oh.", "anger", NAN, NAN, NAN), (None, "anger", NAN, NAN, NAN)]),
-            table([(" ", None, 0.1, 0.2, 0.3), ("Ah.", None, 0.1, 0.2, 0.3)]),
-        ]
-    )
-    assert found.texts == ["Oh.", "Ah."]
-    categories, dimensions = found.truth([1, 0])
-    assert categories.sum(dim=1).tolist() == [0, 1] and categories[1, CATEGORIES.index("anger")] == 1
-    assert dimensions[0].tolist() == pytest.approx([0.1, 0.2, 0.3]) and dimensions[1].isnan().all()
-
-
 @pytest.mark.slow
 def test_learns_and_keeps_the_best_epoch(encoder):
     train, dev = sentences(6), sentences(1)
     history = fine_tune(
-        encoder, train, dev, Options(epochs=15, batch_size=16, learning_rate=3e-3, head_rate=1e-2, frozen_layers=0)
+        encoder,
+        train,
+        dev,
+        Options(epochs=15, shares={}, batch_size=32, learning_rate=3e-3, head_rate=1e-2, frozen_layers=0),
     )
     best = max(history, key=lambda epoch: epoch["score"])
-    assert best["weighted_f1"] > 0.9 and best["ccc_valence"] > 0.8
+    assert best["meld_weighted_f1"] > 0.9 and best["ccc_valence"] > 0.8
     # neighbours by cosine: the frozen embedding alone tells happy from sad, whatever follows
     vectors = encoder.encode(["I happy .", "I happy door .", "I sad ."])
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -117,9 +114,8 @@ def test_nothing_left_to_learn_is_an_error(encoder):
 def test_what_cannot_be_fine_tuned_is_an_error(encoder):
     with pytest.raises(EmofuseError, match="epochs = 0"):
         Options(epochs=0)
-    named_only = Sentences([table([("I happy .", "happiness", NAN, NAN, NAN)])])
-    with pytest.raises(EmofuseError, match="lack categories or dimensions"):
-        fine_tune(encoder, sentences(1), named_only, QUICK)
+    with pytest.raises(EmofuseError, match=r"no development sentence .* xed"):
+        fine_tune(encoder, sentences(1), sentences(1, without=["xed"]), QUICK)
 
 
 def test_saved_encoder_loads_and_embeds_the_same(encoder, tmp_path):
@@ -131,26 +127,53 @@ def test_saved_encoder_loads_and_embeds_the_same(encoder, tmp_path):
     assert again.weights_hash != encoder.weights_hash and again.max_tokens == encoder.max_tokens
 
 
-def test_reads_the_official_train_and_development_parts(tmp_path):
-    meld.write_labels(tmp_path / "meld")
-    emobank.make(tmp_path / "emobank")
-    train, dev = read_sentences(tmp_path)
-    assert (train.label >= 0).sum() == 29 and (dev.label >= 0).sum() == 15
-    assert (~np.isnan(train.dimensions[:, 1])).sum() == 48 and (~np.isnan(dev.dimensions[:, 1])).sum() == 12
-    assert not any("test" in text for text in train.texts + dev.texts)
+def test_epochs_take_the_next_sentences_of_a_corpus():
+    train = sentences(4)
+    options = Options(shares={"goemotions": 0.25, "xed": 0.5})
+    epochs = [finetune._rows_of_epoch(train, epoch, options).tolist() for epoch in range(4)]
+    counts = [{corpus: (train.corpora[rows] == corpus).sum() for corpus in train.corpora} for rows in epochs]
+    assert counts == [{"meld": 60, "emobank": 60, "goemotions": 15, "xed": 30}] * 4
+    assert set().union(*epochs) == set(range(len(train.texts)))
 
 
-def test_command(tiny_encoders, tmp_path, monkeypatch, capsys):
+def test_some_sentences_are_changed_and_each_epoch_changes_others():
+    texts = ["I am here, and you are not there!"] * 100
+    mishear = finetune.Mishearing(["their ma year on hour"])
+    options = Options(spoken=0.3, misheard=0.3)
+    epochs = [finetune._change(texts, mishear, epoch, options) for epoch in (0, 1)]
+    assert epochs[0] != epochs[1]
+    for changed in epochs:
+        assert 30 < sum(text == texts[0] for text in changed) < 60
+        assert 20 < sum(text == text.lower() for text in changed) < 65
+
+
+def test_the_best_epoch_so_far_can_be_saved(encoder):
+    seen = []
+    fine_tune(encoder, sentences(1), sentences(1), QUICK, on_best=lambda history: seen.append(len(history)))
+    assert seen[0] == 1
+
+
+@pytest.fixture
+def corpora(tmp_path):
     meld.write_labels(tmp_path / "meld")
     emobank.make(tmp_path / "emobank")
-    arguments = [str(tmp_path / "tuned"), "--data", str(tmp_path), "--encoder", str(tiny_encoders["bert"])]
+    goemotions.make(tmp_path / "goemotions")
+    xed.make(tmp_path / "xed")
+    return tmp_path
+
+
+def test_command(tiny_encoders, corpora, monkeypatch, capsys):
+    folder = corpora / "tuned"
+    arguments = [str(folder), "--data", str(corpora), "--encoder", str(tiny_encoders["bert"])]
     monkeypatch.setattr("sys.argv", ["finetune", *arguments, "--epochs", "1", "--frozen-layers", "1"])
+    monkeypatch.setattr("emofuse.training.sentences.MADE_UP", 20)
     finetune._main()
     assert "epoch 1: loss" in capsys.readouterr().out
-    about = read_json(tmp_path / "tuned" / "finetuning.json")
-    assert about["corpora"] == ["meld", "emobank"] and about["options"]["epochs"] == 1 and len(about["dev"]) == 1
+    about = read_json(folder / "finetuning.json")
+    assert {"meld", "emobank", "goemotions", "xed"} <= set(about["corpora"])
+    assert about["options"]["epochs"] == 1 and len(about["dev"]) == 1
     assert about["start"]["weights_hash"] == load_text_encoder(str(tiny_encoders["bert"])).weights_hash
-    assert load_text_encoder(str(tmp_path / "tuned")).dim == 16
-    monkeypatch.setattr("sys.argv", ["finetune", str(tmp_path / "other"), "--data", str(tmp_path / "nowhere")])
+    assert load_text_encoder(str(folder)).dim == 16
+    monkeypatch.setattr("sys.argv", ["finetune", str(corpora / "other"), "--data", str(corpora / "nowhere")])
     with pytest.raises(SystemExit, match=r"error: .*nowhere"):
         finetune._main()

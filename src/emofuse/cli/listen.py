@@ -145,7 +145,7 @@ def _open(source: str | None, device: str | None, *, rate: int, channels: int, s
 
 def _profile(adapt: str, predictor: Predictor) -> SpeakerProfile | None:
     """The speaker of the recording that --adapt names, if it names one."""
-    from emofuse.inference.files import adaptation
+    from emofuse.inference.adaptation import adaptation
 
     if adapt in ("stream", "off"):
         return None

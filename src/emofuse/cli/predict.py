@@ -116,9 +116,10 @@ def predict(
     adapt: Annotated[
         str,
         typer.Option(
-            metavar="recording|folder|FILE|off",
-            help="What the model adapts to: the other segments of the same recording, all recordings in the same "
-            "folder (taken as one speaker), another recording of the speaker, or nothing.",
+            metavar="recording|folder|speaker|FILE|off",
+            help="What the model adapts to: the other segments of the same recording; recordings of the same voice in "
+            "the same folder; all of the same speaker by the column speaker; another recording of the speaker; or "
+            "nothing.",
         ),
     ] = "recording",
     jobs: Annotated[
@@ -154,7 +155,8 @@ def predict(
     work = Work()
     try:
         import emofuse
-        from emofuse.inference.files import Finished, adaptation, predict_recordings, speaker_profiles
+        from emofuse.inference.adaptation import AdaptationSource, adaptation, speaker_profiles
+        from emofuse.inference.files import Finished, predict_recordings
         from emofuse.inference.folder import results_in
         from emofuse.inference.inputs import find_recordings
         from emofuse.inference.options import checked_options
@@ -179,7 +181,9 @@ def predict(
         predictor = emofuse.load(model, asr=asr, transcribe=words, threads=threads, adapt=source != "off")
         with destination.open(recordings, predictor, adapt=source, options=options) as results:
             work.begin(recordings, results)
-            profiles = speaker_profiles(predictor, results.remaining, adapt=source, among=recordings, track=track)
+            among = list(map(AdaptationSource.of_recording, recordings))
+            remaining = list(map(AdaptationSource.of_recording, results.remaining))
+            profiles = speaker_profiles(predictor, remaining, adapt=source, among=among, options=options)
             if ray is not None:
                 events = predict_on_ray(predictor, results.remaining, address=ray, profiles=profiles, **options)
             else:

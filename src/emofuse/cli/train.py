@@ -31,7 +31,9 @@ def train(
     folds: Annotated[
         bool,
         typer.Option(
-            "--folds", help="Train every fold, fit the calibration on their predictions, and train a model on all rows."
+            "--folds",
+            help="Train every fold, and without each corpus in training.leave_out; fit the calibration on their "
+            "predictions; and train a model on all rows.",
         ),
     ] = False,
     fresh: Annotated[

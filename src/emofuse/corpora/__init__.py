@@ -17,6 +17,7 @@ from emofuse.corpora.readers import (
     emobank,
     emotale,
     generic,
+    goemotions,
     hf_datasets,
     iemocap,
     meld,
@@ -41,6 +42,7 @@ CORPORA: dict[str, Corpus] = {
     **coded_corpora.CORPORA,
     **coded_transcripts.CORPORA,
     "emobank": emobank.CORPUS,
+    "goemotions": goemotions.CORPUS,
     "toy": toy.CORPUS,
 }
 """Corpora with a fixed layout, by the name of their reader, with which their keys begin."""

@@ -90,7 +90,7 @@ def read_and_split(config: CorpusConfig, data: Path | None) -> tuple[pd.DataFram
         rule = rule.model_copy(update={"folds": str(base / rule.folds)})
     selected = select(table, config.where)
     split = make_split(table if rule.rule == "given" else selected, rule)
-    return selected, restricted(split, selected)
+    return selected, _of_all_rows(restricted(split, selected), rule.all_rows)
 
 
 def _read(config: CorpusConfig, root: Path) -> pd.DataFrame:
@@ -162,6 +162,16 @@ def restricted(split: Split, table: pd.DataFrame) -> Split:
     keys = set(table["key"])
     parts = {part: tuple(key for key in getattr(split, part) if key in keys) for part in PARTS}
     return Split(**parts, rule=split.rule)
+
+
+def _of_all_rows(split: Split, part: str | None) -> Split:
+    """The split with all rows in the test part ("test"), or with the rows of the test part in train ("train")."""
+    if part is None:
+        return split
+    rule = f"{split.rule} all_rows={part}"
+    if part == "test":
+        return Split((), (), tuple(sorted(split.train + split.dev + split.test)), rule)
+    return Split(tuple(sorted(split.train + split.test)), split.dev, (), rule)
 
 
 def count_folds(recipe: Recipe, data: Path | None) -> int:

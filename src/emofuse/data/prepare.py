@@ -110,7 +110,14 @@ def _hidden_states(
     frames: list[Frames] = []
     for copy in range(recipe.training.varied_copies + 1):
         states = compute_states(
-            table, cache_dir() / "features", encoder, layers=stored, pool=pool, varied=copy, device=device
+            table,
+            cache_dir() / "features",
+            encoder,
+            layers=stored,
+            pool=pool,
+            speech_only=recipe.data.speech_only,
+            varied=copy,
+            device=device,
         )
         places = [stored.index(layer) for layer in frozen]
         frames.append(LayerStates(states, places, of=len(stored), rate=encoder.rate / pool))

@@ -19,6 +19,7 @@ from emofuse.audio import SAMPLE_RATE
 from emofuse.data.features import Clip, Features, stored
 from emofuse.encoders.speech import POOL, SpeechEncoder, pool_time
 from emofuse.hardware import choose_precision
+from emofuse.timeline.segments import speech_of
 
 
 class LayerStates:
@@ -55,6 +56,7 @@ def compute_states(
     *,
     layers: Sequence[int] | None = None,
     pool: int = POOL,
+    speech_only: bool = False,
     varied: int = 0,
     device: torch.device | None = None,
 ) -> Features:
@@ -66,6 +68,7 @@ def compute_states(
         encoder: the frozen speech encoder.
         layers: numbers of the layers to store, side by side in this order; all if None.
         pool: number of steps that are averaged to one.
+        speech_only: whether each clip is cut to its speech first; see `speech_of`.
         varied: 0 for the clips as they are; 1, 2, ... for that copy of each clip, changed by `vary`.
         device: computes the states; the CPU if None.
 
@@ -84,6 +87,8 @@ def compute_states(
     stored_layers = all_layers if layers is None else list(layers)
 
     def make(samples: np.ndarray) -> np.ndarray:
+        if speech_only:
+            samples = speech_of(samples)
         if varied:
             samples = vary(samples, np.random.default_rng([varied, zlib.crc32(samples.tobytes())]))
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
@@ -91,7 +96,7 @@ def compute_states(
         return pool_time(states, pool).transpose(1, 0, 2).reshape(-1, len(stored_layers) * encoder.dim)
 
     some = "" if stored_layers == all_layers else "-layers" + "_".join(map(str, stored_layers))
-    copy = f"-varied{varied}-{precision}" if varied else ""
+    copy = "-speech" * speech_only + (f"-varied{varied}-{precision}" if varied else "")
     folder = cache / f"states-{encoder.name.replace('/', '-')}-{pool}-{encoder.hash[:16]}{some}{copy}"
     name = f"hidden states of {encoder.name}" + (f", copy {varied}" if varied else "")
     return stored(table, folder, make, width=len(stored_layers) * encoder.dim, name=name)

@@ -181,7 +181,8 @@ def explain_segment(
 ) -> Explanation:
     """Explain one prediction; `target` as in `explain`."""
     prediction, frames = segment_prediction.prediction, segment_prediction.frames
-    outputs = _Outputs(network, target if target in network.bundle.labels else prediction.emotion)
+    category = target if target in network.bundle.labels else prediction.emotion
+    outputs = _Outputs(network, category, adapted=prediction.adapted)
     words = (prediction.text or "").split() if "text" in prediction.used else []
     embed = partial(network.embedding, language=prediction.language)
     text = embed(prediction.text or "") if words else None
@@ -268,9 +269,9 @@ class _Outputs:
         reads_text_alone: True if the model predicts from text without audio.
     """
 
-    def __init__(self, network: Network, category: str | None) -> None:
+    def __init__(self, network: Network, category: str | None, *, adapted: bool) -> None:
         bundle = network.bundle
-        self._network = network
+        self._network, self._adapted = network, adapted
         self.reads_text_alone = bundle.reads_text_alone
         self._row = None if category is None else bundle.labels.index(category)
         self.names = [name for name in (category, *bundle.dimensions) if name is not None]
@@ -284,7 +285,7 @@ class _Outputs:
             if frames is None and texts is None:
                 values += [self.even] * len(batch)
             else:
-                answers = self._network.answers(frames, texts)
+                answers = self._network.answers(frames, texts, adapted=self._adapted)
                 values += [self._values(answer.probabilities, answer.dimensions) for answer in answers]
         return np.reshape(values, (-1, len(self.names)))
 

@@ -51,8 +51,8 @@ class Bundle:
         front_end: settings of `emofuse.audio.FrontEnd`.
         speech_encoder: facts that `export_speech_encoder` returned; empty for a model that reads log-Mel frames.
         adapter: settings of a `SpeakerAdapter`, whose arrays are in `adapter.npz`; empty without one.
-        calibration: `Calibration` of predictions from "audio" (with or without words) and from "text" alone; either may
-            be missing.
+        calibration: `Calibration` of predictions from "audio" (with or without words), from "audio_adapted" (minus the
+            offset of a speaker) and from "text" alone; each may be missing.
         text_encoder: `name`, `weights_hash`, `pooling` and `dim` of the text encoder used in training; empty for a
             model that does not read text.
         text_languages: ISO 639-1 codes of the languages whose transcripts the model can use, with either text encoder.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from emofuse.audio import AudioError, check_samples
 from emofuse.inference.options import PredictOptions
 from emofuse.inference.transcripts import RecordingWords
-from emofuse.models.adapter import RunningOffset
+from emofuse.models.adapter import RunningOffset, SpeakerAdapter, SpeakerProfile
 from emofuse.segment import Segment
 from emofuse.timeline.chapters import Chapter
 
@@ -24,8 +25,16 @@ class RecordingContext:
     use_words: bool  # whether to recognise them
     has_text: bool  # whether words are given for all of it
     offset: np.ndarray | None = None  # of a given speaker
+    offsets: dict[str, np.ndarray] = field(default_factory=dict)  # of given speakers by their names in the segments
     speakers: dict[tuple[int | None, str | None], RunningOffset] = field(default_factory=dict)
     words: RecordingWords | None = None
+
+    def adapt_to(self, given: SpeakerProfile | Mapping[str, SpeakerProfile] | None, adapter: SpeakerAdapter) -> None:
+        """Take the offset of a given speaker, or of several by their names, for all of the recording."""
+        if isinstance(given, SpeakerProfile):
+            self.offset = adapter.offset(given.means, given.seconds)
+        elif given is not None:
+            self.offsets = {name: adapter.offset(one.means, one.seconds) for name, one in given.items()}
 
     @property
     def language(self) -> str | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from itertools import repeat
 from typing import Any, Unpack
 
 import numpy as np
@@ -15,10 +15,10 @@ import numpy as np
 from emofuse.audio import Note, Source, name_of
 from emofuse.errors import EmofuseError
 from emofuse.hardware import run_parallel
+from emofuse.inference.adaptation import AdaptationSource, Speakers, speaker_profiles
 from emofuse.inference.inputs import Recording
 from emofuse.inference.options import PredictOptions
 from emofuse.inference.predictor import Predictor
-from emofuse.models.adapter import SpeakerProfile
 from emofuse.segment import Segment
 from emofuse.timeline.prediction import Prediction, Timeline
 from emofuse.timeline.tables import empty_record, failure_record, prediction_record
@@ -64,6 +64,8 @@ def predict_many(
     *,
     jobs: int | None = None,
     on_error: Callable[[Audio, EmofuseError], object] | None = None,
+    adapt: str = "recording",
+    speaker_names: Sequence[str | None] | None = None,
     **options: Unpack[PredictOptions],
 ) -> Iterator[Timeline]:
     """Predict many recordings, several at once, and yield their timelines in order.
@@ -76,20 +78,30 @@ def predict_many(
         jobs: how many recordings to predict at once; None for as many as the predictor has threads.
         on_error: is called with an input that cannot be predicted, and why; the input has no timeline then. None to
             raise the error.
+        adapt: "folder" to adapt to the recordings of the same voice in the same folder, "speaker" to those of the same
+            speaker by `speaker_names`; all inputs are then measured before the first is predicted. "recording" to adapt
+            to each by itself.
+        speaker_names: who speaks in each input, None where it is not known.
         **options: for all recordings; see `emofuse.inference.options.PredictOptions`.
 
     Raises:
-        EmofuseError: an input cannot be predicted, and there is no `on_error`.
+        EmofuseError: an input cannot be predicted, and there is no `on_error`; or the model cannot adapt so.
     """
+    profiles: Iterable[Speakers] = repeat(options.get("speaker"))
+    if adapt != "recording" or speaker_names is not None:
+        inputs = list(inputs)
+        profiles = _profiles_of(predictor, inputs, adapt=adapt, speaker_names=speaker_names, options=options)
     jobs = predictor.calls_at_once = max(1, jobs or predictor.threads)
 
-    def predict(audio: Audio) -> tuple[Audio, Timeline | EmofuseError]:
+    def predict(one: tuple[Audio, Speakers]) -> tuple[Audio, Timeline | EmofuseError]:
+        audio, profile = one
         try:
-            return audio, predictor(audio, **options)
+            with_profile: PredictOptions = {**options, "speaker": profile}
+            return audio, predictor(audio, **with_profile)
         except Exception as error:
             return audio, explained(error, "samples" if isinstance(audio, np.ndarray) else name_of(audio))
 
-    for call in run_parallel(predict, inputs, threads=jobs):
+    for call in run_parallel(predict, zip(inputs, profiles, strict=False), threads=jobs):
         audio, result = call.result()
         if isinstance(result, Timeline):
             yield result
@@ -99,12 +111,34 @@ def predict_many(
             on_error(audio, result)
 
 
+def _profiles_of(
+    predictor: Predictor,
+    inputs: Sequence[Audio],
+    *,
+    adapt: str,
+    speaker_names: Sequence[str | None] | None,
+    options: PredictOptions,
+) -> list[Speakers]:
+    names = [None] * len(inputs) if speaker_names is None else speaker_names
+    if adapt not in ("recording", "folder", "speaker"):
+        raise EmofuseError(f"adapt is {adapt!r}. Expected recording, folder or speaker.")
+    if adapt == "speaker" and speaker_names is None:
+        raise EmofuseError("To adapt to speakers, give speaker_names: who speaks in each input.")
+    if len(names) != len(inputs):
+        raise EmofuseError(f"There are {len(names)} speaker_names for {len(inputs)} inputs. Give one for each.")
+    sources = [
+        AdaptationSource.of_audio(audio, number, speaker=name)
+        for number, (audio, name) in enumerate(zip(inputs, names, strict=True))
+    ]
+    return speaker_profiles(predictor, sources, adapt=adapt, options=options)
+
+
 def predict_recordings(
     predictor: Predictor,
     recordings: Sequence[Recording],
     *,
     jobs: int | None = None,
-    profiles: Mapping[Path | None, SpeakerProfile] | None = None,
+    profiles: Sequence[Speakers] | None = None,
     **options: Unpack[PredictOptions],
 ) -> Iterator[Prediction | Finished]:
     """Predict recordings in their order: the predictions of each, then that it is finished.
@@ -116,29 +150,40 @@ def predict_recordings(
         predictor: the model. Its `calls_at_once` is set here.
         recordings: from `find_recordings`.
         jobs: how many recordings to predict at once; None for as many as the predictor has threads.
-        profiles: from `speaker_profiles`; without them, the model adapts to each recording (if `predictor.adapt`).
+        profiles: what to adapt to in each, from `speaker_profiles`; without them, the model adapts to each recording by
+            itself (if `predictor.adapt`).
         **options: for all recordings.
     """
     jobs = predictor.calls_at_once = max(1, min(jobs or predictor.threads, len(recordings)))
     stopped = threading.Event()
 
-    def begin(recording: Recording) -> Iterator[Prediction | Finished]:
-        return predict_recording(predictor, recording, with_profile(options, recording, profiles))
+    work = with_profiles(options, recordings, profiles)
 
-    def predict(recording: Recording) -> list[Prediction | Finished]:
+    def predict(one: tuple[Recording, PredictOptions]) -> list[Prediction | Finished]:
         events = []
-        for event in begin(recording):
+        for event in predict_recording(predictor, *one):
             if stopped.is_set():
                 break
             events.append(event)
         return events
 
     if jobs == 1:
-        for recording in recordings:
-            yield from begin(recording)
+        for one in work:
+            yield from predict_recording(predictor, *one)
         return
-    for call in run_parallel(predict, recordings, threads=jobs, stop=stopped.set):
+    for call in run_parallel(predict, work, threads=jobs, stop=stopped.set):
         yield from call.result()
+
+
+def with_profiles(
+    options: PredictOptions, recordings: Sequence[Recording], profiles: Sequence[Speakers] | None
+) -> Iterator[tuple[Recording, PredictOptions]]:
+    """Each recording with its options: those for all, with what the model adapts to."""
+    if profiles is None:
+        return ((recording, options) for recording in recordings)
+    return (
+        (recording, {**options, "speaker": profile}) for recording, profile in zip(recordings, profiles, strict=True)
+    )
 
 
 def predict_recording(
@@ -201,67 +246,3 @@ def explained(error: Exception, name: str) -> EmofuseError:
     if isinstance(error, EmofuseError):
         return error
     return EmofuseError(f"{name}: it cannot be predicted ({type(error).__name__}: {error}).")
-
-
-def adaptation(option: str) -> Path | str:
-    """Parse the value of --adapt: "recording", "folder", "off", or the path of a recording.
-
-    Raises:
-        EmofuseError: there is no such file.
-    """
-    if option in ("recording", "folder", "off"):
-        return option
-    if not Path(option).is_file():
-        raise EmofuseError(
-            f"--adapt {option}: there is no such file. Give a recording of the speaker, or recording, folder or off."
-        )
-    return Path(option)
-
-
-def speaker_profiles(
-    predictor: Predictor,
-    recordings: Sequence[Recording],
-    *,
-    adapt: Path | str,
-    among: Sequence[Recording],
-    track: int | None = None,
-) -> dict[Path | None, SpeakerProfile]:
-    """What the model adapts to in the recordings of each folder; empty if each recording is adapted by itself.
-
-    Args:
-        predictor: the model.
-        recordings: those to predict.
-        adapt: the path of a recording of the speaker; "folder" for all recordings of the same folder; "recording"; or
-            "off".
-        among: all recordings of the batch, also those that need not be predicted any more.
-        track: number of the audio track.
-
-    Raises:
-        EmofuseError: the model cannot adapt, or the recording of the speaker cannot be used.
-    """
-    folders = {folder_of(recording) for recording in recordings}
-    if isinstance(adapt, Path):
-        return dict.fromkeys(folders, predictor.speaker_profile([adapt]))
-    if adapt != "folder":
-        return {}
-    files = sorted({one.file for one in among if one.file is not None and folder_of(one) in folders})
-    parts: dict[Path | None, list[SpeakerProfile]] = {}
-    measure: Callable[[Path], SpeakerProfile] = lambda file: predictor.speaker_profile([file], track=track)  # noqa: E731
-    for file, call in zip(files, run_parallel(measure, files, threads=predictor.threads), strict=True):
-        try:
-            parts.setdefault(file.resolve().parent, []).append(call.result())
-        except EmofuseError as error:  # it is reported when the recording is predicted
-            log.debug("%s", error)
-    return {folder: SpeakerProfile.merge(of_folder) for folder, of_folder in parts.items() if of_folder}
-
-
-def with_profile(
-    options: PredictOptions, recording: Recording, profiles: Mapping[Path | None, SpeakerProfile] | None
-) -> PredictOptions:
-    """The options for one recording, with what the model adapts to."""
-    return {**options, "speaker": profiles.get(folder_of(recording))} if profiles else options
-
-
-def folder_of(recording: Recording) -> Path | None:
-    """The folder in which a recording lies; None for a text alone."""
-    return None if recording.file is None else recording.file.resolve().parent

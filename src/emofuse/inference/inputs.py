@@ -134,13 +134,17 @@ def find_recordings(
 
 
 def _with_segments(recording: Recording, rows: list[Segment]) -> Recording:
-    """Add segments to a recording, unless they are a single row without times and words: it describes the whole."""
-    if len(rows) == 1 and rows[0].is_whole and rows[0].text is None:
-        row = rows[0]
-        extra = {**recording.extra, **row.extra}
-        speaker, channel = row.speaker or recording.speaker, row.channel or recording.channel
-        return replace(recording, speaker=speaker, channel=channel, extra=extra)
-    return replace(recording, segments=rows)
+    """Add segments to a recording. What a single row without times says is about the whole recording."""
+    if len(rows) != 1 or not rows[0].is_whole:
+        return replace(recording, segments=rows)
+    [row] = rows
+    return replace(
+        recording,
+        segments=None if row.text is None else rows,
+        speaker=row.speaker or recording.speaker,
+        channel=row.channel or recording.channel,
+        extra={**recording.extra, **row.extra},
+    )
 
 
 def _expand_argument(argument: str, results: Collection[str]) -> Iterator[Recording]:

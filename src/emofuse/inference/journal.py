@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +20,8 @@ from emofuse import __version__
 from emofuse.audio import name_of
 from emofuse.errors import EmofuseError
 from emofuse.files import file_hash, file_hashes, hash_of, lock_file
-from emofuse.inference.files import Finished, file_state, folder_of
+from emofuse.inference.adaptation import AdaptationSource
+from emofuse.inference.files import Finished, file_state
 from emofuse.inference.inputs import Recording
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def fingerprints(
     Args:
         predictor: the model.
         recordings: all recordings of the batch.
-        adapt: as in `emofuse.inference.files.speaker_profiles`.
+        adapt: as in `emofuse.inference.adaptation.speaker_profiles`.
         options: of the prediction and of the output.
 
     Raises:
@@ -54,10 +55,9 @@ def fingerprints(
     facts = {name: value for name, value in asdict(predictor.bundle).items() if name != "folder"}
     settings = {**options, "asr": predictor.asr, "transcribe": predictor.transcribe, "adapt": str(adapt)}
     model, others = hash_of([__version__, facts]), _hashes_of_others(recordings, adapt)
-    by_folder = {folder: hash_of([settings, hashes]) for folder, hashes in others.items()}
     count: Counter[Path | None] = Counter()
     result = []
-    for recording in recordings:
+    for recording, hashes in zip(recordings, others, strict=True):
         count[recording.file] += 1  # a recording that is named twice is predicted twice
         segments = None if recording.segments is None else [asdict(one) for one in recording.segments]
         given = [segments, recording.speaker, recording.channel, dict(recording.extra)]
@@ -66,23 +66,31 @@ def fingerprints(
                 "recording": f"{count[recording.file]} {recording.file}",
                 "segments": hash_of(given),
                 "model": model,
-                "options": by_folder[folder_of(recording)],
+                "options": hash_of([settings, hashes]),
             }
         )
     return result
 
 
-def _hashes_of_others(recordings: Sequence[Recording], adapt: Path | str) -> dict[Path | None, list[str]]:
-    """Hashes of the other recordings on which those of a folder depend by adaptation."""
-    others: dict[Path | None, list[str]] = {folder_of(recording): [] for recording in recordings}
+def _hashes_of_others(recordings: Sequence[Recording], adapt: Path | str) -> list[list[str]]:
+    """For each recording, hashes of the recordings on which its result depends by adaptation, its own among them."""
     if isinstance(adapt, Path):
-        digest = file_hash(adapt)
-        return {folder: [digest] for folder in others}
-    if adapt == "folder":
-        files = sorted({one.file for one in recordings if one.file is not None and file_state(one) is not None})
-        for file, digest in file_hashes(files, unreadable={}).items():
-            others[Path(file).resolve().parent].append(digest)
-    return others
+        return [[file_hash(adapt)]] * len(recordings)
+    if adapt not in ("folder", "speaker"):
+        return [[]] * len(recordings)
+    files = sorted({one.file for one in recordings if one.file is not None and file_state(one) is not None})
+    audio = file_hashes(files, unreadable={})
+    groups: list[list[str]] = []  # of each recording: the names of its speakers, or its folder
+    members: dict[str, dict[Hashable, str]] = {}
+    for recording in recordings:
+        source = AdaptationSource.of_recording(recording)
+        groups.append(sorted(source.names) if adapt == "speaker" else [str(source.folder)])
+        segments = [asdict(one) for one in source.segments or ()] if adapt == "speaker" else []
+        digest = hash_of([audio.get(str(recording.file)), source.channel, source.speaker, segments])
+        for group in groups[-1]:
+            members.setdefault(group, {})[recording.file, digest] = digest
+    digests = {group: hash_of(sorted(hashes.values())) for group, hashes in members.items()}
+    return [[digests[group] for group in of_recording] for of_recording in groups]
 
 
 class Journal:

@@ -127,9 +127,8 @@ class _Judge:
         options["refuse"] = lambda segment, error: log.warning("%s", error)
         self._predictor = predictor
         self._context = RecordingContext("stream", None, options, use_words=True, has_text=False)
-        speaker, adapter = options["speaker"], predictor.adapter
-        if speaker is not None and adapter is not None:
-            self._context.offset = adapter.offset(speaker.means, speaker.seconds)
+        if predictor.adapter is not None:
+            self._context.adapt_to(options["speaker"], predictor.adapter)
         self._offset = self._context.offset  # of the speaker, by the utterances so far
 
     def warm_up(self) -> None:

@@ -25,7 +25,7 @@ class Answer:
 
     probabilities: np.ndarray  # (K,), calibrated, of the categories; empty without that head
     dimensions: np.ndarray  # (3,), arousal, valence, dominance in 0..1; empty without that head
-    calibration: Calibration | None  # for this input (with audio, or text alone)
+    calibration: Calibration | None  # for this input (with audio, adapted audio, or text alone)
 
 
 class Network:
@@ -114,15 +114,23 @@ class Network:
     def _readable(self, text: str) -> str:
         return name_emoji(text) if self._text_encoder.unknown_share(text) else text
 
-    def answer(self, frames: np.ndarray | None, embedding: np.ndarray | None) -> Answer:
-        """Run the model on frames (n, width), on an embedding (dim,), or on both; None for a missing modality."""
+    def answer(self, frames: np.ndarray | None, embedding: np.ndarray | None, *, adapted: bool = False) -> Answer:
+        """Run the model on frames (n, width), on an embedding (dim,), or on both; see `answers`."""
         [answer] = self.answers(
-            None if frames is None else frames[None], None if embedding is None else embedding[None]
+            None if frames is None else frames[None], None if embedding is None else embedding[None], adapted=adapted
         )
         return answer
 
-    def answers(self, frames: np.ndarray | None, embeddings: np.ndarray | None) -> list[Answer]:
-        """Run the model on utterances of equal length: (batch, n, width) and (batch, dim), or None for either."""
+    def answers(
+        self, frames: np.ndarray | None, embeddings: np.ndarray | None, *, adapted: bool = False
+    ) -> list[Answer]:
+        """Run the model on utterances of equal length.
+
+        Args:
+            frames: (batch, n, width); None for utterances without audio.
+            embeddings: (batch, dim); None for utterances without text.
+            adapted: whether the offset of a speaker was subtracted from the frames, which has its own calibration.
+        """
         given = frames if frames is not None else embeddings
         if given is None:
             raise ValueError("expected frames, embeddings or both")
@@ -144,6 +152,8 @@ class Network:
         names = [node.name for node in self._session.get_outputs()]
         out = dict(zip(names, self._session.run(names, feeds), strict=True))
         calibration = self._calibration.get(kind)
+        if adapted and kind == "audio":
+            calibration = self._calibration.get("audio_adapted", calibration)  # old bundles have one for both
         empty = np.zeros((batch, 0), np.float32)
         probabilities = out.get("probabilities", empty)
         if calibration is not None and probabilities.size:

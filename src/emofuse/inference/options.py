@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, TypedDict
 
 from emofuse.audio import Note
@@ -36,7 +36,7 @@ class PredictOptions(TypedDict, total=False):
             "off" not to tell them apart.
         track: number of the audio track of a file, from 1; None for the first.
         speaker: other audio of the same speaker, from `Predictor.speaker_profile`, which replaces the adaptation to the
-            recording itself.
+            recording itself; or such audio for some of the speakers whom segments name.
         tell: is called with what a user should know of the recording.
         progress: is called with the second of the recording up to which it is done.
         refuse: is called with each given segment that cannot be predicted, and why; without it, that is an error.
@@ -53,7 +53,7 @@ class PredictOptions(TypedDict, total=False):
     channels: Literal["auto", "mix", "split"] | int
     speakers: Literal["auto", "off"] | int
     track: int | None
-    speaker: SpeakerProfile | None
+    speaker: SpeakerProfile | Mapping[str, SpeakerProfile] | None
     tell: Callable[[Note], None]
     progress: Callable[[float], None]
     refuse: Callable[[Segment, EmofuseError], None]

@@ -7,9 +7,8 @@ not grow with length. With several segments of one speaker, the model adapts to 
 from __future__ import annotations
 
 import logging
-import math
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, Unpack
@@ -25,11 +24,12 @@ from emofuse.inference.bundle import Bundle
 from emofuse.inference.context import RecordingContext, speaker_key
 from emofuse.inference.network import Network
 from emofuse.inference.options import MAX_UTTERANCE_SECONDS, PredictOptions, checked_options
+from emofuse.inference.profiles import measure_recording, merge_profiles
 from emofuse.inference.reader import RecordingReader
 from emofuse.inference.transcripts import RecordingWords, Transcript, given_transcript, language_name
 from emofuse.inference.voices import chapters_of
 from emofuse.models.adapter import RunningOffset, SpeakerProfile
-from emofuse.segment import Segment, checked_text
+from emofuse.segment import checked_text, extent_of
 from emofuse.timeline.chapters import Chapter, single_chapter
 from emofuse.timeline.prediction import Prediction, Timeline
 from emofuse.words import has_words_or_emoji
@@ -149,7 +149,7 @@ class Predictor:
             return
         start, end = checked["start"], checked["end"]
         if checked["segments"]:
-            start, end = _extent(checked["segments"])
+            start, end = extent_of(checked["segments"])
         channels = "mix" if has_words_or_emoji(text) and checked["channels"] == "auto" else checked["channels"]
         recording = RecordingReader(
             audio,
@@ -174,16 +174,13 @@ class Predictor:
         """
         if self.adapter is None:
             raise EmofuseError(f"The model {self.bundle.name} cannot adapt to a speaker. Leave --adapt out.")
-        checked, means, seconds, names = checked_options(options), [], [], []
-        for path in recordings:
-            recording = RecordingReader(path, channels="mix", track=checked["track"], tell=checked["tell"])
-            names.append(recording.name)
-            for chapter in chapters_of(recording, {**checked, "speakers": "off"}, speaker_encoder=SpeakerEncoder):
-                means += [frames.mean(axis=0) for frames in self._frames(chapter, recording.name)]
-                seconds += [segment.seconds for segment in chapter.segments]
-        if not means:
-            raise EmofuseError(f"{', '.join(names)}: nobody speaks, so that there is nothing to adapt to.")
-        return SpeakerProfile(np.stack(means), np.array(seconds))
+        paths, checked = list(recordings), checked_options({**options, "channels": "mix"})
+        measured = [measure_recording(self, path, checked) for path in paths]
+        profiles = [profile for one in measured for profile in one.profiles.values()]
+        if not profiles:
+            names = ", ".join(map(name_of, paths))
+            raise EmofuseError(f"{names}: nobody speaks, so that there is nothing to adapt to.")
+        return merge_profiles(profiles)
 
     def _judge_text(self, text: str | None, language: str | None) -> Iterator[SegmentPrediction]:
         if text is None or not has_words_or_emoji(text):
@@ -198,8 +195,8 @@ class Predictor:
         """Judge chapter by chapter; predictions come in order of time, whatever channel they are of."""
         has_text = has_words_or_emoji(text)
         context = RecordingContext(recording.name, recording.file, options, use_words=text is None, has_text=has_text)
-        if self.adapter is not None and options["speaker"] is not None:
-            context.offset = self.adapter.offset(options["speaker"].means, options["speaker"].seconds)
+        if self.adapter is not None:
+            context.adapt_to(options["speaker"], self.adapter)
         count = 0
         waiting: list[SegmentPrediction] = []
         reached: dict[int | None, float] = dict.fromkeys(recording.channels, recording.start)
@@ -235,21 +232,21 @@ class Predictor:
     def judge(self, chapter: Chapter, context: RecordingContext) -> list[SegmentPrediction]:
         """Judge the segments of a chapter, given what is known of the recording so far."""
         chapter = context.usable(chapter)
-        all_frames = self._frames(chapter, context.name)
+        all_frames = self.segment_frames(chapter)
         transcripts = self._transcripts(chapter, context)
         keys = [speaker_key(chapter, segment) for segment in chapter.segments]
         for key, segment, frames in zip(keys, chapter.segments, all_frames, strict=True):
             if self.adapter is not None and frames is not None:
                 speaker = context.speakers.setdefault(key, RunningOffset(self.adapter))
                 speaker.add(frames.mean(axis=0), segment.seconds)
-        offsets = {key: self._offset(speaker, context) for key, speaker in context.speakers.items()}
+        offsets = {key: self._offset(key[1], speaker, context) for key, speaker in context.speakers.items()}
         judged = []
         for key, segment, frames, transcript in zip(keys, chapter.segments, all_frames, transcripts, strict=True):
             offset = offsets.get(key)
             adapted = offset is not None and frames is not None
             frames = frames - offset if adapted else frames
             samples = chapter.samples_of(segment)
-            prediction = self._predict(frames, transcript, context.name)
+            prediction = self._predict(frames, transcript, context.name, adapted=adapted)
             if context.must_detect_speech and frames is not None and not detector.has_speech(samples):
                 prediction = _without_speech(prediction)
             prediction = replace(
@@ -265,7 +262,7 @@ class Predictor:
             judged.append(SegmentPrediction(prediction, samples, frames))
         return judged
 
-    def _frames(self, chapter: Chapter, name: str) -> list[Any]:
+    def segment_frames(self, chapter: Chapter) -> list[Any]:
         """Frames of each segment; None for each if the model does not use audio."""
         if "audio" not in self.bundle.reads:
             return [None] * len(chapter.segments)
@@ -273,12 +270,12 @@ class Predictor:
         parts = [chapter.samples_of(segment) for segment in chapter.segments]
         return [call.result() for call in run_parallel(self.network.frames, parts, threads=threads)]
 
-    def _offset(self, speaker: RunningOffset, context: RecordingContext) -> np.ndarray | None:
+    def _offset(self, name: str | None, speaker: RunningOffset, context: RecordingContext) -> np.ndarray | None:
         """The offset of speaker, room and line in the frames, (width,); None if it is unknown."""
-        if context.options["speaker"] is None and not self.adapt:
-            return None
-        offset = speaker.offset() if context.offset is None else context.offset
-        return offset if offset.any() else None
+        offset = context.offset if name is None else context.offsets.get(name, context.offset)
+        if offset is None and self.adapt:
+            offset = speaker.offset()
+        return offset if offset is not None and offset.any() else None
 
     def _transcripts(self, chapter: Chapter, context: RecordingContext) -> list[Transcript]:
         """The words of each segment: those given with it, else recognised ones if there are to be any."""
@@ -319,7 +316,9 @@ class Predictor:
                     self.transcribe = "off"
             return self._transcriber if self.transcribe != "off" else None
 
-    def _predict(self, frames: np.ndarray | None, transcript: Transcript, name: str = "text") -> Prediction:
+    def _predict(
+        self, frames: np.ndarray | None, transcript: Transcript, name: str = "text", *, adapted: bool = False
+    ) -> Prediction:
         reads_text = "text" in self.bundle.reads
         doubt = self._doubt(transcript) if reads_text else None
         unreadable = None
@@ -332,7 +331,7 @@ class Predictor:
         if frames is None and not (has_text and self.bundle.reads_text_alone):
             raise EmofuseError(f"{name}: this model cannot use the input. It reads {self._reads()}.")
         embedding = self.network.embedding(transcript.text or "", transcript.language) if has_text else None
-        answer = self.network.answer(frames, embedding)
+        answer = self.network.answer(frames, embedding, adapted=adapted)
         probabilities = dict(zip(self.bundle.labels, answer.probabilities.tolist(), strict=True))
         emotion = max(probabilities, key=probabilities.__getitem__, default=None)
         confidence = None if emotion is None else probabilities[emotion]
@@ -401,10 +400,3 @@ def _load_transcriber(name: str, *, threads: int, workers: int) -> Any:
             log.warning("Words are not recognised, only the voice is used: %s", error)
             return None
     return Transcriber(name, threads=threads, workers=workers)
-
-
-def _extent(segments: Sequence[Segment]) -> tuple[float, float | None]:
-    """Start and end of the part of a recording that holds some segments."""
-    ends = [math.inf if one.end is None else one.end for one in segments]
-    last = max(ends)
-    return min(one.start for one in segments), None if math.isinf(last) else last

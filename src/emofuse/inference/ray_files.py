@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
@@ -18,12 +18,12 @@ from typing import Any, Unpack
 from emofuse.audio import name_of
 from emofuse.errors import EmofuseError
 from emofuse.hardware import connect_to_ray
+from emofuse.inference.adaptation import Speakers
 from emofuse.inference.bundle import Bundle
-from emofuse.inference.files import Finished, predict_recording, with_profile
+from emofuse.inference.files import Finished, predict_recording, with_profiles
 from emofuse.inference.inputs import Recording
 from emofuse.inference.options import PredictOptions
 from emofuse.inference.predictor import Predictor
-from emofuse.models.adapter import SpeakerProfile
 from emofuse.timeline.prediction import Prediction, Timeline
 
 MAX_RETRIES = 3
@@ -47,7 +47,7 @@ def predict_on_ray(
     recordings: Sequence[Recording],
     *,
     address: str,
-    profiles: Mapping[Path | None, SpeakerProfile] | None = None,
+    profiles: Sequence[Speakers] | None = None,
     **options: Unpack[PredictOptions],
 ) -> Iterator[Prediction | Finished]:
     """Predict recordings on a cluster, as `predict_recordings` does on this machine.
@@ -75,17 +75,17 @@ def _predict(
     ray: Any,
     predictor: Predictor,
     recordings: Sequence[Recording],
-    profiles: Mapping[Path | None, SpeakerProfile] | None,
+    profiles: Sequence[Speakers] | None,
     options: PredictOptions,
 ) -> Iterator[Prediction | Finished]:
     model = _Model(predictor.bundle.folder.resolve(), predictor.asr, predictor.transcribe, predictor.adapt)
     task = ray.remote(num_cpus=1, max_retries=MAX_RETRIES)(_predict_in_task)
-    waiting = iter(recordings)
+    waiting = with_profiles(options, recordings, profiles)
     running: deque[tuple[Recording, Any]] = deque()
     while True:
         at_once = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
-        for recording in islice(waiting, max(0, at_once - len(running))):
-            running.append((recording, task.remote(model, recording, with_profile(options, recording, profiles))))
+        for recording, of_recording in islice(waiting, max(0, at_once - len(running))):
+            running.append((recording, task.remote(model, recording, of_recording)))
         if not running:
             return
         recording, reference = running.popleft()

@@ -40,7 +40,8 @@ class RecordingReader:
         track: number of the audio track of a file, from 1; None for the first.
         channels: "mix" (their average), "split" (each by itself), a number from 1, or "auto": split where two channels
             carry different voices, otherwise mix.
-        tell: takes what a user should know of the recording, once each; it is logged as a warning too.
+        tell: takes what a user should know of the recording, once each; it is logged as a warning too. None for
+            neither.
 
     Attributes:
         name: for messages.
@@ -60,7 +61,7 @@ class RecordingReader:
         end: float | None = None,
         track: int | None = None,
         channels: str | int = "auto",
-        tell: Callable[[Note], None],
+        tell: Callable[[Note], None] | None,
     ) -> None:
         if hasattr(audio, "read") and not getattr(audio, "seekable", bool)():
             audio = audio.read()  # it is read more than once
@@ -115,7 +116,7 @@ class RecordingReader:
 
     def tell(self, note: Note) -> None:
         """Tell, and log as a warning, what a user should know of the recording; the same thing once."""
-        if note not in self._told:
+        if self._tell is not None and note not in self._told:
             self._told.add(note)
             log.warning("%s: %s.", self.name, note.message)
             self._tell(note)

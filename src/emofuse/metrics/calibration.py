@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,8 @@ class Calibration:
         risk_kept: share of wrong predictions among those that are not called uncertain.
         n: rows with a category.
         speakers: their speakers; a row without a speaker counts as one.
+        by_corpus: quality by part of the predictions and by corpus, where whole corpora were left out of training
+            (`emofuse.training.new_corpora.Quality`); otherwise empty.
     """
 
     temperature: float
@@ -44,6 +46,7 @@ class Calibration:
     risk_kept: float | None
     n: int
     speakers: int
+    by_corpus: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Values for JSON, in which the tuple becomes a list."""

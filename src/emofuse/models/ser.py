@@ -14,15 +14,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from emofuse.config import ModelConfig
 from emofuse.encoders.speech import load_speech_encoder
+from emofuse.labels import DIMENSIONS
 from emofuse.models.cnn import CNNS, CnnEncoder, load_panns, mask_frames
 from emofuse.models.conditioning import OPERATORS, Add, ConditioningOperator, conditioned_stages
 from emofuse.models.ladder import Ladder, LayerMix, TopLayers
+
+_SOFTENING = 3.0  # temperature of the probabilities that weigh prototypes, so that the most probable is not alone
 
 
 class SerModel(nn.Module):
@@ -35,6 +39,12 @@ class SerModel(nn.Module):
         state_dim: size of a hidden state of the frozen speech encoder; 0 for a CNN.
 
     Attributes:
+        discriminant: linear scores of the categories, which `emofuse.training.run` fits in closed form and which are
+            added to the network's in evaluation; None without `config.discriminants`. The network is trained without
+            it: it would learn nothing of the voice that the discriminant knows of the training clips.
+        prototypes: arousal, valence and dominance of each category (n_categories, 3), whose mean, weighted by the
+            categories' probabilities, replaces those of a voice in evaluation; None without
+            `config.expected_dimensions`.
         top_layers: trained layers of the speech encoder, initially with the pretrained weights; None without
             `config.fine_tune_layers`.
 
@@ -43,12 +53,16 @@ class SerModel(nn.Module):
             for layers of a speech encoder that is absent.
     """
 
+    prototypes: Tensor | None
+
     def __init__(self, config: ModelConfig, n_categories: int, text_dim: int, state_dim: int = 0) -> None:
         super().__init__()
         if config.fusion == "late":
             raise ValueError('fusion "late" is two models: use build_model')
         self.config = config
         self.top_layers: TopLayers | None = None
+        self.discriminant: LinearScores | None = None
+        self.register_buffer("prototypes", None)
         if config.fusion != "audio_only":
             self.absent_text = nn.Parameter(torch.randn(text_dim) * 0.02)
         if config.fusion == "text_only":
@@ -75,6 +89,10 @@ class SerModel(nn.Module):
             self.project = Add(text_dim, self.encoder.embedding_dim)
         self.dropout = (nn.Dropout2d if config.channel_dropout else nn.Dropout)(config.dropout)
         self.heads = Heads(self.encoder.embedding_dim, config.heads, n_categories)
+        if config.expected_dimensions:
+            self.prototypes = torch.zeros(n_categories, len(DIMENSIONS))
+        if config.discriminants:
+            self.discriminant = LinearScores(len(config.layers) * state_dim, n_categories)
         if config.fine_tune_layers:  # last, so that all other initial weights are the same with and without
             encoder = load_speech_encoder(config.speech_encoder)
             self.top_layers = TopLayers(encoder, layers=config.layers, frozen=config.frozen_layers)
@@ -129,7 +147,17 @@ class SerModel(nn.Module):
         embedding = self.encoder.embed(pooled)
         if fusion == "single_stage_additive":
             embedding = self.condition("embedding", embedding, text)
-        return self.heads(embedding)
+        outputs = self.heads(embedding)
+        if self.training:
+            return outputs
+        if self.discriminant is not None:
+            scores = self.config.discriminant_weight * self.discriminant(frames, n_frames)
+            outputs["logits"] = outputs["logits"].log_softmax(dim=1) + torch.where(has_audio[:, None], scores, 0.0)
+        if self.prototypes is not None:
+            expected = (outputs["logits"] / _SOFTENING).softmax(dim=1) @ self.prototypes
+            share = has_audio.float() if fusion == "audio_only" else has_audio * torch.where(has_text, 0.5, 1.0)
+            outputs["dimensions"] = torch.lerp(outputs["dimensions"], expected, share.unsqueeze(1))
+        return outputs
 
     def prepare_text(self, text: Tensor, has_text: Tensor) -> Tensor:
         """Normalise text embeddings, and use the learned embedding where the text is missing."""
@@ -167,6 +195,38 @@ class SerModel(nn.Module):
         if str(stage) in self.operators:
             x = self.condition(str(stage), x, text, valid)
         return self.dropout(x)
+
+
+class LinearScores(nn.Module):
+    """Scores of categories that are linear in the mean hidden state of a clip: a discriminant that was fitted.
+
+    Its values are buffers, zeros until `fill`.
+
+    Args:
+        width: size of a hidden state.
+        n_categories: number of categories.
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, width: int, n_categories: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.zeros(width, n_categories))
+        self.register_buffer("bias", torch.zeros(n_categories))
+
+    def fill(self, centre: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> None:
+        """Take over a discriminant with the scores (mean - centre) @ weight + bias."""
+        self.weight.copy_(torch.from_numpy(weight))
+        self.bias.copy_(torch.from_numpy(bias - centre @ weight))
+
+    def forward(self, frames: Tensor, n_frames: Tensor) -> Tensor:
+        """Map hidden states (batch, steps, width), of which n_frames (batch,) are valid, to (batch, n_categories)."""
+        n = n_frames.clamp(min=1).unsqueeze(1)
+        valid = (torch.arange(frames.shape[1], device=frames.device) < n).unsqueeze(2)
+        mean = frames.float().masked_fill(~valid, 0.0).sum(dim=1) / n
+        # Not a matrix product, which mixed precision would round: its terms nearly cancel with the bias.
+        return (mean.unsqueeze(2) * self.weight).sum(dim=1) + self.bias
 
 
 class Heads(nn.Module):

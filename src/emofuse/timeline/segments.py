@@ -62,6 +62,16 @@ def find_utterances(samples: np.ndarray, *, max_seconds: float = MAX_SECONDS) ->
     return [part for interval in clipped for part in cut_long(samples, interval, max_seconds=max_seconds)]
 
 
+def speech_of(samples: np.ndarray) -> np.ndarray:
+    """The part of a clip from the start of its first utterance to the end of its last; all of it if nobody speaks.
+
+    Args:
+        samples: float32 (n,), mono, 16 kHz.
+    """
+    utterances = find_utterances(samples)
+    return Interval(utterances[0].start, utterances[-1].end).samples_of(samples) if utterances else samples
+
+
 def speech_probabilities(samples: np.ndarray) -> np.ndarray:
     """Probability of speech in each 32 ms, by Silero's detector as faster-whisper ships it.
 

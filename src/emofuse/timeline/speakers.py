@@ -49,7 +49,7 @@ def cluster_speakers(embeddings: np.ndarray, seconds: Sequence[float], *, speake
         return []
     embeddings, durations = np.asarray(embeddings, np.float64), np.asarray(seconds, float)
     chosen = _segments_to_cluster(durations, speakers or 2)
-    centred = _unit(embeddings - embeddings[chosen].mean(axis=0))
+    centred = unit(embeddings - embeddings[chosen].mean(axis=0))
     merges = ward_merges(centred[chosen])
     if speakers is not None:
         return _in_order_of_appearance(_assign(centred, chosen, merges, speakers))
@@ -72,11 +72,11 @@ class KnownSpeakers:
     def __init__(self, embeddings: np.ndarray, labels: Sequence[int]) -> None:
         embeddings, numbers = np.asarray(embeddings, np.float64), np.asarray(labels)
         self._mean = embeddings.mean(axis=0)
-        self._centres = _unit(_group_means(_unit(embeddings - self._mean), numbers, int(numbers.max()) + 1))
+        self._centres = unit(_group_means(unit(embeddings - self._mean), numbers, int(numbers.max()) + 1))
 
     def nearest(self, embeddings: np.ndarray) -> list[int]:
         """The most similar speaker for each of (segments, dim) embeddings."""
-        labels: list[int] = (_unit(embeddings - self._mean) @ self._centres.T).argmax(axis=1).tolist()
+        labels: list[int] = (unit(embeddings - self._mean) @ self._centres.T).argmax(axis=1).tolist()
         return labels
 
 
@@ -94,7 +94,7 @@ def _assign(centred: np.ndarray, chosen: np.ndarray, merges: list[tuple[float, i
     labels = cut_tree(merges, number, n=len(chosen))
     number = int(labels.max()) + 1
     for _ in range(10):
-        centres = _unit(_group_means(clustered, labels, number))
+        centres = unit(_group_means(clustered, labels, number))
         nearest = (clustered @ centres.T).argmax(axis=1)
         if (nearest == labels).all() or len(np.unique(nearest)) < number:
             break
@@ -162,7 +162,8 @@ def cut_tree(merges: Sequence[tuple[float, int, int]], groups: int, *, n: int) -
     return np.unique(labels, return_inverse=True)[1]
 
 
-def _unit(vectors: np.ndarray) -> np.ndarray:
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors (n, dim), each scaled to length 1."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
 
 

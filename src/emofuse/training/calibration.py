@@ -7,8 +7,13 @@
   Ramdas 2022, "Distribution-free prediction sets for two-layer hierarchical models"; Lee, Barber & Willett 2023,
   "Distribution-free inference with hierarchical data").
 
-The development rows also chose the epoch, so results on them are slightly better than on new speakers. Intervals and
-temperature hold for speech like theirs, not for other rooms and languages.
+Intervals and temperature hold for speech like that of the rows. Where these are predictions on corpora that were left
+out of training (`by_corpus`), all corpora have the same weight, by a criterion that was fixed before any result:
+
+* The temperature minimises the mean over corpora of the negative log-likelihood.
+* The threshold is the lowest at which, on each corpus, under 30 % of the certain answers are wrong and at least a
+  quarter of all answers are certain. If there is none, it is the highest at which a quarter of the answers are certain
+  on the worst corpus, the one with the largest share of wrong answers.
 """
 
 from __future__ import annotations
@@ -33,11 +38,17 @@ PRIOR_ROWS = 10.0  # weight of the prior in the fit of the temperature, in rows
 LOWEST_LOG = -100.0  # float32 probabilities can be 0
 
 RISK_RATIO, TOLERABLE_RISK, LEAST_COVERAGE = 2 / 3, 0.05, 0.7
+CORPUS_RISK, CORPUS_COVERAGE = 0.3, 0.25  # on each corpus that was left out
 FOLDS = 10
 
 
 def fit_calibration(
-    predictions: pd.DataFrame, labels: Sequence[str], *, rated: ArrayLike | bool, level: float = 0.9
+    predictions: pd.DataFrame,
+    labels: Sequence[str],
+    *,
+    rated: ArrayLike | bool,
+    level: float = 0.9,
+    by_corpus: bool = False,
 ) -> Calibration:
     """Fit temperature, threshold and intervals on the predictions of a development part.
 
@@ -49,29 +60,34 @@ def fit_calibration(
             not used for intervals: prototypes of categories are not perceived ratings, and sentences without a
             speaker, each a group of its own, would outnumber the speakers.
         level: coverage of the intervals, between 0 and 1.
+        by_corpus: whether the rows are predictions on corpora that were left out of training. Then all corpora have the
+            same weight, in the fit and in its quality, which is measured on corpora that it was not fitted on.
 
     Raises:
         ValueError: as `fit_temperature` and `dimension_interval`.
     """
     truth, probabilities, speakers = labelled_rows(predictions, labels)
-    temperature, threshold = _fit_categories(truth, probabilities)
-    held_out = cross_fitted(truth, probabilities, speakers)
+    corpora = labelled_rows(predictions, labels, group="corpus").groups if by_corpus else None
+    temperature, threshold = fit_categories(truth, probabilities, corpora)
+    held_out = cross_fitted(truth, probabilities, speakers if corpora is None else corpora, by_corpus=by_corpus)
+    weights = row_weights(truth, corpora)
+    kept = 0.0 if held_out is None else float(weights @ held_out.kept)
     return Calibration(
         temperature=temperature,
         uncertain_below=threshold,
         dimension_half_width=_half_widths(predictions, rated, level),
         level=level,
-        ece_before=metrics.ece(truth, probabilities) if len(truth) else None,
-        ece_after=metrics.ece(truth, held_out.probabilities) if held_out else None,
-        coverage=float(held_out.kept.mean()) if held_out else None,
-        risk=float(held_out.wrong.mean()) if held_out else None,
-        risk_kept=float(held_out.wrong[held_out.kept].mean()) if held_out and held_out.kept.any() else None,
+        ece_before=_mean_ece(truth, probabilities, corpora) if len(truth) else None,
+        ece_after=_mean_ece(truth, held_out.probabilities, corpora) if held_out else None,
+        coverage=kept if held_out else None,
+        risk=float(weights @ held_out.wrong) if held_out else None,
+        risk_kept=float(weights @ (held_out.kept & held_out.wrong)) / kept if held_out and kept else None,
         n=len(truth),
         speakers=len(set(number_groups(speakers).tolist())),
     )
 
 
-def fit_temperature(logits: ArrayLike, truth: ArrayLike) -> float:
+def fit_temperature(logits: ArrayLike, truth: ArrayLike, *, weights: ArrayLike | None = None) -> float:
     """Temperature with the lowest negative log-likelihood (Guo et al. 2017, section 4.2), between 0.2 and 10.
 
     The likelihood is concave in 1 / T, so there is one optimum. A prior of ten rows drawn from the model's own
@@ -80,6 +96,7 @@ def fit_temperature(logits: ArrayLike, truth: ArrayLike) -> float:
     Args:
         logits: (n, K) logits or log-probabilities; clipped to at most 100 below the highest of their row.
         truth: (n,) class numbers; rows with -1 are left out.
+        weights: (n,) weight of each row in the likelihood, at least 0; equal if None.
 
     Raises:
         ValueError: a row with a truth has no finite highest logit.
@@ -90,7 +107,8 @@ def fit_temperature(logits: ArrayLike, truth: ArrayLike) -> float:
         5.03
     """
     z, y = np.asarray(logits, dtype=np.float64), np.asarray(truth)
-    z, y = z[y >= 0], y[y >= 0]
+    weight = np.ones(len(y)) if weights is None else np.asarray(weights, dtype=np.float64)
+    z, y, weight = z[y >= 0], y[y >= 0], weight[y >= 0]
     if not len(y):
         return 1.0
     if not np.isfinite(z.max(axis=1)).all():
@@ -102,7 +120,7 @@ def fit_temperature(logits: ArrayLike, truth: ArrayLike) -> float:
     def slope(sharpness: float) -> float:
         """Derivative of the negative log-likelihood by 1 / T; it rises."""
         expected = (softmax(z * sharpness) * z).sum(axis=1)
-        return float(((1 + share) * expected - target).sum())
+        return float(weight @ ((1 + share) * expected - target))
 
     return 1 / _root(slope, 1 / HOTTEST, 1 / COLDEST)
 
@@ -170,6 +188,32 @@ def uncertain_below(confidence: ArrayLike, correct: ArrayLike) -> float:
     return float(curve.threshold[met[-1] if len(met) else np.argmax(enough)])
 
 
+def uncertain_below_on_each(confidence: ArrayLike, correct: ArrayLike, corpora: Sequence[Any] | NDArray[Any]) -> float:
+    """Threshold of "uncertain" by corpora that were left out of training, as the module's criterion says; 0..1.
+
+    Args:
+        confidence: (n,) highest calibrated probability of each row, 0..1; n at least 1.
+        correct: (n,) whether its answer is right.
+        corpora: (n,) corpus of each row.
+
+    Example:
+        >>> confidence, correct = [0.9, 0.8, 0.7, 0.6] * 2, [True, True, False, True, True, False, False, False]
+        >>> uncertain_below_on_each(confidence, correct, ["a"] * 4 + ["b"] * 4)
+        0.9
+    """
+    sure, right, corpus = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=bool), np.asarray(corpora)
+    curves = [risk_coverage(sure[corpus == name], right[corpus == name]) for name in np.unique(corpus)]
+    thresholds = np.unique(sure)
+    met = np.ones(len(thresholds), dtype=bool)
+    for curve in curves:
+        point = np.searchsorted(-curve.threshold, -thresholds, side="right") - 1  # -1: no answer is as confident
+        met &= (point >= 0) & (curve.coverage[point] >= CORPUS_COVERAGE - 1e-9) & (curve.risk[point] < CORPUS_RISK)
+    if met.any():
+        return float(thresholds[met][0])
+    worst = max(curves, key=lambda curve: float(curve.risk[-1]))
+    return float(worst.threshold[np.argmax(worst.coverage >= CORPUS_COVERAGE - 1e-9)])
+
+
 def dimension_interval(
     truth: ArrayLike, prediction: ArrayLike, speakers: Sequence[Any] | NDArray[Any], *, level: float = 0.9
 ) -> Floats:
@@ -210,7 +254,7 @@ def dimension_interval(
 
 
 class CrossFitted(NamedTuple):
-    """Rows calibrated by fits on other speakers."""
+    """Rows calibrated by fits on other groups of rows (speakers or corpora)."""
 
     probabilities: Floats  # (n, K)
     kept: NDArray[np.bool_]  # (n,) not called uncertain
@@ -218,41 +262,77 @@ class CrossFitted(NamedTuple):
 
 
 def cross_fitted(
-    truth: NDArray[np.int64], probabilities: Floats, speakers: Sequence[Any] | NDArray[Any]
+    truth: NDArray[np.int64],
+    probabilities: Floats,
+    groups: Sequence[Any] | NDArray[Any],
+    *,
+    by_corpus: bool = False,
 ) -> CrossFitted | None:
-    """Calibrate each row with a fit on the folds that do not contain its speaker; None with fewer than two speakers.
+    """Calibrate each row with a fit on the folds that do not contain its group; None with fewer than two groups.
 
-    Arguments as `labelled_rows` returns them.
+    Arguments as `labelled_rows` returns them; groups are speakers, or corpora with `by_corpus` (see `fit_calibration`).
     """
-    fold = number_groups(speakers) % FOLDS
+    fold = number_groups(groups) % FOLDS
     if fold.max(initial=0) == 0:
         return None
     calibrated, kept = np.empty(probabilities.shape), np.empty(len(truth), dtype=bool)
     for number in range(fold.max() + 1):
         rest, held = fold != number, fold == number
-        temperature, threshold = _fit_categories(truth[rest], probabilities[rest])
+        corpora = np.asarray(groups)[rest] if by_corpus else None
+        temperature, threshold = fit_categories(truth[rest], probabilities[rest], corpora)
         calibrated[held] = apply_temperature(probabilities[held], temperature)
         kept[held] = calibrated[held].max(axis=1) >= threshold
     return CrossFitted(calibrated, kept, calibrated.argmax(axis=1) != truth)
 
 
-def labelled_rows(predictions: pd.DataFrame, labels: Sequence[str]) -> tuple[NDArray[np.int64], Floats, NDArray[Any]]:
-    """Truth (n,), probabilities (n, K) and speakers (n,) of the rows with a category, in the order of keys.
+class LabelledRows(NamedTuple):
+    """The rows of predictions with a category, in the order of their keys."""
 
-    Arguments as `fit_calibration`. Empty if the model does not predict categories.
+    truth: NDArray[np.int64]  # (n,)
+    probabilities: Floats  # (n, K)
+    groups: NDArray[Any]  # (n,) speakers, or the values of another column
+
+
+def labelled_rows(predictions: pd.DataFrame, labels: Sequence[str], *, group: str = "speaker") -> LabelledRows:
+    """The rows with a category; empty if the model does not predict categories.
+
+    Arguments as `fit_calibration`; `group` is the column of the groups.
     """
     names = [f"probability_{k}" for k in range(len(labels))]
     if not names or names[0] not in predictions.columns:
-        return np.zeros(0, dtype=np.int64), np.zeros((0, 1)), np.zeros(0, dtype=object)
-    rows = predictions[predictions["truth"] >= 0].sort_values("key")
-    return rows["truth"].to_numpy(), rows[names].to_numpy(dtype=np.float64), rows["speaker"].to_numpy(dtype=object)
+        return LabelledRows(np.zeros(0, dtype=np.int64), np.zeros((0, 1)), np.zeros(0, dtype=object))
+    rows = predictions[predictions["truth"] >= 0].sort_values("key", kind="stable")
+    probabilities = rows[names].to_numpy(dtype=np.float64)
+    return LabelledRows(rows["truth"].to_numpy(), probabilities, rows[group].to_numpy(dtype=object))
 
 
-def _fit_categories(truth: NDArray[np.int64], probabilities: Floats) -> tuple[float, float]:
-    """Temperature, and the threshold at that temperature."""
-    temperature = fit_temperature(log_of(probabilities), truth)
+def fit_categories(
+    truth: NDArray[np.int64], probabilities: Floats, corpora: NDArray[Any] | None = None
+) -> tuple[float, float]:
+    """Temperature, and the threshold at that temperature; by the criterion for corpora that were left out, if given."""
+    temperature = fit_temperature(log_of(probabilities), truth, weights=row_weights(truth, corpora) * len(truth))
     calibrated = apply_temperature(probabilities, temperature)
-    return temperature, uncertain_below(calibrated.max(axis=1), calibrated.argmax(axis=1) == truth)
+    confidence, correct = calibrated.max(axis=1), calibrated.argmax(axis=1) == truth
+    if corpora is None or not len(truth):
+        return temperature, uncertain_below(confidence, correct)
+    return temperature, uncertain_below_on_each(confidence, correct, corpora)
+
+
+def row_weights(truth: NDArray[np.int64], corpora: NDArray[Any] | None) -> Floats:
+    """Weight of each row, (n,), of sum 1: equal for all rows, or for all corpora."""
+    if corpora is None:
+        return np.full(len(truth), 1 / max(len(truth), 1))
+    _, corpus, rows = np.unique(corpora.astype(str), return_inverse=True, return_counts=True)
+    weights: Floats = 1 / (len(rows) * rows[corpus])
+    return weights
+
+
+def _mean_ece(truth: NDArray[np.int64], probabilities: Floats, corpora: NDArray[Any] | None) -> float:
+    """Expected calibration error, of all rows or as the mean over corpora."""
+    if corpora is None:
+        return metrics.ece(truth, probabilities)
+    each = [metrics.ece(truth[rows], probabilities[rows]) for rows in (corpora == name for name in np.unique(corpora))]
+    return float(np.mean(each))
 
 
 def _half_widths(predictions: pd.DataFrame, rated: ArrayLike | bool, level: float) -> tuple[float, float, float] | None:

@@ -12,7 +12,6 @@ from typing import Any, Literal
 import numpy as np
 import onnx
 import torch
-from jinja2 import Environment
 from torch import Tensor, nn
 
 from emofuse.audio import FrontEnd
@@ -36,6 +35,7 @@ from emofuse.inference.bundle import (
 )
 from emofuse.labels import DIMENSIONS
 from emofuse.models.adapter import SpeakerAdapter
+from emofuse.training.card import model_card
 from emofuse.training.speakers import save_adapter_arrays
 
 INPUTS = ("frames", "n_frames", "text", "has_audio", "has_text")
@@ -115,7 +115,7 @@ def export_run(run: Path | str, out: Path | str, *, weights: Weights = "fp32", l
         weights=weights,
         adapter=loaded.adapter,
         text_encoder=encoder,
-        multilingual_encoder=Path(recipe.text.multilingual) if multilingual else None,
+        multilingual_encoder=Path(recipe.text.multilingual) if recipe.text.multilingual and text else None,
     )
 
 
@@ -311,25 +311,3 @@ def licence_of(corpora: list[dict[str, Any]]) -> str:
     if any("research" in licence for licence in licences):
         return "for research only, as the licences of the training data say"
     return "as the training data allow"
-
-
-def model_card(bundle: Bundle) -> str:
-    """The model card (README.md of a bundle), generated from the facts that training recorded."""
-    heads = [f"{len(bundle.labels)} categories ({', '.join(bundle.labels)})"] if bundle.labels else []
-    heads += [f"{', '.join(bundle.dimensions)} (0..1)"] if bundle.dimensions else []
-    corpora = []
-    for corpus in bundle.training_data:
-        about = CORPORA[corpus["name"]].about if corpus["name"] in CORPORA else None
-        licence = about.licence if about else corpus.get("licence", "ask its owner")
-        corpora.append((corpus, licence, about.citation if about else "-"))
-    scores = []
-    for part in ("dev", "test", "test-adapted"):
-        of_part = bundle.metrics.get(part, {})
-        for corpus, of_corpus in {"all": of_part, **of_part.get("by_corpus", {})}.items():
-            measures = {"UAR": of_corpus.get("categories", {}).get("uar")}
-            measures |= {f"CCC {name}": of.get("ccc") for name, of in of_corpus.get("dimensions", {}).items()}
-            scores += [(part, corpus, name, score) for name, score in measures.items() if score is not None]
-    environment = Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False)
-    environment.filters["number"] = lambda value: "-" if value is None else f"{value:.3f}"
-    template = environment.from_string(Path(__file__).with_name("card.md.j2").read_text(encoding="utf-8"))
-    return template.render(bundle=bundle, heads=heads, corpora=corpora, scores=scores)

@@ -1,28 +1,34 @@
-"""Train all folds of a recipe, pool their test predictions, and train a final model on all rows.
+"""Train all folds of a recipe, leave out corpora in turn, pool the test predictions, and train a final model.
 
-The figures come from the folds: each utterance is predicted by a model that was not trained on its speaker. The final
-model is trained like the folds, on all rows, and is not measured itself; its temperature, intervals and thresholds are
-those of the folds.
+The figures come from the folds, where each utterance is predicted by a model that was not trained on its speaker, and
+from the corpora in `training.leave_out`, each predicted by a model that was trained on the others. The final model is
+trained on all rows but official test parts, and is not measured itself on voices; its calibration is fitted on these
+predictions.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from emofuse.config import FOLDED, Recipe, dump_toml
-from emofuse.corpora.recipe_rows import count_folds
+from emofuse.corpora.recipe_rows import count_folds, read_and_split
 from emofuse.errors import EmofuseError
 from emofuse.files import atomic, read_json, write_json, write_text
 from emofuse.training.calibration import fit_calibration
+from emofuse.training.new_corpora import calibrate_on_new_corpora, human_rated
 from emofuse.training.plots import write_calibration_plots
+from emofuse.training.predictions import ADAPTED, NEW_CORPUS, read_predictions
 from emofuse.training.run import evaluate, train
 
 
 def train_folds(recipe: Recipe, out: Path | None = None, data: Path | None = None, *, fresh: bool = False) -> Path:
-    """Train every fold (`fold-0`, ...) and the final model (`final`), resuming where an earlier call stopped.
+    """Train every fold, without each corpus to leave out, and the final model, resuming where an earlier call stopped.
+
+    The runs are `fold-0`, ..., `without-CORPUS` and `final`.
 
     Args:
         recipe: corpora whose split has folds must have equally many; others keep their one split.
@@ -31,8 +37,8 @@ def train_folds(recipe: Recipe, out: Path | None = None, data: Path | None = Non
         fresh: whether to remove earlier runs and train all of them again.
 
     Returns:
-        The folder, with `recipe.toml`, `predictions-test.parquet` of all folds, `metrics.json`, `calibration.json` and
-        `plots/`.
+        The folder, with `recipe.toml`, pooled `predictions-PART.parquet` (parts test of the folds and new-corpus of the
+        corpora that were left out), `metrics.json`, `calibration.json` and `plots/`.
 
     Raises:
         EmofuseError: no corpus has folds, or they differ in number; and what `train` raises.
@@ -41,52 +47,70 @@ def train_folds(recipe: Recipe, out: Path | None = None, data: Path | None = Non
     count = count_folds(recipe, data)
     if not count:
         raise EmofuseError(f"recipe {recipe.name}: no corpus has a split with folds ({', '.join(FOLDED)}).")
-    for fold in range(count):
-        train(recipe.with_fold(fold), folder / f"fold-{fold}", data, fresh=fresh)
-    metrics, calibration = _pooled(recipe, folder, count)
-    fitting = recipe.training.model_copy(update={"fit": "all"})
-    whole = recipe.model_copy(update={"training": fitting}).with_fold(0)
-    final = train(whole, folder / "final", data, fresh=fresh)
+    runs = [train(recipe.with_fold(k), folder / f"fold-{k}", data, fresh=fresh) for k in range(count)]
+    for suffix in ("", "-adapted"):
+        _pool(dict.fromkeys(runs), f"test{suffix}", folder / f"predictions-test{suffix}.parquet")
+    left_out = {}
+    for name in recipe.training.leave_out:
+        without = recipe.without_corpus(name)
+        run = train(without, folder / f"without-{name}", data, fresh=fresh)
+        left_out[run] = tested_keys(without, data)
+    for suffix in ("", *ADAPTED):
+        _pool(left_out, f"test{suffix}", folder / f"predictions-{NEW_CORPUS}{suffix}.parquet")
+    write_text(folder / "recipe.toml", dump_toml(recipe))
+    notes = sorted({note for run in runs for note in read_json(run / "metrics.json")["notes"]})
+    metrics = evaluate(folder, recipe) | {"notes": notes}
+    write_json(folder / "metrics.json", metrics)
+    calibration = _calibrate(recipe, folder)
+    final = train(recipe.with_all_speakers(), folder / "final", data, fresh=fresh)
     write_json(final / "metrics.json", metrics)
     write_json(final / "calibration.json", calibration)
     return folder
 
 
-def _pooled(recipe: Recipe, folder: Path, count: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Metrics and calibration on the pooled test parts of all folds, which are written into the folder as well."""
-    for name in ("predictions-test", "predictions-test-adapted"):
-        _pool(folder, count, f"{name}.parquet")
-    write_text(folder / "recipe.toml", dump_toml(recipe))
-    notes = sorted({note for k in range(count) for note in read_json(folder / f"fold-{k}" / "metrics.json")["notes"]})
-    metrics = evaluate(folder, recipe) | {"notes": notes}
-    write_json(folder / "metrics.json", metrics)
-    return metrics, _calibrate(recipe, folder)
+def tested_keys(recipe: Recipe, data: Path | None) -> set[str]:
+    """Keys of the rows of the corpora that a recipe tests as a whole."""
+    tested = [corpus for corpus in recipe.data.corpora if corpus.split.all_rows == "test"]
+    return {key for corpus in tested for key in read_and_split(corpus, data)[1].test}
 
 
-def _pool(folder: Path, count: int, name: str) -> None:
-    """Write the predictions of all folds as one table; a row that several folds test is taken from the first."""
-    paths = [path for k in range(count) if (path := folder / f"fold-{k}" / name).exists()]
-    if not paths:
+def _pool(runs: Mapping[Path, Collection[str] | None], part: str, path: Path) -> None:
+    """Write a part of the predictions of several runs as one table.
+
+    Args:
+        runs: folders of runs, with the keys of the rows to take from each; None for all.
+        part: part of each run; runs without it are passed over. A row of several runs is taken from the first.
+        path: of the table, which is removed if no run has the part.
+    """
+    tables = []
+    for run, keys in runs.items():
+        if (saved := run / f"predictions-{part}.parquet").exists():
+            table = pd.read_parquet(saved)
+            tables.append(table if keys is None else table[table["key"].isin(keys)])
+    if not tables:
+        path.unlink(missing_ok=True)
         return
-    pooled = pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
-    with atomic(folder / name) as temporary:
+    pooled = pd.concat(tables, ignore_index=True)
+    with atomic(path) as temporary:
         pooled.drop_duplicates("key").reset_index(drop=True).to_parquet(temporary)
 
 
 def _calibrate(recipe: Recipe, folder: Path) -> dict[str, Any]:
-    """Calibrate on the test parts of the folds, separately for rows with audio and rows with text alone."""
+    """Calibrate by kind of prediction on the folds; from audio on corpora that were left out, if there are any."""
     if "categories" not in recipe.model.heads:
         return {}
-    table = pd.read_parquet(folder / "predictions-test.parquet")
     names = recipe.data.labels.names
-    calibrations = {}
-    for kind, selected in (("audio", table["has_audio"]), ("text", ~table["has_audio"])):
-        rows = table[selected].reset_index(drop=True)
-        if not (rows["truth"] >= 0).any():
-            continue
-        rated = True if "weak_dimensions" not in rows else ~rows["weak_dimensions"].to_numpy(bool)
-        calibration = fit_calibration(rows, names, rated=rated)
-        write_calibration_plots(rows, names, calibration, folder / "plots" / kind)
-        calibrations[kind] = calibration.to_dict()
+    parts = read_predictions(folder)
+    fitted = {}
+    for kind, with_audio in (("audio", True), ("text", False)):
+        rows = parts["test"][parts["test"]["has_audio"] == with_audio].reset_index(drop=True)
+        if (rows["truth"] >= 0).any():
+            fitted[kind] = rows, fit_calibration(rows, names, rated=human_rated(rows))
+    spoken = {part: rows[rows["has_audio"]].reset_index(drop=True) for part, rows in parts.items()}
+    on_new_corpora = calibrate_on_new_corpora(spoken, names)
+    for kind, (rows, calibration) in (fitted | on_new_corpora).items():
+        plots = folder / "plots" / kind
+        write_calibration_plots(rows, names, calibration, plots, by_corpus=kind in on_new_corpora)
+    calibrations = {kind: calibration.to_dict() for kind, (_, calibration) in (fitted | on_new_corpora).items()}
     write_json(folder / "calibration.json", calibrations)
     return calibrations

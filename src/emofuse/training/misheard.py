@@ -51,9 +51,20 @@ class Mishearing:
         for word in self.counts:
             self.alike[soundex(word)].append(word)
 
-    def __call__(self, text: str, rng: np.random.Generator, *, rate: float = 0.15) -> str:
-        """The spoken words of a text, of which about the share `rate` is wrong; never empty if the text has words."""
-        words = speak(text, rng).split()
+    def __call__(self, text: str, rng: np.random.Generator, *, rate: float = 0.15, punctuation: bool = False) -> str:
+        """Change words of a text as a recogniser would.
+
+        Args:
+            text: an English sentence.
+            rng: chooses the errors.
+            rate: probability that a word is wrong.
+            punctuation: keep the sentence's letter case and punctuation, as recognisers that write them do; otherwise
+                the result is in lower case without punctuation, with fillers as in `speak`.
+
+        Returns:
+            The changed text; never empty if the text has words.
+        """
+        words = text.split() if punctuation else speak(text, rng).split()
         result: list[str] = []
         for word in words:
             draw = rng.random() / rate
@@ -65,7 +76,16 @@ class Mishearing:
                 result += [word, word]
         return " ".join(result or words)
 
-    def _replace(self, word: str, rng: np.random.Generator) -> str:
+    def _replace(self, token: str, rng: np.random.Generator) -> str:
+        """A token with its word replaced by one that sounds alike; its punctuation and initial capital stay."""
+        match = _WORD.search(token.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
+        if match is None:
+            return token
+        other = self._similar(match[0], rng)
+        start, end = match.span()
+        return token[:start] + (other.capitalize() if token[start].isupper() else other) + token[end:]
+
+    def _similar(self, word: str, rng: np.random.Generator) -> str:
         others = [o for o in self.alike[soundex(word)] if o != word and abs(len(o) - len(word)) <= 2]
         if not others:
             return word

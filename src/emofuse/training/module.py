@@ -43,11 +43,14 @@ class SerModule(lightning.LightningModule):
         self.train_rows, self.dev_rows = train, dev
         self.loss = JointLoss(self.config.loss_weights, self.config.label_smoothing)
         config = self.config
-        centre, swap, borrow = config.centre_speakers, config.swap_speakers, config.borrow_rooms
         self.offsets = None
-        if centre or swap or borrow:
-            speakers = train.table["speaker"].tolist()
-            self.offsets = RandomOffsets(train.means(), speakers, centre=centre, swap=swap, borrow=borrow)
+        if config.other_clips or config.borrow_rooms:
+            self.offsets = RandomOffsets(
+                train.means(),
+                train.table["speaker"].tolist(),
+                other_clips=config.other_clips,
+                borrow=config.borrow_rooms,
+            )
         self._outputs = Outputs(len(dev))
 
     def train_dataloader(self) -> Any:

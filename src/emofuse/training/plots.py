@@ -55,24 +55,31 @@ def save_confusion(path: Path, confusion: ArrayLike, labels: Sequence[str], titl
 
 
 def write_calibration_plots(
-    predictions: pd.DataFrame, labels: Sequence[str], calibration: Calibration, folder: Path | str
+    predictions: pd.DataFrame,
+    labels: Sequence[str],
+    calibration: Calibration,
+    folder: Path | str,
+    *,
+    by_corpus: bool = False,
 ) -> list[Path]:
-    """Write reliability.svg and risk-coverage.svg of a development part, unless it has rows of fewer than two speakers.
+    """Write reliability.svg and risk-coverage.svg of some predictions, unless they are of fewer than two groups.
 
-    "After" are probabilities with temperatures that were fitted on other speakers, as in `Calibration.ece_after`; risk
-    and coverage use the temperature and the threshold of the calibration.
+    Groups are speakers, or corpora with `by_corpus`. "After" are probabilities with temperatures that were fitted on
+    other groups, as in `Calibration.ece_after`; risk and coverage use the temperature and the threshold of the
+    calibration.
 
     Args:
         predictions: columns as `emofuse.training.module.Outputs.table` returns them.
         labels: categories in the order of the columns probability_0.. .
         calibration: fitted on these rows.
         folder: created if it does not exist.
+        by_corpus: as it was fitted (`emofuse.training.calibration.fit_calibration`).
 
     Raises:
         EmofuseError: the folder cannot be written.
     """
-    truth, probabilities, speakers = labelled_rows(predictions, labels)
-    held_out = cross_fitted(truth, probabilities, speakers)
+    truth, probabilities, groups = labelled_rows(predictions, labels, group="corpus" if by_corpus else "speaker")
+    held_out = cross_fitted(truth, probabilities, groups, by_corpus=by_corpus)
     if held_out is None:
         return []
     systems = {"before": probabilities, "after": held_out.probabilities}

@@ -15,13 +15,21 @@ from emofuse.labels import DIMENSIONS
 from emofuse.metrics import intervals
 from emofuse.metrics import scores as metrics
 
-PARTS = ("dev", "test", "test-adapted")
+NEW_CORPUS = "new-corpus"  # the rows of each corpus in training.leave_out, predicted by the model trained without it
+ADAPTED: dict[str, dict[str, Any]] = {
+    "-adapted": {},
+    "-adapted-5": {"clips": 5},
+    "-adapted-5-same": {"clips": 5, "same_emotion": True},
+}
+"""Suffix of parts that are adapted to each speaker, with arguments of `estimate_offsets`: by all other clips of the
+speaker, by five of them, or by five with the same emotion, from which no model should learn the speaker's offset."""
+PARTS = ("dev", *(name + suffix for name in ("test", NEW_CORPUS) for suffix in ("", *ADAPTED)))
 
 
 def predictions_of(run: Path) -> pd.DataFrame:
     """Read the predictions of all parts of a run, one row for each utterance of a part.
 
-    Columns: part (dev, test, test-adapted), key, corpus, speaker; truth and predicted (category names; None without
+    Columns: part (one of `PARTS`), key, corpus, speaker; truth and predicted (category names; None without
     label), confidence (0..1) and p_<category> (0..1) where the run predicts categories; true_<dimension> (NaN without
     label) and <dimension> (0..1) where it predicts dimensions.
 
@@ -91,12 +99,30 @@ def _named(table: pd.DataFrame, part: str, names: list[str]) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def part_metrics(table: pd.DataFrame, recipe: Recipe) -> dict[str, Any]:
-    """Compute metrics of predictions (`Outputs.table`), overall and for each corpus if there are several."""
+def part_metrics(table: pd.DataFrame, recipe: Recipe, part: str = "test") -> dict[str, Any]:
+    """Compute metrics of predictions (`Outputs.table`), overall and for each corpus if there are several.
+
+    In parts of new corpora, only the categories of a row's corpus compete.
+    """
+    if part.startswith(NEW_CORPUS) and "categories" in recipe.model.heads:
+        table = with_competing_categories(table)
     result = _metrics(table, recipe)
     if table["corpus"].nunique() > 1:
         result["by_corpus"] = {str(name): _metrics(rows, recipe) for name, rows in table.groupby("corpus")}
     return _defined(result)
+
+
+def with_competing_categories(table: pd.DataFrame) -> pd.DataFrame:
+    """The predictions with the probability of categories that a row's corpus lacks set to 0, and the others scaled."""
+    names = [name for name in table if str(name).startswith("probability_")]
+    probabilities = table[names].to_numpy(np.float64, copy=True)
+    for corpus in table["corpus"].unique():
+        rows = (table["corpus"] == corpus).to_numpy()
+        present = np.unique(table.loc[rows & (table["truth"] >= 0).to_numpy(), "truth"])
+        if len(present):
+            probabilities[np.ix_(rows, ~np.isin(np.arange(len(names)), present))] = 0
+    probabilities /= np.maximum(probabilities.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    return table.assign(**{str(name): probabilities[:, i] for i, name in enumerate(names)})
 
 
 def _defined(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """Train, resume and evaluate a recipe; all its results are in one run folder.
 
 `recipe.toml` (resolved), `audit.json`, `split.json`, `environment.json`, `checkpoints/` (last.ckpt, best.ckpt,
-model.safetensors), `history.csv`, TensorBoard events, `predictions-{dev,test,test-adapted}.parquet`, `metrics.json`;
+model.safetensors), `history.csv`, TensorBoard events, `predictions-PART.parquet` for each part, `metrics.json`;
 `adapter.npz` and `adapter.json` where the model can adapt to a speaker, `calibration.json` where folds calibrated it.
 """
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
@@ -26,14 +27,15 @@ from emofuse.console import quiet_lightning
 from emofuse.corpora.audit import render_audit
 from emofuse.data.prepare import Encoders, Prepared, identify, prepare
 from emofuse.data.rows import select_rows
+from emofuse.data.utterances import Utterances
 from emofuse.errors import EmofuseError
 from emofuse.files import atomic, read_json, write_json, write_text
 from emofuse.hardware import Precision, choose_device, choose_precision, describe_device
-from emofuse.labels import DIMENSIONS
+from emofuse.labels import DIMENSIONS, PROTOTYPES
 from emofuse.models.adapter import SpeakerAdapter
 from emofuse.models.ser import LateModel, build_model
-from emofuse.training.module import SCORE, SerModule, monitored, predict_rows, score_rows
-from emofuse.training.predictions import part_metrics, read_predictions
+from emofuse.training.module import SCORE, SerModule, members_of, monitored, predict_rows, score_rows
+from emofuse.training.predictions import ADAPTED, part_metrics, read_predictions
 from emofuse.training.run_folder import (
     ENVIRONMENT_FILE,
     LAST_CHECKPOINT,
@@ -45,7 +47,15 @@ from emofuse.training.run_folder import (
     open_run_folder,
     remove,
 )
-from emofuse.training.speakers import estimate_offsets, fit_run_adapter, load_run_adapter, save_run_adapter
+from emofuse.training.speakers import (
+    MIN_SPEAKERS,
+    discriminant_of,
+    estimate_offsets,
+    fit_adapter,
+    labelled_clips,
+    load_run_adapter,
+    save_run_adapter,
+)
 
 
 @dataclass
@@ -162,7 +172,7 @@ def _is_first_process() -> bool:
 def evaluate(run: Path, recipe: Recipe | None = None) -> dict[str, Any]:
     """Compute the metrics of a finished run from its predictions; its recipe is read if it is not given."""
     recipe = recipe or load_recipe(run / RECIPE_FILE)
-    return {part: part_metrics(table, recipe) for part, table in read_predictions(run).items()}
+    return {part: part_metrics(table, recipe, part) for part, table in read_predictions(run).items()}
 
 
 def load_run(run: Path) -> LoadedRun:
@@ -198,6 +208,7 @@ def _fit(recipe: Recipe, run: Path, prepared: Prepared, device: torch.device, pr
     text_dim = prepared.text_encoder["dim"] if prepared.text_encoder else 1
     state_dim = prepared.speech_encoder["dim"] if prepared.speech_encoder else 0
     model = build_model(recipe.model, len(recipe.data.labels.names), text_dim, state_dim, pretrained=True)
+    _fill_buffers(model, recipe, prepared)
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # the fast format for CNNs
     module = SerModule(model, recipe, prepared.parts["train"], prepared.parts["dev"])
     best = ModelCheckpoint(run / "checkpoints", "best", monitor=SCORE, mode="max", enable_version_counter=False)
@@ -229,6 +240,27 @@ def _fit(recipe: Recipe, run: Path, prepared: Prepared, device: torch.device, pr
     weights = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
     model.load_state_dict({k.removeprefix("model."): v for k, v in weights.items() if k.startswith("model.")})
     return model
+
+
+def _fill_buffers(model: torch.nn.Module, recipe: Recipe, prepared: Prepared) -> None:
+    """Give all members of a model their discriminants, fitted on the training rows, and prototypes of categories."""
+    if recipe.model.fusion == "text_only":
+        return
+    names = recipe.data.labels.names
+    members: list[Any] = members_of(model)
+    if recipe.model.expected_dimensions:
+        for member in members:
+            member.prototypes.copy_(torch.tensor([PROTOTYPES[name] for name in names]))
+    if recipe.model.discriminants:
+        clips = labelled_clips(prepared.parts["train"])
+        if clips is None:
+            raise EmofuseError(
+                f"recipe {recipe.name}: model.discriminants need training clips of at least {MIN_SPEAKERS} speakers "
+                "with two or more categories each. Add a corpus, or leave the discriminants out."
+            )
+        fitted = discriminant_of(recipe.model, clips, len(names))
+        for member in members:
+            member.discriminant.fill(fitted.centre, fitted.weight, fitted.bias)
 
 
 def _train_late(
@@ -277,21 +309,38 @@ def _finish(recipe: Recipe, run: Path, prepared: Prepared, model: torch.nn.Modul
     with atomic(run / "checkpoints" / "model.safetensors") as temporary:
         save_file(weights, temporary)
     prepared.rows.split.save(run / "split.json")
-    for part in ("dev", "test"):
-        rows = prepared.parts[part]
-        if len(rows) and part not in recipe.training.fitted_parts:
-            with atomic(run / f"predictions-{part}.parquet") as temporary:
-                predict_rows(model, rows).to_parquet(temporary)
-    if prepared.speech_encoder and (adapter := fit_run_adapter(prepared.parts["train"])):
+    unseen = {part: prepared.parts[part] for part in ("dev", "test") if part not in recipe.training.fitted_parts}
+    unseen = {part: rows for part, rows in unseen.items() if len(rows)}
+    for part, rows in unseen.items():
+        with atomic(run / f"predictions-{part}.parquet") as temporary:
+            predict_rows(model, rows).to_parquet(temporary)
+    clips = labelled_clips(prepared.parts["train"]) if prepared.speech_encoder else None
+    if clips is not None:
+        adapter = fit_adapter(recipe.model, clips, len(recipe.data.labels.names))
         save_run_adapter(adapter, run)
-        if len(prepared.parts["test"]) and recipe.training.fit != "all":
-            with atomic(run / "predictions-test-adapted.parquet") as temporary:
-                offsets = estimate_offsets(prepared.parts["test"], adapter)
-                predict_rows(model, prepared.parts["test"], shift=offsets).to_parquet(temporary)
-    scores = evaluate(run) if recipe.training.fit != "all" else {}
+        if "test" in unseen:
+            _predict_adapted(recipe, run, unseen["test"], model, adapter)
+    scores = evaluate(run) if unseen else {}
     earlier = read_json(run / ENVIRONMENT_FILE).get("finished_before", [])
     notes = [f"Trained on after its test part had been read at {epochs} epochs." for epochs in earlier]
     write_json(run / METRICS_FILE, scores | {"notes": prepared.rows.notes + notes})
+
+
+def _predict_adapted(
+    recipe: Recipe, run: Path, test: Utterances, model: torch.nn.Module, adapter: SpeakerAdapter
+) -> None:
+    """Write the predictions for test rows minus the offset of their speaker; the column adapted is False if it is 0.
+
+    The offset is estimated from all other clips of the speaker; where a whole corpus is tested, in each of `ADAPTED`.
+    """
+    for suffix, options in ADAPTED.items():
+        if options and not recipe.tests_whole_corpus:
+            continue
+        offsets = estimate_offsets(test, adapter, **options)
+        predictions = predict_rows(model, test, shift=offsets)
+        predictions["adapted"] = np.asarray(offsets.any(axis=1))
+        with atomic(run / f"predictions-test{suffix}.parquet") as temporary:
+            predictions.to_parquet(temporary)
 
 
 class History(Callback):

@@ -177,7 +177,7 @@ def _check_longer(folder: RunFolder, recipe: Recipe) -> None:
 
 def _differences(before: Any, now: Any, place: str = "") -> list[str]:
     if isinstance(before, dict) and isinstance(now, dict):
-        names = [name for name in {**before, **now} if name not in ("accelerator", "workers", "precision")]
+        names = [name for name in {**before, **now} if name not in ("accelerator", "workers", "leave_out", "precision")]
         return [
             key
             for name in names

@@ -1,10 +1,10 @@
 """Speakers in training: fit the speaker adapter, apply it to evaluation data, and vary speakers and rooms.
 
 A voice, its room and its recording line move all hidden states of a clip by nearly the same amount, an *offset*.
-`emofuse.models.adapter.SpeakerAdapter` estimates the offset from several clips of a speaker; `fit_adapter` fits it by
-regularised linear discriminant analysis (Friedman 1989, "Regularized discriminant analysis") on clips minus the mean of
-their speaker. `RandomOffsets` augments training: it removes a clip's offset, replaces it by that of another speaker, or
-adds the shift that a change of room caused on another clip. This costs one addition and reads no audio.
+`emofuse.models.adapter.SpeakerAdapter` estimates the offset from several clips of a speaker; `fit_adapter` fits it.
+`RandomOffsets` augments training: it subtracts the offset that some other clips of the speaker give, from none to
+many, as in use, and adds the shift that a change of room caused on another clip. This costs one addition and reads no
+audio.
 """
 
 from __future__ import annotations
@@ -13,95 +13,111 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
+from emofuse.config import ModelConfig
 from emofuse.data.utterances import Utterances
-from emofuse.errors import EmofuseError
 from emofuse.files import atomic, read_json, write_json
-from emofuse.models.adapter import SpeakerAdapter, spread
+from emofuse.models.adapter import InformationRule, SpeakerAdapter
+from emofuse.training.discriminants import Discriminant, LabelledClips, fit_discriminants
 
 Floats = np.ndarray
 
-FOLDS = 4  # of speakers, for measuring spreads
-RIDGE = 1.0  # added to the variance of standardised features; less makes unseen speakers spread much more
-_MIN_SPEAKERS = 4
-_MIN_CLIPS = 4  # of one emotion of a speaker, to measure their spread
-_MIN_VARIANCE = 1e-3  # directions with less within-class variance, relative to the largest, are dropped
-_MAX_SWAP = 1.5  # times the size of another speaker's offset
+MIN_SPEAKERS = 4
+FOLDS = 4  # of speakers, for scores of clips whose speaker the discriminant does not know
+SHRINKAGE = 3.0
+# Chosen by leaving one corpus out of three; docs/results/default-model.md has the others that were tried.
+LOW, HIGH, MOST = 0.5, 0.65, 0.75
 
 
-def fit_run_adapter(train: Utterances) -> SpeakerAdapter | None:
-    """Fit an adapter on the training rows of a run; None if they have too few speakers or emotions."""
-    speakers = train.table["speaker"]
-    rows = np.flatnonzero(train.has_audio & (train.label >= 0) & speakers.notna().to_numpy() & ~train.composed)
-    try:
-        return fit_adapter(train.means()[0, rows], train.label[rows], speakers.to_numpy()[rows].astype(str))
-    except EmofuseError:
+def labelled_clips(rows: Utterances) -> LabelledClips | None:
+    """The clips of speakers with at least two known categories; None if they are under four speakers.
+
+    Clips of a speaker who shows one emotion only do not say what of their mean is emotion and what is voice.
+    """
+    speakers = rows.table["speaker"]
+    used = np.flatnonzero(rows.has_audio & (rows.label >= 0) & speakers.notna().to_numpy() & ~rows.composed)
+    categories = pd.Series(rows.label[used]).groupby(speakers.to_numpy()[used]).transform("nunique")
+    used = used[categories.to_numpy() > 1]
+    speaker, label = speakers.to_numpy()[used].astype(str), rows.label[used]
+    if len(set(speaker)) < MIN_SPEAKERS:
         return None
+    means = rows.means()[:, used]
+    corpus = rows.table["corpus"].to_numpy()[used].astype(str)
+    shifts = (means[1:] - means[0]).reshape(-1, means.shape[2])
+    return LabelledClips(means[0], label, speaker, corpus, shifts)
 
 
-def fit_adapter(means: Floats, labels: Floats, speakers: Floats, *, shrinkage: float = 3.0) -> SpeakerAdapter:
+def discriminant_of(config: ModelConfig, clips: LabelledClips, n_categories: int) -> Discriminant:
+    """The discriminants of a model averaged; of a model without any, one discriminant on all its layers."""
+    layers = config.frozen_layers
+    sets = [[layers.index(layer) for layer in one] for one in config.discriminants] or [list(range(len(layers)))]
+    return fit_discriminants(clips, sets, n_layers=len(layers), n_categories=n_categories)
+
+
+def fit_adapter(config: ModelConfig, clips: LabelledClips, n_categories: int) -> SpeakerAdapter:
     """Fit an adapter on labelled clips of several speakers.
 
-    Spreads are measured on speakers that the directions were not fitted on, because clips of the fitted speakers spread
-    less.
+    How far an emotion moves the scores is measured on speakers that the discriminant was not fitted on, because the
+    scores of the fitted ones move further.
 
     Args:
-        means: hidden states of each clip averaged over time, (n, D), without augmentation.
-        labels: category of each clip, (n,).
-        speakers: speaker of each clip, (n,); names must differ across corpora.
-        shrinkage: see `SpeakerAdapter`.
-
-    Raises:
-        EmofuseError: fewer than four speakers, or no speaker has several emotions with four clips each.
+        config: names the layers of a hidden state, and the model's discriminants.
+        clips: of at least four speakers with at least two categories each.
+        n_categories: number of categories.
     """
-    order = np.lexsort((labels, speakers))
-    means = np.asarray(means, np.float64)[order]
-    names, speaker = np.unique(np.asarray(speakers)[order], return_inverse=True)
-    emotions, label = np.unique(np.asarray(labels)[order], return_inverse=True)
-    if len(names) < _MIN_SPEAKERS:
-        raise EmofuseError(
-            f"Speaker adaptation needs at least {_MIN_SPEAKERS} speakers with labels, but there are {len(names)}. "
-            "Add a corpus."
-        )
-    voices = np.stack([_class_means(means[speaker == k], label[speaker == k]).mean(axis=0) for k in range(len(names))])
-    residual = means - voices[speaker]
-    one, mixed = [], []  # spread of clips of one emotion, and of mixed emotions
+    speaker = np.unique(clips.speaker, return_inverse=True)[1]
+    total, count = np.zeros((n_categories, n_categories)), np.zeros(n_categories)
     for fold in range(FOLDS):
         fitted = speaker % FOLDS != fold
-        projected = residual @ _directions(residual[fitted], label[fitted])
-        for k in np.unique(speaker[~fitted]):
-            groups = [projected[(speaker == k) & (label == c)] for c in range(len(emotions))]
-            groups = [group for group in groups if len(group) >= _MIN_CLIPS]
-            if len(groups) > 1:
-                one += [spread(group, np.full(len(group), 1 / len(group))) for group in groups]
-                weight = np.concatenate([np.full(len(group), 1 / (len(group) * len(groups))) for group in groups])
-                mixed.append(spread(np.concatenate(groups), weight))
-    if not mixed or np.mean(mixed) <= np.mean(one):
-        raise EmofuseError(
-            f"Speaker adaptation needs speakers with at least {_MIN_CLIPS} clips each of several emotions that differ "
-            f"in the hidden states; the {len(means)} clips of {len(names)} speakers have none. Add a corpus."
-        )
-    return SpeakerAdapter(
-        centre=voices.mean(axis=0).astype(np.float32),
-        directions=_directions(residual, label).astype(np.float32),
-        one=float(np.mean(one)),
-        mixed=float(np.mean(mixed)),
-        shrinkage=shrinkage,
+        if len(np.unique(clips.label[fitted])) < 2 or len(np.unique(speaker[fitted])) < FOLDS - 1:
+            continue
+        discriminant = discriminant_of(config, clips.rows(fitted), n_categories)
+        scores = discriminant.scores(clips.means) - discriminant.bias
+        for number in np.unique(speaker[~fitted]):
+            rows = speaker == number
+            categories = np.unique(clips.label[rows])
+            means = np.stack([scores[rows & (clips.label == category)].mean(axis=0) for category in categories])
+            total[categories] += means - means.mean(axis=0)
+            count[categories] += 1
+    whole = discriminant_of(config, clips, n_categories)
+    rule = InformationRule(
+        projection=whole.weight.astype(np.float32),
+        bias=whole.bias.astype(np.float32),
+        moves=(total / np.maximum(count, 1)[:, None]).astype(np.float32),
+        low=LOW,
+        high=HIGH,
+        most=MOST,
     )
+    return SpeakerAdapter(whole.centre.astype(np.float32), rule, SHRINKAGE)
 
 
-def estimate_offsets(data: Utterances, adapter: SpeakerAdapter) -> Floats:
-    """Offset of each row's speaker, float32 (rows, D), estimated without labels from all clips of the speaker.
+def estimate_offsets(
+    data: Utterances, adapter: SpeakerAdapter, *, clips: int | None = None, same_emotion: bool = False, seed: int = 0
+) -> Floats:
+    """Offset of each row's speaker by other clips of the speaker, whose labels are not used, float32 (rows, D).
 
     Rows without audio or without a speaker have zeros.
+
+    Args:
+        data: rows of one part.
+        adapter: estimates the offsets.
+        clips: number of clips that are drawn for each row; None: all others of the speaker.
+        same_emotion: whether to draw only clips of the row's own category, which is what an adapter must not fall for.
+        seed: seed of the draws.
     """
     means = data.means()[0]
     offsets = np.zeros_like(means)
     speakers = data.table["speaker"]
+    seconds = data.n_frames / data.features.rate
+    random = np.random.default_rng(seed)
     for speaker in speakers.dropna().unique():
         rows = np.flatnonzero((speakers == speaker).to_numpy() & data.has_audio)
-        offsets[rows] = adapter.offset(means[rows], data.n_frames[rows] / data.features.rate)
+        for row in rows:
+            others = rows[(rows != row) & (data.label[rows] == data.label[row])] if same_emotion else rows[rows != row]
+            chosen = others if clips is None else random.permutation(others)[:clips]
+            offsets[row] = adapter.offset(means[chosen], seconds[chosen])
     return offsets
 
 
@@ -132,10 +148,10 @@ class RandomOffsets:
         means: float32 (copies, rows, width), hidden states averaged over time: first of the clips as recorded, then of
             their augmented copies (`emofuse.data.states`); NaN in rows without audio.
         speakers: speaker of each row; None if unknown.
-        centre: probability of subtracting the speaker's offset: the mean of the speaker's clips minus that of all.
-        swap: probability of replacing the speaker's offset by that of another speaker, scaled by 0 to 1.5.
+        other_clips: numbers of other clips of the speaker, one of which is drawn for each clip; the offset that so many
+            clips give is subtracted, shrunk as in use. Empty: none is.
         borrow: probability of adding the shift in hidden states that augmentation caused on another clip, scaled by 0
-            to 1. Independent of the other two.
+            to 1. Independent of the speaker.
     """
 
     def __init__(
@@ -143,68 +159,34 @@ class RandomOffsets:
         means: Floats,
         speakers: Sequence[str | None],
         *,
-        centre: float = 0.0,
-        swap: float = 0.0,
+        other_clips: Sequence[int] = (),
         borrow: float = 0.0,
     ):
-        self.centre, self.swap, self.borrow = centre, swap, borrow
+        self.other_clips, self.borrow = list(other_clips), borrow
         self._means = means
-        self._rows_with_audio = np.flatnonzero(~np.isnan(means[0, :, 0]))
-        self._speaker, self._offsets = speaker_offsets(means[0], speakers)
+        has_audio = ~np.isnan(means[0, :, 0])
+        self._rows_with_audio = np.flatnonzero(has_audio)
+        known = np.array([isinstance(name, str) for name in speakers], bool) & has_audio
+        names, numbers = np.unique(np.asarray(speakers, object)[known].astype(str), return_inverse=True)
+        self._speaker = np.full(len(speakers), -1)
+        self._speaker[known] = numbers
+        self._rows_of = [np.flatnonzero(self._speaker == number) for number in range(len(names))]
+        voices = [means[0, rows].mean(axis=0) for rows in self._rows_of]
+        self._centre = np.mean(voices, axis=0) if voices else np.zeros(means.shape[2], means.dtype)
 
     def change(self, row: int, generator: torch.Generator) -> Floats:
         """Draw what to add to each frame of a clip, (width,)."""
-        draw, size, other, share, clip, copy, strength = torch.rand(7, generator=generator).tolist()
+        number, share, clip, copy, strength = torch.rand(5, generator=generator).tolist()
         change = np.zeros(self._means.shape[2], np.float32)
-        speaker = self._speaker[row]
-        if speaker >= 0 and draw < self.centre + self.swap:
-            change -= self._offsets[speaker]
-            if draw >= self.centre:
-                others = len(self._offsets) - 1
-                change += _MAX_SWAP * size * self._offsets[(speaker + 1 + int(other * others)) % (others + 1)]
+        if self.other_clips and self._speaker[row] >= 0:
+            rows = self._rows_of[self._speaker[row]]
+            drawn = rows[torch.randperm(len(rows), generator=generator).numpy()]
+            others = drawn[drawn != row][: self.other_clips[int(number * len(self.other_clips))]]
+            if len(others):
+                deviation = self._means[0, others].mean(axis=0) - self._centre
+                change -= len(others) / (len(others) + SHRINKAGE) * deviation
         copies = len(self._means) - 1
         if copies and share < self.borrow:
             lender = self._rows_with_audio[int(clip * len(self._rows_with_audio))]
             change += strength * (self._means[1 + int(copy * copies), lender] - self._means[0, lender])
         return change
-
-
-def speaker_offsets(means: Floats, speakers: Sequence[str | None]) -> tuple[Floats, Floats]:
-    """Mean of each speaker's clips minus the mean of all clips.
-
-    Args:
-        means: (rows, width), NaN in rows without audio.
-        speakers: speaker of each row; None if unknown.
-
-    Returns:
-        Number of each row's speaker (rows,), -1 if unknown or without audio, and the offsets (speakers, width).
-    """
-    has_audio = ~np.isnan(means[:, 0])
-    known = np.array([isinstance(name, str) for name in speakers], bool) & has_audio
-    names, numbers = np.unique(np.asarray(speakers, object)[known].astype(str), return_inverse=True)
-    speaker = np.full(len(means), -1)
-    speaker[known] = numbers
-    overall = means[has_audio].mean(axis=0) if has_audio.any() else np.zeros(means.shape[1], means.dtype)
-    offsets = [means[speaker == i].mean(axis=0) - overall for i in range(len(names))]
-    return speaker, np.array(offsets, means.dtype).reshape(len(offsets), means.shape[1])
-
-
-def _class_means(rows: Floats, label: Floats) -> Floats:
-    """Mean of the rows of each class, (classes, D)."""
-    return np.stack([rows[label == c].mean(axis=0) for c in np.unique(label)])
-
-
-def _directions(residual: Floats, label: Floats) -> Floats:
-    """Linear discriminants, (D, Q), of clips minus the mean of their speaker, (n, D); variance 1 within an emotion."""
-    _, numbers = np.unique(label, return_inverse=True)
-    classes = _class_means(residual, label)
-    within = residual - classes[numbers]
-    centred = classes - classes.mean(axis=0)
-    scale = within.std(axis=0) + 1e-6 * within.std() + 1e-12
-    within /= scale
-    covariance = within.T @ within / len(within)
-    axes = np.linalg.solve(covariance + RIDGE * np.eye(len(covariance)), (centred / scale).T)
-    variance, rotation = np.linalg.eigh(axes.T @ covariance @ axes)
-    used = variance > _MIN_VARIANCE * variance.max()
-    directions: Floats = (axes @ (rotation[:, used] * variance[used] ** -0.5)) / scale[:, None]
-    return directions

@@ -1,10 +1,10 @@
 """Fine-tune a text encoder on sentences with emotions, so that its frozen summary embedding carries emotion.
 
-The encoder learns beneath the `text_only` model of the recipes, on categories (MELD) and dimensions (EmoBank) together:
-each sentence contributes to the loss of the labels that it has. The word embeddings and the lowest layers are frozen,
-and among the others, lower layers have lower learning rates (Howard & Ruder 2018, arXiv 1801.06146), so that words that
-these corpora lack stay comparable with words that they have. The weights of the epoch with the best development score
-are used; the test part is never read.
+The encoder learns under one head for each kind of label (`emofuse.training.sentences.TASKS`) from several corpora
+together: each sentence contributes to the loss of the labels that it has. Some sentences are changed into what people
+say or what a recogniser hears. The word embeddings and the lowest layers are frozen, and among the others, lower layers
+have lower learning rates (Howard & Ruder 2018, arXiv 1801.06146), so that words that these corpora lack stay comparable
+with words that they have. The weights of the epoch with the best development score are used; test parts are never read.
 """
 
 from __future__ import annotations
@@ -12,32 +12,31 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from emofuse.config import CorpusConfig, LabelsConfig, ModelConfig, SplitConfig
-from emofuse.corpora.recipe_rows import read_and_split
 from emofuse.data.utterances import bucketed_batches, seed_of
 from emofuse.encoders.text import FINETUNING_FILE, TextEncoder, load_text_encoder, pool
 from emofuse.errors import EmofuseError
 from emofuse.files import atomic, write_json
-from emofuse.labels import DIMENSIONS
+from emofuse.labels import DIMENSIONS, EMOTIONS
 from emofuse.metrics import scores as metrics
-from emofuse.models.ser import build_model
-from emofuse.training.losses import JointLoss
-from emofuse.words import has_words
+from emofuse.training.losses import category_loss, ccc_loss
+from emofuse.training.misheard import Mishearing, speak
+from emofuse.training.sentences import CORPORA, TASKS, Sentences, read_sentences, seven_of_goemotions
 
-CATEGORIES: list[str] = LabelsConfig().names
-CORPORA = ("meld", "emobank")
 _WARM_UP = 0.1  # share of the steps
+_CATEGORY_SCORES = (
+    ("meld_weighted_f1", "categories", EMOTIONS, metrics.weighted_f1),
+    ("goemotions_macro_f1", "goemotions", EMOTIONS, metrics.macro_f1),
+    ("xed_macro_f1", "xed", TASKS["xed"], metrics.macro_f1),
+)
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,11 @@ class Options:
     """How to fine-tune.
 
     Attributes:
-        epochs: passes over the training sentences.
+        epochs: number of epochs.
+        shares: share of the sentences of each corpus in an epoch; 1 if not named. The next epoch takes the next ones.
+        weights: factor on the loss of each task; 1 if not named.
+        spoken: share of the sentences that lose punctuation and gain fillers.
+        misheard: share of the sentences that get recognition errors.
         batch_size: sentences of a step.
         learning_rate: of the highest layer; it rises over the first tenth of the steps, then falls linearly to 0.
         layer_decay: factor on the learning rate from each layer to the one below.
@@ -54,15 +57,19 @@ class Options:
         weight_decay: of AdamW.
         dropout: of the heads; that of the encoder does not change.
         max_tokens: longer sentences are cut in training.
-        seed: of the heads, dropout and the order of sentences.
+        seed: of the heads, dropout, and the order and changes of sentences.
 
     Raises:
         EmofuseError: fewer than one epoch, or a negative number of frozen layers.
     """
 
-    epochs: int = 3
+    epochs: int = 4
+    shares: Mapping[str, float] = field(default_factory=lambda: {"goemotions": 0.33, "xed": 0.25, "made_up": 0.5})
+    weights: Mapping[str, float] = field(default_factory=lambda: {"categories": 1.5, "dimensions": 2.0})
+    spoken: float = 0.08
+    misheard: float = 0.12
     batch_size: int = 64
-    learning_rate: float = 2e-4
+    learning_rate: float = 3e-4
     layer_decay: float = 0.9
     frozen_layers: int = 2
     head_rate: float = 1e-3
@@ -77,52 +84,13 @@ class Options:
                 raise EmofuseError(f"fine-tuning: {name} = {getattr(self, name)}; expected {least} or more.")
 
 
-class Sentences:
-    """Texts with the emotion labels that they have.
-
-    Args:
-        tables: of utterances; rows without text are left out.
-
-    Attributes:
-        texts: n texts.
-        label: (n,) int, number of the category; -1 without a label.
-        dimensions: (n, 3) float32, 0..1; NaN without a label.
-    """
-
-    def __init__(self, tables: Iterable[pd.DataFrame]):
-        table = pd.concat(tables)
-        table = table[[isinstance(text, str) and has_words(text) for text in table["text"]]]
-        self.texts: list[str] = table["text"].tolist()
-        self.label = table["emotion"].map({name: i for i, name in enumerate(CATEGORIES)}).fillna(-1).to_numpy(int)
-        self.dimensions = table[list(DIMENSIONS)].to_numpy(np.float32)
-
-    def truth(self, rows: list[int]) -> tuple[Tensor, Tensor]:
-        """One-hot categories (rows, 7), zeros without a label, and dimensions (rows, 3), NaN without a label."""
-        label = torch.from_numpy(self.label[rows])
-        one_hot = functional.one_hot(label.clamp(min=0), len(CATEGORIES)).float()
-        return one_hot * (label >= 0).unsqueeze(1), torch.from_numpy(self.dimensions[rows])
-
-
-def read_sentences(data: Path | None = None) -> tuple[Sentences, Sentences]:
-    """Train and development parts of MELD and EmoBank, by their official splits.
-
-    Args:
-        data: folder that holds `meld` and `emobank`; EMOFUSE_DATA or the working folder if None.
-
-    Raises:
-        EmofuseError: a corpus is missing or has bad rows.
-    """
-    parts: dict[str, list[pd.DataFrame]] = {"train": [], "dev": []}
-    for name in CORPORA:
-        table, split = read_and_split(CorpusConfig(reader=name, root=name, split=SplitConfig(rule="official")), data)
-        rows = table.set_index("key", drop=False)
-        for part, tables in parts.items():
-            tables.append(rows.loc[list(getattr(split, part))])
-    return Sentences(parts["train"]), Sentences(parts["dev"])
-
-
 def fine_tune(
-    encoder: TextEncoder, train: Sentences, dev: Sentences, options: Options | None = None
+    encoder: TextEncoder,
+    train: Sentences,
+    dev: Sentences,
+    options: Options | None = None,
+    *,
+    on_best: Callable[[list[dict[str, float]]], None] = lambda history: None,
 ) -> list[dict[str, float]]:
     """Fine-tune an encoder in place; afterwards it is frozen again, with the weights of the best epoch.
 
@@ -133,66 +101,74 @@ def fine_tune(
         train: sentences to learn from.
         dev: sentences that choose the epoch.
         options: see `Options`.
+        on_best: called with the history so far after each epoch that is the best so far.
 
     Returns:
         For each epoch: "loss" (mean over its steps) and the scores of dev.
 
     Raises:
-        EmofuseError: the encoder has no layer above the frozen ones, or dev lacks categories or dimensions.
+        EmofuseError: the encoder has no layer above the frozen ones, or dev lacks the labels of a task.
     """
     options = options or Options()
-    if not ((dev.label >= 0).any() and (~np.isnan(dev.dimensions)).any(axis=0).all()):
+    if missing := [task for task in TASKS if not len(dev.labelled(task))]:
         raise EmofuseError(
-            "fine-tuning: the development sentences lack categories or dimensions; both are needed to choose the "
-            "best epoch."
+            f"fine-tuning: no development sentence has labels for {', '.join(missing)}; the best epoch is chosen by "
+            "scores of all tasks."
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
-        config = ModelConfig(fusion="text_only", heads=["categories", "dimensions"], dropout=options.dropout)
-        head = build_model(config, len(CATEGORIES), encoder.dim)
-        groups = [*_layer_groups(encoder, options), {"params": list(head.parameters()), "lr": options.head_rate}]
+        heads = _heads(encoder.dim, train, options)
+        groups = [*_layer_groups(encoder, options), {"params": list(heads.parameters()), "lr": options.head_rate}]
         history: list[dict[str, float]] = []
         best: dict[str, Tensor] = {}
         try:
-            for loss in _epochs(encoder, head, groups, train, options):
-                history.append({"loss": loss, **score_sentences(encoder, head, dev)})
+            for loss in _epochs(encoder, heads, groups, train, options):
+                history.append({"loss": loss, **score_sentences(encoder, heads, dev)})
+                scores = ", ".join(f"{name} {value:.4f}" for name, value in history[-1].items())
+                print(f"epoch {len(history)}: {scores}", flush=True)
                 if history[-1]["score"] >= max(epoch["score"] for epoch in history):
                     best = {name: value.detach().clone() for name, value in encoder.model.state_dict().items()}
-                scores = ", ".join(f"{name} {value:.4f}" for name, value in history[-1].items())
-                print(f"epoch {len(history)}: {scores}")
+                    on_best(history)
         finally:
             encoder.model.eval().requires_grad_(False)
     encoder.model.load_state_dict(best)
     return history
 
 
+def _heads(dim: int, train: Sentences, options: Options) -> nn.ModuleDict:
+    """A linear head for each task; that of the dimensions starts at their means, far from which its loss is large."""
+    heads = nn.ModuleDict()
+    for task, names in TASKS.items():
+        linear = nn.Linear(dim, len(names))
+        if task == "dimensions":
+            nn.init.zeros_(linear.weight)
+            linear.bias.data = torch.from_numpy(np.nanmean(train.targets[task], axis=0))
+        heads[task] = nn.Sequential(nn.Dropout(options.dropout), linear)
+    return heads
+
+
 def _epochs(
-    encoder: TextEncoder, head: nn.Module, groups: list[dict[str, Any]], train: Sentences, options: Options
+    encoder: TextEncoder, heads: nn.ModuleDict, groups: list[dict[str, Any]], train: Sentences, options: Options
 ) -> Iterator[float]:
     """Train; yield the mean loss of each epoch."""
-    tokens = encoder.tokenizer(
-        train.texts,
-        truncation=True,
-        max_length=min(options.max_tokens, encoder.max_tokens),
-        return_token_type_ids="token_type_ids" in encoder.inputs,
-    )
-    lengths = np.array([len(ids) for ids in tokens["input_ids"]])
-    generators = [torch.Generator().manual_seed(seed_of(options.seed, epoch)) for epoch in range(options.epochs)]
-    epochs = [list(bucketed_batches(lengths, options.batch_size, generator=generator)) for generator in generators]
-    steps = sum(map(len, epochs))
+    rows = [_rows_of_epoch(train, epoch, options) for epoch in range(options.epochs)]
+    steps = sum(-(-len(chosen) // options.batch_size) for chosen in rows)
     optimizer = torch.optim.AdamW(groups, weight_decay=options.weight_decay, fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate((step + 1) / (steps + 1)))
-    for batches in epochs:
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(min((step + 1) / (steps + 1), 1)))
+    mishear = Mishearing(train.texts)
+    targets = {task: torch.from_numpy(values) for task, values in train.targets.items()}
+    spread = targets["dimensions"][train.labelled("dimensions")].var(dim=0)
+    for epoch, chosen in enumerate(rows):
+        tokens = _tokenize(encoder, _change([train.texts[row] for row in chosen], mishear, epoch, options), options)
+        lengths = np.array([len(ids) for ids in tokens["input_ids"]])
+        generator = torch.Generator().manual_seed(seed_of(options.seed, epoch))
         losses = []
         encoder.model.train()
-        head.train()
-        for rows in batches:
-            fields = {name: [tokens[name][row] for row in rows] for name in encoder.inputs}
-            inputs = encoder.tokenizer.pad(fields, return_tensors="pt")
-            with torch.autocast("cpu", torch.bfloat16):
-                hidden = encoder.model(**inputs).last_hidden_state  # (batch, tokens, dim)
-            outputs = _predict(head, pool(hidden.float(), inputs["attention_mask"], encoder.pooling))
-            loss = JointLoss()(outputs, *train.truth(rows))
+        heads.train()
+        for batch in bucketed_batches(lengths, options.batch_size, generator=generator):
+            # in full precision: autocast to bfloat16 took a third longer on a processor that has it
+            summary = _summary(encoder, {name: [tokens[name][i] for i in batch] for name in encoder.inputs})
+            loss = _loss(heads, summary, {task: t[chosen[batch]] for task, t in targets.items()}, spread, options)
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_([p for group in groups for p in group["params"]], 1.0)
@@ -202,24 +178,92 @@ def _epochs(
         yield float(np.mean(losses))
 
 
-@torch.inference_mode()
-def score_sentences(encoder: TextEncoder, head: nn.Module, dev: Sentences) -> dict[str, float]:
-    """Weighted F1 and UAR of the categories, CCC of each dimension, and "score", the mean of weighted F1 and mean CCC.
+def _rows_of_epoch(train: Sentences, epoch: int, options: Options) -> np.ndarray:
+    """Row numbers of an epoch's sentences: of each corpus its share, those that follow the last epoch's."""
+    chosen = []
+    for corpus in sorted(set(train.corpora.tolist())):
+        rows = np.random.default_rng(options.seed).permutation(np.flatnonzero(train.corpora == corpus))
+        n = max(1, round(options.shares.get(corpus, 1.0) * len(rows)))
+        chosen.append(np.take(rows, range(epoch * n, (epoch + 1) * n), mode="wrap"))
+    return np.concatenate(chosen)
 
-    Each score covers the sentences that have the label; it is NaN if none has.
+
+def _change(texts: list[str], mishear: Mishearing, epoch: int, options: Options) -> list[str]:
+    rng = np.random.default_rng(seed_of(options.seed, epoch))
+    changed = []
+    for text, draw in zip(texts, rng.random(len(texts)), strict=True):
+        if draw < options.spoken:
+            text = speak(text, rng) or text
+        elif draw < options.spoken + options.misheard:
+            text = mishear(text, rng, punctuation=rng.random() < 0.5) or text
+        changed.append(text)
+    return changed
+
+
+def _tokenize(encoder: TextEncoder, texts: list[str], options: Options) -> Any:
+    return encoder.tokenizer(
+        texts,
+        truncation=True,
+        max_length=min(options.max_tokens, encoder.max_tokens),
+        return_token_type_ids="token_type_ids" in encoder.inputs,
+    )
+
+
+def _summary(encoder: TextEncoder, fields: dict[str, list[list[int]]]) -> Tensor:
+    inputs = encoder.tokenizer.pad(fields, return_tensors="pt")
+    hidden = encoder.model(**inputs).last_hidden_state  # (batch, tokens, dim)
+    summary: Tensor = pool(hidden, inputs["attention_mask"], encoder.pooling)
+    return summary
+
+
+def _loss(
+    heads: nn.ModuleDict, summary: Tensor, targets: dict[str, Tensor], spread: Tensor, options: Options
+) -> Tensor:
+    """Weighted mean over the sentences: cross-entropy, or for dimensions 1 - CCC plus half the relative squared error.
+
+    The squared error is divided by the variance of the training part, `spread` (3,).
+    """
+    losses = []
+    for task, target in targets.items():
+        known = ~target[:, 0].isnan()
+        if n := int(known.sum()):
+            output, truth = heads[task](summary[known]), target[known]
+            if task == "dimensions":
+                loss = ((output - truth).square() / spread).mean() / 2
+                loss = loss + (ccc_loss(output, truth) if n > 4 else 0)
+            else:
+                loss = category_loss(output, truth)
+            losses.append(options.weights.get(task, 1.0) * loss * n / len(summary))
+    return torch.stack(losses).sum()
+
+
+@torch.inference_mode()
+def score_sentences(encoder: TextEncoder, heads: nn.ModuleDict, dev: Sentences) -> dict[str, float]:
+    """Scores of development sentences.
+
+    Sentences with labels of several categories are left out.
+
+    Returns:
+        "meld_weighted_f1", "goemotions_macro_f1" (over the shared categories), "xed_macro_f1", "ccc_" of each
+        dimension, and "score": the mean of weighted F1, macro-F1 of GoEmotions, and mean CCC.
     """
     encoder.model.eval()
-    head.eval()
-    outputs = _predict(head, torch.from_numpy(encoder.encode(dev.texts)))
-    guess = outputs["logits"].argmax(dim=1).numpy()
-    scores = {
-        "weighted_f1": metrics.weighted_f1(dev.label, guess, labels=CATEGORIES),
-        "uar": metrics.uar(dev.label, guess, labels=CATEGORIES),
-    }
+    heads.eval()
+    summary = torch.from_numpy(encoder.encode(dev.texts))
+    scores = {}
+    for name, task, labels, metric in _CATEGORY_SCORES:
+        rows = dev.labelled(task)
+        truth, output = dev.targets[task][rows], heads[task](summary[rows]).softmax(dim=1).numpy()
+        if task == "goemotions":
+            truth, output = seven_of_goemotions(truth), seven_of_goemotions(output)
+        single = truth.max(axis=1) > 0.999  # sums of thirds are not exactly 1
+        scores[name] = metric(truth[single].argmax(axis=1), output[single].argmax(axis=1), labels=labels)
+    rows = dev.labelled("dimensions")
+    truth, output = dev.targets["dimensions"][rows], heads["dimensions"](summary[rows]).numpy()
     for i, name in enumerate(DIMENSIONS):
-        scores[f"ccc_{name}"] = metrics.ccc(dev.dimensions[:, i], outputs["dimensions"].numpy()[:, i])
+        scores[f"ccc_{name}"] = metrics.ccc(truth[:, i], output[:, i])
     mean_ccc = float(np.mean([scores[f"ccc_{name}"] for name in DIMENSIONS]))
-    return {**scores, "score": (scores["weighted_f1"] + mean_ccc) / 2}
+    return {**scores, "score": (scores["meld_weighted_f1"] + scores["goemotions_macro_f1"] + mean_ccc) / 3}
 
 
 def save_text_encoder(encoder: TextEncoder, folder: Path | str, about: Mapping[str, Any]) -> None:
@@ -232,13 +276,6 @@ def save_text_encoder(encoder: TextEncoder, folder: Path | str, about: Mapping[s
         encoder.model.save_pretrained(temporary)
         encoder.tokenizer.save_pretrained(temporary)
         write_json(temporary / FINETUNING_FILE, dict(about))
-
-
-def _predict(head: nn.Module, summary: Tensor) -> dict[str, Tensor]:
-    """The `text_only` model on summary embeddings (batch, dim), without any audio."""
-    n, spoken = len(summary), torch.ones(len(summary), dtype=torch.bool)
-    outputs: dict[str, Tensor] = head(torch.zeros(n, 0, 0), torch.zeros(n), summary, ~spoken, spoken)
-    return outputs
 
 
 def _layer_groups(encoder: TextEncoder, options: Options) -> list[dict[str, Any]]:
@@ -271,10 +308,12 @@ def _rate(progress: float) -> float:
 
 def _main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m emofuse.training.text_finetune", description="Fine-tune a text encoder on MELD and EmoBank."
+        prog="python -m emofuse.training.text_finetune", description="Fine-tune a text encoder for emotion."
     )
     parser.add_argument("folder", type=Path, help="output folder; an existing one is replaced")
-    parser.add_argument("--data", type=Path, help="folder that contains meld and emobank; default: EMOFUSE_DATA")
+    parser.add_argument(
+        "--data", type=Path, help="folder that contains meld, emobank, goemotions and xed; default: EMOFUSE_DATA"
+    )
     parser.add_argument("--encoder", default="minilm", help="minilm, a folder, or a hub name to start from")
     for name in ("epochs", "learning_rate", "frozen_layers", "seed"):
         default = getattr(Options, name)
@@ -288,9 +327,14 @@ def _main() -> None:
         start = encoder.identity
         if encoder.finetuning:
             start["start"] = encoder.finetuning.get("start")
-        history = fine_tune(encoder, train, dev, options)
-        about = {"start": start, "corpora": CORPORA, "options": asdict(options), "dev": history}
-        save_text_encoder(encoder, folder, about)
+        about = {"start": start, "corpora": CORPORA, "options": asdict(options)}
+        fine_tune(
+            encoder,
+            train,
+            dev,
+            options,
+            on_best=lambda history: save_text_encoder(encoder, folder, {**about, "dev": history}),
+        )
     except EmofuseError as error:
         sys.exit(f"error: {error}")
 

@@ -14,7 +14,7 @@ from emofuse.errors import EmofuseError
 from emofuse.labels import DIMENSIONS
 from made_up import trees
 
-TEXT_ONLY = {"emobank"}
+TEXT_ONLY = {"emobank", "goemotions"}
 
 
 @pytest.fixture(scope="module", params=CORPORA)
@@ -81,7 +81,13 @@ def test_unknown_reader_and_options_without_use() -> None:
 @pytest.mark.data
 @pytest.mark.parametrize(
     ("name", "rows", "speakers", "emotions"),
-    [("ravdess", 1430, 24, 7), ("nemo", 4481, 9, 6), ("meld", 13708, None, 7), ("emobank", 10062, 0, 0)],
+    [
+        ("ravdess", 1430, 24, 7),
+        ("nemo", 4481, 9, 6),
+        ("meld", 13708, None, 7),
+        ("emobank", 10062, 0, 0),
+        ("goemotions", 54263, 0, 7),
+    ],
 )
 def test_real_corpora(name: str, rows: int, speakers: int | None, emotions: int) -> None:
     if "EMOFUSE_DATA" not in os.environ:
