@@ -207,8 +207,6 @@ def test_card_says_the_facts(facts):
 
 
 def test_card_says_what_to_expect_on_new_corpora(facts):
-    from dataclasses import replace
-
     quality = {"n": 535, "ece": 0.08, "auroc": 0.7, "kept": 0.4, "wrong": 0.5, "wrong_of_kept": None, "final": {}}
     uar = {"categories": {"uar": {"value": 0.6, "low": 0.5, "high": 0.7, "n": 535, "speakers": 10}}}
     adapted = {"new-corpus-adapted-5": {"emodb": quality}}

@@ -193,7 +193,7 @@ def judge(
         answers = {"student": classifier.predict(known), "english": classifier.predict(english)}
         for language in dict.fromkeys(line.language for line in test):
             rows = np.flatnonzero(usable & [line.language == language for line in test])
-            matching = np.array([row for row in rows if test[row].likeness >= MIN_LIKENESS], int)
+            matching = np.array([row for row in rows.tolist() if test[row].likeness >= MIN_LIKENESS], np.int64)
             if len(rows) >= (_MIN_JUDGED if task == "polarity" else 1):
                 scores.setdefault(language, {})[task] = {
                     "n": len(rows),

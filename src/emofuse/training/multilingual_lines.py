@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -84,7 +84,7 @@ def read_lines(pairs: Pairs) -> Lines:
     for line in lines:
         groups[_LEXICON_OF.get(line.language, line.language)].append(line)
     checked: list[Line] = []
-    alignments = {}
+    alignments: dict[str, Any] = {}
     for group, members in sorted(groups.items()):
         training = [line for line in members if parts.get(line.key) == "train"]
         alignment = _learn(training, english_words)

@@ -176,7 +176,7 @@ def train_student(
     rng = np.random.default_rng(options.seed)
     rest = [values for name, values in student.named_parameters() if name != "table"]
     rates = (options.learning_rate, options.learning_rate / 2)
-    groups = [{"params": [student.table]}, {"params": rest, "weight_decay": 0.02}]
+    groups: list[dict[str, Any]] = [{"params": [student.table]}, {"params": rest, "weight_decay": 0.02}]
     optimiser = torch.optim.AdamW(groups, lr=options.learning_rate, weight_decay=0.0)
     step, start = 0, time.monotonic()
     for epoch in range(options.epochs):
