@@ -236,6 +236,7 @@ class Recipe(Section):
         training = {name: value for name, value in values.pop("training", {}).items() if name not in _WITHOUT_EFFECT}
         if training.get("precision") == "bf16":
             del training["precision"]
+        values.get("text", {}).pop("multilingual", None)  # for export only
         return hash_of([_DEFAULTS, values | ({"training": training} if training else {})])
 
     @property

@@ -32,6 +32,7 @@ _MIN_PROBABILITY = 0.5  # short texts ("Ja.", "What?") are far below
 _SENTENCE_END = re.compile(r"""[.!?…]+["'”’)\]]*\s+|[。！？]+[」』”]?\s*|\n\s*""")
 _SPACE = re.compile(r"\s+")
 _MODIFIERS = "[\ufe0f\u200d\U0001f3fb-\U0001f3ff]*"  # emoji style, joiner, skin tones
+_NAMES_IN_USE = {"😡": "enraged face"}  # as in Unicode's CLDR; the character is named "pouting face"
 _EMOJI = re.compile(rf"\s*([\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff]){_MODIFIERS}(?:\s*\1{_MODIFIERS})*\s*")
 _loading = threading.Lock()
 
@@ -93,13 +94,18 @@ def _cuts(text: str, starts: list[int], limit: int) -> list[int]:
     return [*_cuts(text, starts[:before], limit), cut, *_cuts(text, starts[before:], limit)]
 
 
+def _emoji_name(emoji: str) -> str:
+    """Name of an emoji: that of Unicode's data, unless people use the emoji for something else."""
+    return _NAMES_IN_USE.get(emoji) or unicodedata.name(emoji, "").lower()
+
+
 def name_emoji(text: str) -> str:
     """Replace emoji by their Unicode names, a repeated emoji by one name. Texts without emoji stay as they are.
 
     >>> name_emoji("I lost it 😭😭😭!"), name_emoji("👍🏽 and ❤️"), name_emoji(" © 2026")
     ('I lost it loudly crying face !', 'thumbs up sign and heavy black heart', ' © 2026')
     """
-    named = _EMOJI.sub(lambda match: f" {unicodedata.name(match[1], '').lower()} ", text)
+    named = _EMOJI.sub(lambda match: f" {_emoji_name(match[1])} ", text)
     return text if named == text else named.strip()
 
 
@@ -109,7 +115,7 @@ def split_emoji(text: str) -> tuple[str, str]:
     >>> split_emoji("Das ist toll 😍👍!")
     ('Das ist toll !', 'smiling face with heart-shaped eyes thumbs up sign')
     """
-    names = " ".join(unicodedata.name(match[1], "").lower() for match in _EMOJI.finditer(text))
+    names = " ".join(_emoji_name(match[1]) for match in _EMOJI.finditer(text))
     return " ".join(_EMOJI.sub(" ", text).split()), names
 
 
