@@ -425,6 +425,12 @@ def test_the_recipe_without_a_corpus():
         assert parse_recipe(tomllib.loads(dump_toml(changed)), source="x") == changed
 
 
+def test_a_multilingual_encoder_does_not_change_the_hash():
+    recipe = parse_recipe(tree(), source="x")
+    text = recipe.text.model_copy(update={"multilingual": "runs/languages"})
+    assert recipe.model_copy(update={"text": text}).hash == recipe.hash
+
+
 def test_corpora_to_leave_out_do_not_change_the_hash():
     assert with_left_out("toy", "nemo").hash == with_left_out().hash
 

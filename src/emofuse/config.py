@@ -230,13 +230,16 @@ class Recipe(Section):
     def hash(self) -> str:
         """SHA-256 of all values that differ from the defaults, so that new keys do not change the hash.
 
-        Keys that do not affect the run are left out, and so is bf16, which was the default before "auto".
+        Keys that do not affect the run are left out (text.multilingual is for export), and so is bf16, which was the
+        default before "auto".
         """
         values = self.model_dump(mode="json", exclude_defaults=True)
         training = {name: value for name, value in values.pop("training", {}).items() if name not in _WITHOUT_EFFECT}
         if training.get("precision") == "bf16":
             del training["precision"]
-        values.get("text", {}).pop("multilingual", None)  # for export only
+        values["text"] = {name: value for name, value in values.get("text", {}).items() if name != "multilingual"}
+        if not values["text"]:
+            del values["text"]
         return hash_of([_DEFAULTS, values | ({"training": training} if training else {})])
 
     @property
