@@ -2,6 +2,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,8 @@ from emofuse.inference.predictor import Predictor
 from emofuse.training.card import model_card
 from emofuse.training.export import export_bundle, licence_of
 from made_up.multilingual import write_encoder
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "angry.flac"
 
 
 @pytest.fixture
@@ -239,7 +242,7 @@ def multilingual(small_model, facts, text_encoder, tmp_path_factory):
     )
     read = read_facts(encoder)
     added = {"languages": read["languages"], "scores": read["scores"]}
-    facts = replace(facts, text_languages=["en", "de"], multilingual_encoder=added)
+    facts = replace(facts, text_languages=["en"], multilingual_encoder=added)
     return export_bundle(small_model, root / "out", facts, text_encoder=text_encoder, multilingual_encoder=encoder)
 
 
@@ -252,6 +255,8 @@ def test_a_bundle_reads_the_languages_of_its_multilingual_encoder(multilingual):
     assert german[0].used == english[0].used == "text" and german[0].probabilities != english[0].probabilities
     with pytest.raises(EmofuseError, match="cannot use"):
         predict(text="To jest dobre!", language="pl")
+    [spoken] = predict(EXAMPLE, "Das ist gut!", language="de")
+    assert spoken.used == "audio" and "without a voice" in spoken.note
     assert "| de | 100 | 0.700 | 0.800 |" in model_card(bundle)
     assert predict(text="Das ist gut! " * 40, language="de").to_pandas()["text"].str.len().gt(0).all()
 

@@ -22,7 +22,8 @@ def test_size_and_what_it_says_of_itself():
     package = DEFAULT_FOLDER.parent.parent
     assert sum(path.stat().st_size for path in package.rglob("*") if path.suffix != ".pyc") < 75e6
     bundle = default_bundle()
-    assert set(bundle.labels) == set(EMOTIONS) and bundle.reads_text_alone and bundle.text_languages == ["en"]
+    assert set(bundle.labels) == set(EMOTIONS) and bundle.reads_text_alone
+    assert bundle.text_languages == ["en"] and "it" in bundle.multilingual_encoder["languages"]
     assert {"audio", "text"} <= bundle.calibration.keys() and bundle.load_adapter() is not None
     assert "NC" in bundle.licence
 

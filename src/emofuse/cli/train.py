@@ -33,7 +33,7 @@ def train(
         typer.Option(
             "--folds",
             help="Train every fold, and without each corpus in training.leave_out; fit the calibration on their "
-            "predictions; and train a model on all rows.",
+            "predictions; and train a model to use, on all rows but official test parts.",
         ),
     ] = False,
     fresh: Annotated[

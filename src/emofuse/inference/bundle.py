@@ -55,9 +55,9 @@ class Bundle:
             offset of a speaker) and from "text" alone; each may be missing.
         text_encoder: `name`, `weights_hash`, `pooling` and `dim` of the text encoder used in training; empty for a
             model that does not read text.
-        text_languages: ISO 639-1 codes of the languages whose transcripts the model can use, with either text encoder.
-        multilingual_encoder: facts of the multilingual text encoder: `languages`, those that it reads for this model,
-            and `scores` of each on lines that it was not trained on; empty without one.
+        text_languages: ISO 639-1 codes of the languages whose transcripts the model can use.
+        multilingual_encoder: facts of the multilingual text encoder: `languages`, further ones in which the model reads
+            texts without a voice, and `scores` of each on lines that it was not trained on; empty without one.
         duration_range: shortest and longest clip in training, in seconds; empty if unknown.
         licence: licence of the weights.
         created: ISO 8601 date and time of the export.

@@ -320,7 +320,7 @@ class Predictor:
         self, frames: np.ndarray | None, transcript: Transcript, name: str = "text", *, adapted: bool = False
     ) -> Prediction:
         reads_text = "text" in self.bundle.reads
-        doubt = self._doubt(transcript) if reads_text else None
+        doubt = self._doubt(transcript, with_voice=frames is not None) if reads_text else None
         unreadable = None
         if transcript.text and reads_text and not doubt:
             unreadable = self.network.unreadable(transcript.text, transcript.language)
@@ -365,15 +365,21 @@ class Predictor:
             note=doubt or unreadable,
         )
 
-    def _doubt(self, transcript: Transcript) -> str | None:
+    def _doubt(self, transcript: Transcript, *, with_voice: bool) -> str | None:
         """Why the words of a transcript are not used; None if they may be."""
-        if transcript.language is not None and transcript.language not in self.bundle.text_languages:
-            language = language_name(transcript.language)
-            return f"The words, in {language}, were not used because the model does not read that language."
-        return transcript.doubt
+        if transcript.language is None or transcript.language in self.bundle.text_languages:
+            return transcript.doubt
+        without_voice = transcript.language in self.bundle.multilingual_encoder.get("languages", [])
+        if without_voice and not with_voice:
+            return transcript.doubt
+        words = f"The words, in {language_name(transcript.language)}, were not used"
+        if without_voice:  # they help too little: docs/results/default-model.md
+            return f"{words} because the model reads that language only without a voice."
+        return f"{words} because the model does not read that language."
 
     def _reads(self) -> str:
-        text = f"text ({', '.join(self.bundle.text_languages)})"
+        without_voice = self.bundle.multilingual_encoder.get("languages", []) if self.bundle.reads_text_alone else []
+        text = f"text ({', '.join([*self.bundle.text_languages, *without_voice])})"
         if not self.bundle.reads_text_alone:
             text += " together with audio"
         return " and ".join(text if kind == "text" else kind for kind in self.bundle.reads)
