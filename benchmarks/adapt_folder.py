@@ -20,8 +20,8 @@ clips that are in a group of voices; and of these the share in a group of which 
 The limits of `emofuse.timeline.voice_groups` were chosen on RAVDESS and nEMO, among five pairs from (0.44, 0.48) to
 (0.53, 0.56), with the two directions of emotion projected out that the other of the two corpora gives: by the mean
 coverage of folders of one speaker (all clips, 20 and 8) minus the mean share of clips in groups that are less than 90 %
-of one speaker, in folders of an emotion (of 2, 4 and all speakers), which RAVDESS decided. EMO-DB was not used; it is
-the judge, since the default model was trained on the other two.
+of one speaker, in folders of an emotion (of 2, 4 and all speakers), which RAVDESS decided. EMO-DB is
+the judge, with a model that was trained without it (`emofuse export runs/default/without-emodb BUNDLE`).
 """
 
 from __future__ import annotations

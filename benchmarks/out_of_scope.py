@@ -31,6 +31,7 @@ from emofuse.data.rows import LABEL, labelled_parts
 from emofuse.degradations import colour_noise
 from emofuse.inference.predictor import Predictor
 from emofuse.metrics.intervals import bootstrap_interval
+from emofuse.segment import Segment
 from emofuse.stress.rows import balanced_sample
 from emofuse.timeline.prediction import Prediction
 
@@ -86,7 +87,10 @@ def main() -> None:
 
 def answers(predict: Predictor, sounds: Sequence[np.ndarray]) -> list[Prediction]:
     """One prediction a sound."""
-    return [predict(np.ascontiguousarray(sound, np.float32), sample_rate=SAMPLE_RATE)[0] for sound in sounds]
+    return [
+        predict(np.ascontiguousarray(sound, np.float32), sample_rate=SAMPLE_RATE, segments=[Segment()])[0]
+        for sound in sounds
+    ]
 
 
 def report(

@@ -95,7 +95,11 @@ def _cuts(text: str, starts: list[int], limit: int) -> list[int]:
 
 
 def _emoji_name(emoji: str) -> str:
-    """Name of an emoji: that of Unicode's data, unless people use the emoji for something else."""
+    """Name of an emoji: that of Unicode's data, unless people use the emoji for something else.
+
+    >>> _emoji_name("😡"), _emoji_name("😭")
+    ('enraged face', 'loudly crying face')
+    """
     return _NAMES_IN_USE.get(emoji) or unicodedata.name(emoji, "").lower()
 
 

@@ -142,9 +142,12 @@ def test_distilling_learns_the_meaning_of_unseen_lines(data, teacher, tmp_path, 
     assert facts["languages"] == ["de"]
     assert "| de* |" in render_scores(facts)
     encoder = MultilingualEncoder(tmp_path / "out")
-    given, other = encoder.encode(["berta ist sehr froh", "berta ist sehr traurig"], "de")
-    wanted = teacher.encode(["Bert is very happy"])[0]
-    assert np.linalg.norm(given - wanted) < np.linalg.norm(other - wanted)
+    happy, sad = (
+        encoder.encode([f"{GERMAN[name]} ist sehr {word}" for name in NAMES], "de") for word in ("froh", "traurig")
+    )
+    wanted = teacher.encode([f"{name} is very happy" for name in NAMES])
+    distances = [np.linalg.norm(given - wanted, axis=1).mean() for given in (happy, sad)]
+    assert distances[0] < distances[1]
 
 
 def test_missing_data(tmp_path, teacher):
