@@ -253,6 +253,9 @@ def test_a_bundle_reads_the_languages_of_its_multilingual_encoder(multilingual):
     predict = Predictor(bundle, transcribe="off")
     german, english = (predict(text="Das ist gut!", language=language) for language in ("de", "en"))
     assert german[0].used == english[0].used == "text" and german[0].probabilities != english[0].probabilities
+    [read] = predict(text="Gut, gut, schlecht!", language="de")
+    assert read.uncertain and "calibrated" in read.note and not read.intervals
+    assert not english[0].note
     with pytest.raises(EmofuseError, match="cannot use"):
         predict(text="To jest dobre!", language="pl")
     [spoken] = predict(EXAMPLE, "Das ist gut!", language="de")

@@ -76,7 +76,7 @@ class Network:
         The multilingual encoder embeds texts in its languages, the text encoder all others. Emoji that the text encoder
         does not know are replaced by their names, which are English. In training they are unknown pieces.
         """
-        if not self._is_multilingual(text, language):
+        if not self.is_multilingual(text, language):
             embedding: np.ndarray = self._text_encoder.encode_whole(self._readable(text))
             return embedding
         words, names = split_emoji(text)
@@ -91,7 +91,7 @@ class Network:
 
     def text_parts(self, text: str, language: str | None = None) -> list[str]:
         """Split a text at the ends of its sentences into parts within its encoder's length limit."""
-        if self._is_multilingual(text, language):
+        if self.is_multilingual(text, language):
             parts: list[str] = self._multilingual_encoder.split(text, language)
             return parts
         parts = self._text_encoder.split(text)
@@ -99,7 +99,7 @@ class Network:
 
     def unreadable(self, text: str, language: str | None = None) -> str | None:
         """Return why a text cannot be judged, as a sentence; None if its encoder knows most of its characters."""
-        if self._is_multilingual(text, language):
+        if self.is_multilingual(text, language):
             share = self._multilingual_encoder.unknown_share(split_emoji(text)[0], language)
         else:
             share = self._text_encoder.unknown_share(self._readable(text))
@@ -107,7 +107,7 @@ class Network:
             return None
         return f"The model cannot read {share:.0%} of the text: its text encoder does not know the words or characters."
 
-    def _is_multilingual(self, text: str, language: str | None) -> bool:
+    def is_multilingual(self, text: str, language: str | None) -> bool:
         """Return whether a text is for the multilingual encoder. Emoji alone are not, as their names are English."""
         return language in self.bundle.multilingual_encoder.get("languages", []) and has_words(text)
 

@@ -37,6 +37,12 @@ from emofuse.words import has_words_or_emoji
 log = logging.getLogger("emofuse")
 
 
+_APPROXIMATE = (
+    "The words were read by a small encoder of many languages, which overlooks negations; the probabilities are "
+    "calibrated for English only."
+)
+
+
 class SegmentPrediction(NamedTuple):
     """A prediction together with the network's input."""
 
@@ -338,10 +344,11 @@ class Predictor:
         dimensions = dict(zip(self.bundle.dimensions, answer.dimensions.tolist(), strict=True))
         calibration = answer.calibration
         uncertain = None if calibration is None or confidence is None else confidence < calibration.uncertain_below
-        if unreadable and frames is None:
+        approximate = has_text and self.network.is_multilingual(transcript.text or "", transcript.language)
+        if (unreadable and frames is None) or approximate:
             uncertain = True
         intervals = {}
-        if calibration is not None and calibration.dimension_half_width is not None:
+        if not approximate and calibration is not None and calibration.dimension_half_width is not None:
             for (dimension, value), half in zip(dimensions.items(), calibration.dimension_half_width, strict=True):
                 intervals[dimension] = (max(0.0, value - half), min(1.0, value + half))
         return Prediction(
@@ -362,7 +369,7 @@ class Predictor:
             intervals=intervals,
             language_probability=transcript.language_probability,
             text_confidence=transcript.confidence,
-            note=doubt or unreadable,
+            note=doubt or unreadable or (_APPROXIMATE if approximate else None),
         )
 
     def _doubt(self, transcript: Transcript, *, with_voice: bool) -> str | None:
