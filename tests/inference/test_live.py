@@ -44,6 +44,9 @@ class FakeNetwork:
     def unreadable(self, text, language=None):
         return None
 
+    def is_multilingual(self, text, language):
+        return False
+
     def embedding(self, text, language=None):
         return np.zeros(1, np.float32)
 
