@@ -108,6 +108,7 @@ def test_the_bundle_answers_as_the_run(home, run, tmp_path, weights):
         answers = [
             predict(file, speaker=known, segments=[Segment()])[0] for file, known in zip(files, profiles, strict=True)
         ]
+        assert [answer.adapted for answer in answers] == (expected != plain).any(axis=1).tolist()
         np.testing.assert_allclose([list(a.probabilities.values()) for a in answers], expected, atol=5e-3)
 
 
